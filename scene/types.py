@@ -1,0 +1,77 @@
+"""What every reader returns: cameras, views, points and the scene they make.
+
+Conventions, once and for all: OpenCV camera axes (x right, y down, z forward); pixel (row i, column j) is sampled at
+(j + 0.5, i + 0.5), COLMAP's convention; `a_from_b` maps coordinates of frame b to frame a. Readers convert foreign
+formats at the door, so nothing behind them knows of any other convention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A posed pinhole camera of `width` × `height` pixels."""
+
+    name: str  # unique in its scene: the image's path relative to the image folder
+    width: int  # pixels
+    height: int  # pixels
+    fx: float  # focal lengths, pixels
+    fy: float
+    cx: float  # principal point, pixels from the left and top edges of the image
+    cy: float
+    camera_from_world: np.ndarray  # (4, 4) float64, rigid
+
+    @property
+    def center(self) -> np.ndarray:
+        """(3,) float64, the camera's position in the world."""
+        rotation, translation = self.camera_from_world[:3, :3], self.camera_from_world[:3, 3]
+        return -rotation.T @ translation
+
+
+@dataclass(frozen=True)
+class Undistortion:
+    """How a file's pixels become those of a pinhole camera: the lens model they were taken with."""
+
+    model: str  # COLMAP's model name: SIMPLE_RADIAL, RADIAL, OPENCV, FULL_OPENCV, OPENCV_FISHEYE, ...
+    width: int  # size of the distorted image the parameters hold for, pixels
+    height: int
+    params: tuple[float, ...]  # the model's parameters in COLMAP's order, pixels for focal lengths and principal point
+
+
+@dataclass(frozen=True)
+class View:
+    """One photo of a scene. `camera` is the pinhole camera of the decoded image: undistorted and resized."""
+
+    camera: Camera
+    image_path: Path
+    mask_path: Path | None = None  # an image whose bright pixels count; None where all do (beside any alpha channel)
+    undistortion: Undistortion | None = None  # None: the file is a pinhole image already
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """Coloured points in world units."""
+
+    positions: np.ndarray  # (P, 3) float32
+    colors: np.ndarray  # (P, 3) float32 in [0, 1]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything a training run needs to know of a dataset."""
+
+    source: Path
+    kind: str  # "COLMAP", "Blender", "nerfstudio", ...
+    train: tuple[View, ...]
+    test: tuple[View, ...]
+    points: PointCloud
+    extent: float  # world units: 1.1 × the largest distance of a camera from the cameras' mean (3DGS, spatial_lr_scale)
+    summary: str  # one paragraph for people: what was found, what was skipped

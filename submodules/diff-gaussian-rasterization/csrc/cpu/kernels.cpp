@@ -1,0 +1,44 @@
+// Compiled once for each instruction set, with GSR_ISA naming it (v1, v3, v4: the x86-64 levels; portable elsewhere).
+#include "kernels.h"
+
+#include "blend_kernel.h"
+#include "project_kernel.h"
+
+
+GSR_NAMESPACE_BEGIN
+
+#if defined(__AVX512F__)
+constexpr int REGISTER = 64;  // bytes
+#elif defined(__AVX__)
+constexpr int REGISTER = 32;
+#else
+constexpr int REGISTER = 16;
+#endif
+
+// At least 4 lanes: float64 needs no speed, and a tile then has at most 64 strips.
+template <class T>
+using Widest = Lanes<T, (REGISTER / sizeof(T) > 4 ? REGISTER / sizeof(T) : 4)>;
+
+constexpr size_t largest(size_t a, size_t b, size_t c) { return a > b ? (a > c ? a : c) : (b > c ? b : c); }
+
+template <class T>
+struct Table {
+  using L = Widest<T>;
+  static const Kernels<T>& get() {
+    static const Kernels<T> table = {
+        project_block<L, T>,       project_backward_block<L, T>,
+        blend_tile<L, T>,          blend_tile_backward<L, T>,
+        tile_statistics<L, T>,
+        largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>))};
+    return table;
+  }
+};
+
+GSR_NAMESPACE_END
+
+namespace gsr {
+#define GSR_TABLE_(isa, type) kernels_##isa##_##type
+#define GSR_TABLE(isa, type) GSR_TABLE_(isa, type)
+const Kernels<float>& GSR_TABLE(GSR_ISA, float)() { return Table<float>::get(); }
+const Kernels<double>& GSR_TABLE(GSR_ISA, double)() { return Table<double>::get(); }
+}  // namespace gsr

@@ -1,0 +1,213 @@
+// Projection of a block of Gaussians, W at a time: transpose rows into lanes, apply math/, transpose back.
+#pragma once
+#include "../math/ellipse.h"
+#include "../math/splat.h"
+#include "../params.h"
+#include "simd.h"
+
+GSR_NAMESPACE_BEGIN
+
+// Column c of W consecutive rows; the block's last rows are repeated where the array ends inside the vector.
+template <class L, class T>
+GSR_FN L load_column(const T* rows, int stride, int c, int64_t first, int64_t end) {
+  T lanes[L::width];
+  for (int l = 0; l < L::width; ++l) {
+    const int64_t row = first + l < end ? first + l : end - 1;
+    lanes[l] = rows[row * stride + c];
+  }
+  return L::load(lanes);
+}
+template <class L, class T>
+GSR_FN void store_column(T* rows, int stride, int c, int64_t first, int count, L value) {
+  T lanes[L::width];
+  value.store(lanes);
+  for (int l = 0; l < count; ++l) rows[(first + l) * stride + c] = lanes[l];
+}
+
+template <class L, class T>
+GSR_FN Pinhole<L> broadcast_camera(const ProjectSettings& s, const T* viewmat) {
+  Pinhole<L> camera;
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) camera.rotation.m[i][j] = L(viewmat[4 * i + j]);
+  camera.translation = {L(viewmat[3]), L(viewmat[7]), L(viewmat[11])};
+  camera.fx = L(T(s.fx));
+  camera.fy = L(T(s.fy));
+  camera.cx = L(T(s.cx));
+  camera.cy = L(T(s.cy));
+  camera.limit_x = L(T(1.3 * s.image.width / (2 * s.fx)));
+  camera.limit_y = L(T(1.3 * s.image.height / (2 * s.fy)));
+  return camera;
+}
+
+template <class L, class T>
+GSR_FN Gaussian<L> load_gaussians(const ProjectSettings& s, const GaussianArrays<T>& g, int64_t first, int64_t end) {
+  const auto column = [&](const T* rows, int stride, int c) { return load_column<L>(rows, stride, c, first, end); };
+  const L modifier = L(T(s.scale_modifier));
+  return {{column(g.means, 3, 0), column(g.means, 3, 1), column(g.means, 3, 2)},
+          {modifier * column(g.scales, 3, 0), modifier * column(g.scales, 3, 1), modifier * column(g.scales, 3, 2)},
+          {column(g.quats, 4, 0), column(g.quats, 4, 1), column(g.quats, 4, 2), column(g.quats, 4, 3)},
+          column(g.opacities, 1, 0)};
+}
+
+// The colour before it is clamped at 0, which the caller does so as to see where.
+template <class L, class T>
+GSR_FN Vec3<L> load_color(const ProjectSettings& s, const GaussianArrays<T>& g, const Pinhole<L>& camera,
+                          Vec3<L> mean, int64_t first, int64_t end) {
+  const int stride = 3 * s.sh_count;
+  const auto column = [&](int c) { return load_column<L>(g.features, stride, c, first, end); };
+  if (s.sh_degree < 0) return {column(0), column(1), column(2)};
+  L basis[16];
+  sh_basis(s.sh_degree, unit(view_ray(camera, mean)), basis);
+  const L half = L(T(0.5));
+  Vec3<L> color = {half, half, half};
+  for (int k = 0; k < sh_count(s.sh_degree); ++k)
+    color = color + basis[k] * Vec3<L>{column(3 * k), column(3 * k + 1), column(3 * k + 2)};
+  return color;
+}
+
+template <class L>
+GSR_FN typename L::Mask all_finite(const Gaussian<L>& g, Vec3<L> color) {
+  // A sum is finite only if its terms are; terms too large for their sum are not worth distinguishing.
+  const L sum = g.mean.x + g.mean.y + g.mean.z + g.scale.x + g.scale.y + g.scale.z + g.quat.w + g.quat.x + g.quat.y +
+                g.quat.z + g.opacity + color.x + color.y + color.z;
+  return is_finite(sum);
+}
+
+// The whole pixels that may be touched along one axis: does [centre ± half] hold a pixel's centre inside the image?
+template <class L, class T>
+GSR_FN typename L::Mask meets_pixels(L centre, L half, int size) {
+  L low, high;
+  for (int l = 0; l < L::width; ++l) {
+    const T a = centre.v[l] - half.v[l], b = centre.v[l] + half.v[l];
+    low.v[l] = a <= T(0.5) ? T(0.5) : T(__builtin_ceil(double(a) - 0.5) + 0.5);
+    high.v[l] = b >= T(size) - T(0.5) ? T(size) - T(0.5) : T(__builtin_floor(double(b) - 0.5) + 0.5);
+  }
+  return low <= high;
+}
+
+template <class L, class T>
+int64_t project_block(const ProjectSettings& s, const GaussianArrays<T>& g, const SplatArrays<T>& out, int64_t begin,
+                      int64_t end) {
+  const Pinhole<L> camera = broadcast_camera<L>(s, g.viewmat);
+  const L zero = L(T(0));
+  int64_t nonfinite = 0;
+  for (int64_t first = begin; first < end; first += L::width) {
+    const int count = int(end - first < L::width ? end - first : L::width);
+    const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
+    const Splat<L> splat = project(camera, gaussian, s.antialiasing);
+    const Vec3<L> raw = load_color<L>(s, g, camera, gaussian.mean, first, end);
+    const bool clamped = s.sh_degree >= 0;
+    const Vec3<L> color = {clamped ? maximum(raw.x, zero) : raw.x, clamped ? maximum(raw.y, zero) : raw.y,
+                           clamped ? maximum(raw.z, zero) : raw.z};
+
+    const auto in_front = splat.depth > L(T(s.near));
+    const auto sane = is_finite(splat.u + splat.v + splat.xx + splat.xy + splat.yy + splat.opacity);
+    const auto finite = all_finite(gaussian, raw) & (sane | ~in_front);
+    const auto opaque = splat.opacity >= L(T(s.alpha_min));
+    const Ellipse<L> e = ellipse(splat.xx, splat.xy, splat.yy, reach(splat.opacity, T(s.alpha_min)));
+    const auto visible = finite & in_front & opaque & meets_pixels<L, T>(splat.u, e.half_width, s.image.width) &
+                         meets_pixels<L, T>(splat.v, e.half_height, s.image.height);
+
+    store_column(out.means2d, 2, 0, first, count, select(visible, splat.u, zero));
+    store_column(out.means2d, 2, 1, first, count, select(visible, splat.v, zero));
+    store_column(out.conics, 3, 0, first, count, select(visible, splat.xx, zero));
+    store_column(out.conics, 3, 1, first, count, select(visible, splat.xy, zero));
+    store_column(out.conics, 3, 2, first, count, select(visible, splat.yy, zero));
+    store_column(out.opacities, 1, 0, first, count, select(visible, splat.opacity, zero));
+    store_column(out.depths, 1, 0, first, count, select(visible, splat.depth, zero));
+    store_column(out.reaches, 1, 0, first, count, select(visible, e.radius, zero));
+    store_column(out.colors, 3, 0, first, count, select(visible, color.x, zero));
+    store_column(out.colors, 3, 1, first, count, select(visible, color.y, zero));
+    store_column(out.colors, 3, 2, first, count, select(visible, color.z, zero));
+    const L radius = minimum(maximum(e.half_width, e.half_height), L(T(1 << 30)));
+    for (int l = 0; l < count; ++l) {
+      out.radii[first + l] = visible.m[l] ? int32_t(__builtin_ceil(double(radius.v[l]))) : 0;
+      nonfinite += finite.m[l] ? 0 : 1;
+    }
+  }
+  return nonfinite;
+}
+
+// d(colour)/d(features) is the basis; d(colour)/d(mean, pose) goes through the direction.
+template <class L, class T>
+GSR_FN void color_backward(const ProjectSettings& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
+                           const Pinhole<L>& camera, Vec3<L> mean, typename L::Mask visible, int64_t first, int64_t end,
+                           int count, Vec3<L>& v_mean, PoseCotangent<L>& v_pose) {
+  const L zero = L(T(0));
+  const int stride = 3 * s.sh_count;
+  const auto cotangent = [&](int c) {
+    return select(visible, load_column<L>(v.v_colors, 3, c, first, end), zero);
+  };
+  L v_color[3] = {cotangent(0), cotangent(1), cotangent(2)};
+  if (s.sh_degree < 0) {
+    for (int c = 0; c < 3; ++c) store_column(v.v_features, 3, c, first, count, v_color[c]);
+    return;
+  }
+  const Vec3<L> raw = load_color<L>(s, g, camera, mean, first, end);
+  const L raw_color[3] = {raw.x, raw.y, raw.z};
+  for (int c = 0; c < 3; ++c) v_color[c] = select(raw_color[c] > zero, v_color[c], zero);
+
+  const Vec3<L> ray = view_ray(camera, mean), direction = unit(ray);
+  L basis[16], v_basis[16];
+  sh_basis(s.sh_degree, direction, basis);
+  for (int k = 0; k < s.sh_count; ++k) {
+    const bool active = k < sh_count(s.sh_degree);
+    if (active) v_basis[k] = zero;
+    for (int c = 0; c < 3; ++c) {
+      if (active) v_basis[k] += load_column<L>(g.features, stride, 3 * k + c, first, end) * v_color[c];
+      const L v_feature = active ? select(visible, basis[k] * v_color[c], zero) : zero;
+      store_column(v.v_features, stride, 3 * k + c, first, count, v_feature);
+    }
+  }
+  if (s.sh_degree > 0)
+    view_ray_vjp(camera, unit_vjp(ray, sh_basis_vjp(s.sh_degree, direction, v_basis)), v_mean, v_pose.rotation,
+                 v_pose.translation);
+}
+
+template <class L, class T>
+void project_backward_block(const ProjectSettings& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
+                            int64_t begin, int64_t end, T* v_pose_out) {
+  const Pinhole<L> camera = broadcast_camera<L>(s, g.viewmat);
+  const L zero = L(T(0));
+  L pose[12];
+  for (L& entry : pose) entry = zero;
+  for (int64_t first = begin; first < end; first += L::width) {
+    const int count = int(end - first < L::width ? end - first : L::width);
+    typename L::Mask visible;
+    for (int l = 0; l < L::width; ++l) visible.m[l] = l < count && v.radii[first + l] > 0 ? -1 : 0;
+
+    const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
+    const auto column = [&](const T* rows, int stride, int c) { return load_column<L>(rows, stride, c, first, end); };
+    const Splat<L> v_splat = {column(v.v_means2d, 2, 0), column(v.v_means2d, 2, 1), column(v.v_conics, 3, 0),
+                              column(v.v_conics, 3, 1),  column(v.v_conics, 3, 2),  column(v.v_opacities2d, 1, 0),
+                              column(v.v_depths, 1, 0)};
+    const Vec3<L> none = {zero, zero, zero};
+    PoseCotangent<L> v_pose = {{{{zero, zero, zero}, {zero, zero, zero}, {zero, zero, zero}}}, none};
+    Gaussian<L> v_gaussian = project_vjp(camera, gaussian, s.antialiasing, v_splat, v_pose);
+    color_backward(s, g, v, camera, gaussian.mean, visible, first, end, count, v_gaussian.mean, v_pose);
+
+    const L modifier = L(T(s.scale_modifier));
+    const auto put = [&](T* rows, int stride, int c, L value) {
+      store_column(rows, stride, c, first, count, select(visible, value, zero));
+    };
+    put(v.v_means, 3, 0, v_gaussian.mean.x);
+    put(v.v_means, 3, 1, v_gaussian.mean.y);
+    put(v.v_means, 3, 2, v_gaussian.mean.z);
+    put(v.v_scales, 3, 0, modifier * v_gaussian.scale.x);
+    put(v.v_scales, 3, 1, modifier * v_gaussian.scale.y);
+    put(v.v_scales, 3, 2, modifier * v_gaussian.scale.z);
+    put(v.v_quats, 4, 0, v_gaussian.quat.w);
+    put(v.v_quats, 4, 1, v_gaussian.quat.x);
+    put(v.v_quats, 4, 2, v_gaussian.quat.y);
+    put(v.v_quats, 4, 3, v_gaussian.quat.z);
+    put(v.v_opacities, 1, 0, v_gaussian.opacity);
+    for (int i = 0; i < 3; ++i)
+      for (int j = 0; j < 3; ++j) pose[3 * i + j] += select(visible, v_pose.rotation.m[i][j], zero);
+    pose[9] += select(visible, v_pose.translation.x, zero);
+    pose[10] += select(visible, v_pose.translation.y, zero);
+    pose[11] += select(visible, v_pose.translation.z, zero);
+  }
+  for (int i = 0; i < 12; ++i) v_pose_out[i] = sum(pose[i]);
+}
+
+GSR_NAMESPACE_END

@@ -1,0 +1,169 @@
+// One splat at one pixel: its alpha, what it adds to the pixel's outputs, and the derivative of both.
+#pragma once
+#include "real.h"
+
+GSR_NAMESPACE_BEGIN
+
+// A splat as the pixels see it. The triangular factor is scaled by √(½·log₂e), so that the falloff is a power of two.
+template <class V>
+struct PixelSplat {
+  V u, v;                // centre, pixels
+  V xx, xy, yy;          // scaled
+  V opacity;
+  V r, g, b;
+  V depth, inverse_depth;
+  V measure;             // m: what the distortion measures, depth or inverse depth
+};
+
+template <class S>
+constexpr S falloff_scale() {
+  return S(0.8493218002880191);  // √(½·log₂e)
+}
+
+// exp(−½·dᵀ·Σ₂⁻¹·d), and the part of it that its derivatives need.
+template <class V>
+struct Falloff {
+  V slant;  // xx·dx + xy·dy, scaled
+  V weight;
+};
+// All pixels of a row share xy·dy and (yy·dy)².
+template <class V>
+GSR_FN Falloff<V> falloff(V xx, V dx, V row_slant, V row_square) {
+  const V slant = xx * dx + row_slant;
+  return {slant, exponential2(-(slant * slant + row_square))};
+}
+
+// A pixel's sums while its splats pass, near ones first. The distortion's moments are taken about the measure of the first
+// splat that counts. With weight w₀ ≥ alpha_min there, Σw·δ² ≤ (1 + A/w₀)·D for any layers behind, so the final subtraction
+// loses at most 8 bits, wherever the scene lies.
+template <class V>
+struct PixelSums {
+  V transmittance;       // T
+  V r, g, b;             // Σw·c
+  V inverse_depth, depth, weight;  // Σw/z, Σw·z, Σw
+  V reference;           // m₀
+  V first, second;       // Σw·δ, Σw·δ², δ = m − m₀
+};
+template <class V>
+GSR_FN PixelSums<V> empty_pixel() {
+  const V zero = V(Scalar<V>(0));
+  return {V(Scalar<V>(1)), zero, zero, zero, zero, zero, zero, zero, zero, zero};
+}
+template <class V>
+GSR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittance) {
+  sums.transmittance = transmittance;
+  sums.r += w * s.r;
+  sums.g += w * s.g;
+  sums.b += w * s.b;
+  sums.inverse_depth += w * s.inverse_depth;
+  sums.depth += w * s.depth;
+  sums.reference = select(sums.weight == V(Scalar<V>(0)), s.measure, sums.reference);
+  sums.weight += w;
+  const V delta = s.measure - sums.reference, moment = w * delta;
+  sums.first += moment;
+  sums.second += moment * delta;
+}
+// M − m₀, the mean measure relative to the reference; 0 where nothing was hit.
+template <class V>
+GSR_FN V mean_offset(const PixelSums<V>& sums) {
+  const V zero = V(Scalar<V>(0));
+  return select(sums.weight > zero, sums.first / sums.weight, zero);
+}
+// Σw·(m − M)²
+template <class V>
+GSR_FN V distortion(const PixelSums<V>& sums) {
+  return maximum(sums.second - sums.first * mean_offset(sums), V(Scalar<V>(0)));
+}
+
+// Incoming gradients at a pixel.
+template <class V>
+struct PixelCotangent {
+  V r, g, b;
+  V inverse_depth, depth, weight, distortion;
+};
+
+// What the backward pass knows of a pixel while it walks from the last splat to the first. `behind` is what lies behind the
+// current splat as that splat sees it: b_i = (Σ_{k>i} w_k·q_k + T_end·g_C·background)/T_{i+1}, which obeys
+// b_{i−1} = α_i·q_i + (1 − α_i)·b_i. No difference of large sums appears.
+template <class V>
+struct PixelWalk {
+  V transmittance;
+  V behind;
+  V reference, offset;  // M = reference + offset
+};
+
+// Cotangents of one splat at one pixel.
+template <class V>
+struct PairCotangent {
+  V weight;    // w, for v_color = w·g_C
+  V depth;     // of z, by depth, inverse depth and distortion; not by the weight
+  V exponent;  // of the logarithm of alpha: ∂L/∂α·α, 0 where alpha is clamped
+};
+
+// q_i = ∂L/∂w_i (RASTERIZER.md, "Exact backward"); ∂L/∂α_i = T_i·(q_i − b_i). `alpha` is 0 where the splat does not
+// count, `alpha_free` moreover where it is held at alpha_max. d_measure = dm/dz.
+template <class V>
+GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V d_measure, V alpha, V alpha_free,
+                                  const PixelCotangent<V>& v) {
+  using S = Scalar<V>;
+  walk.transmittance = walk.transmittance / (S(1) - alpha);
+  const V weight = alpha * walk.transmittance;
+  const V delta = (s.measure - walk.reference) - walk.offset, v_delta = v.distortion * delta;
+  const V q = v.r * s.r + v.g * s.g + v.b * s.b + v.inverse_depth * s.inverse_depth + v.depth * s.depth + v.weight +
+              v_delta * delta;
+  const V ahead = q - walk.behind;
+  const V v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth) + S(2) * d_measure * v_delta;
+  const V v_exponent = alpha_free * walk.transmittance * ahead;
+  walk.behind += alpha * ahead;
+  return {weight, weight * v_depth, v_exponent};
+}
+
+// A splat's pair cotangents added up over pixels: moments of the exponent's cotangent p, from which those of its parameters
+// follow once, after the sums. With s = xx·dx + xy·dy (scaled) and the exponent −½(s² + (yy·dy)²), all derivatives are sums
+// of p, p·s, p·s·dx, p·s·dy, p·dy and p·dy².
+template <class V>
+struct SplatSums {
+  V red, green, blue, depth;
+  V total;                        // Σp
+  V slant, slant_dx, slant_dy;    // Σp·s, Σp·s·dx, Σp·s·dy
+  V row, row_dy;                  // Σp·dy, Σp·dy²
+  V abs_u, abs_v;                 // Σ|∂L/∂u| and Σ|∂L/∂v|, up to the factors that finish() knows
+};
+template <class V>
+GSR_FN void add_pair(SplatSums<V>& sums, const PixelSplat<V>& s, const PairCotangent<V>& pair, V slant, V dx, V dy,
+                     const PixelCotangent<V>& v) {
+  sums.red += pair.weight * v.r;
+  sums.green += pair.weight * v.g;
+  sums.blue += pair.weight * v.b;
+  sums.depth += pair.depth;
+  const V p_slant = pair.exponent * slant, p_row = pair.exponent * dy;
+  sums.total += pair.exponent;
+  sums.slant += p_slant;
+  sums.slant_dx += p_slant * dx;
+  sums.slant_dy += p_slant * dy;
+  sums.row += p_row;
+  sums.row_dy += p_row * dy;
+  sums.abs_u += absolute(p_slant);
+  sums.abs_v += absolute(s.xy * p_slant + s.yy * s.yy * p_row);
+}
+
+template <class V>
+struct SplatCotangent {
+  V u, v, abs_u, abs_v, xx, xy, yy, opacity;
+};
+// From scaled moments to cotangents of the unscaled parameters. alpha = opacity·weight, so Σp/opacity is ∂L/∂opacity.
+template <class V>
+GSR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, const PixelSplat<V>& s) {
+  using S = Scalar<V>;
+  const S once = S(1) / falloff_scale<S>(), twice = once * once;
+  return {-(twice * s.xx) * sums.slant,
+          -twice * (s.xy * sums.slant + s.yy * s.yy * sums.row),
+          twice * s.xx * sums.abs_u,
+          twice * sums.abs_v,
+          -once * sums.slant_dx,
+          -once * sums.slant_dy,
+          -once * s.yy * sums.row_dy,
+          sums.total / s.opacity};
+}
+
+GSR_NAMESPACE_END

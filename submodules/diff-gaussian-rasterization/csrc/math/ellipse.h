@@ -1,0 +1,64 @@
+// Where a splat can reach α ≥ alpha_min: the ellipse (xx·dx + xy·dy)² + (yy·dy)² ≤ 2·ln(opacity/alpha_min), and its
+// bounds. They only decide where to look; a pixel decides for itself. So each bound may be too wide but never too narrow,
+// and is widened by more than the rounding of float32.
+#pragma once
+#include "real.h"
+
+GSR_NAMESPACE_BEGIN
+
+template <class V>
+struct Ellipse {
+  V xx, xy, yy;               // triangular factor of the inverse covariance, 1/pixels
+  V radius;                   // in standard deviations; may be infinite
+  V half_width, half_height;  // of the box around it, pixels
+};
+
+template <class V>
+struct Interval {
+  V low, high;
+};
+
+// How many standard deviations away a splat can still count; not a number where opacity < alpha_min: nowhere.
+template <class V>
+GSR_FN V reach(V opacity, Scalar<V> alpha_min) {
+  using S = Scalar<V>;
+  return square_root(S(2) * logarithm(opacity / V(alpha_min))) * S(1.0001) + S(0.0001);
+}
+
+template <class V>
+GSR_FN Ellipse<V> ellipse(V xx, V xy, V yy, V radius) {
+  using S = Scalar<V>;
+  const V slant = xy / yy;
+  return {xx, xy, yy, radius, radius * square_root(S(1) + slant * slant) / xx, radius / yy};
+}
+
+// The ellipse's extent in x in the row at height dy above its centre, relative to the centre. Empty (low > high) where the
+// row passes it by.
+template <class V>
+GSR_FN Interval<V> extent_in_row(const Ellipse<V>& e, V dy) {
+  using S = Scalar<V>;
+  const V rise = e.yy * dy, square = e.radius * e.radius - rise * rise;
+  const V half = square_root(maximum(square, V(S(0)))) / e.xx + S(1e-3), middle = -e.xy * dy / e.xx;
+  const Mask<V> empty = absolute(dy) > e.half_height;
+  return {select(empty, V(S(1)), middle - half), select(empty, V(S(-1)), middle + half)};
+}
+
+// The ellipse's extent in x over the rows with centres in [top, bottom], relative to its centre row. The right-hand
+// boundary is concave in dy, with its summit at dy*; over an interval it is highest at dy* or at the end nearest to it.
+// Empty (low > high) where no row meets the ellipse.
+template <class V>
+GSR_FN Interval<V> extent_over_rows(const Ellipse<V>& e, V top, V bottom) {
+  using S = Scalar<V>;
+  const V low = maximum(top, -e.half_height), high = minimum(bottom, e.half_height);
+  const V summit = -e.xy * e.half_height / square_root(e.xy * e.xy + e.yy * e.yy);
+  const V right_row = clamp(summit, low, high), left_row = clamp(-summit, low, high);
+  const V right_rise = e.yy * right_row, left_rise = e.yy * left_row;
+  const V margin = V(S(1e-3)), r2 = e.radius * e.radius, zero = V(S(0));
+  const V right =
+      (square_root(maximum(r2 - right_rise * right_rise, zero)) - e.xy * right_row) / e.xx + margin;
+  const V left = (-square_root(maximum(r2 - left_rise * left_rise, zero)) - e.xy * left_row) / e.xx - margin;
+  const Mask<V> empty = low > high;
+  return {select(empty, V(S(1)), left), select(empty, V(S(-1)), right)};
+}
+
+GSR_NAMESPACE_END

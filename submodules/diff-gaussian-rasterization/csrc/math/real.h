@@ -1,0 +1,72 @@
+// The few operations in which a scalar and a vector of lanes differ, so that every formula is written once.
+//
+// Every function in math/ is a template over a "real" V: float, double, or lanes of either (cpu/simd.h). One source then
+// serves the CUDA threads (V scalar), the SIMD backends (V lanes) and the float64 proofs. Formulas never branch on
+// values: `select` chooses between results, since lanes of one vector may differ.
+//
+// Conventions: `f_vjp` stands beside `f`; a cotangent of x is v_x; `+=` on a v_ argument means it accumulates.
+#pragma once
+#include <cmath>
+
+#if defined(__CUDACC__)
+#define GSR_FN __host__ __device__ __forceinline__
+#else
+#define GSR_FN inline __attribute__((always_inline))
+#endif
+
+// Each instruction set compiles these headers for itself. Without a namespace of its own, the linker could keep the
+// AVX-512 copy of an inline function for everybody.
+#ifndef GSR_ISA
+#define GSR_ISA scalar
+#endif
+#define GSR_NAMESPACE_BEGIN \
+  namespace gsr {           \
+  inline namespace GSR_ISA {
+#define GSR_NAMESPACE_END \
+  }                       \
+  }
+
+GSR_NAMESPACE_BEGIN
+
+// Scalar<V> is the element type of V; Mask<V> is what a comparison of two V gives.
+template <class V>
+struct RealTraits {
+  using Scalar = V;
+  using Mask = bool;
+};
+template <class V>
+using Scalar = typename RealTraits<V>::Scalar;
+template <class V>
+using Mask = typename RealTraits<V>::Mask;
+
+GSR_FN float select(bool c, float a, float b) { return c ? a : b; }
+GSR_FN double select(bool c, double a, double b) { return c ? a : b; }
+GSR_FN float square_root(float x) { return sqrtf(x); }
+GSR_FN double square_root(double x) { return sqrt(x); }
+GSR_FN float exponential2(float x) { return exp2f(x); }
+GSR_FN double exponential2(double x) { return exp2(x); }
+GSR_FN float absolute(float x) { return fabsf(x); }
+GSR_FN double absolute(double x) { return fabs(x); }
+GSR_FN float logarithm(float x) { return logf(x); }
+GSR_FN double logarithm(double x) { return log(x); }
+GSR_FN bool any(bool m) { return m; }
+
+template <class V>
+GSR_FN V minimum(V a, V b) {
+  return select(a < b, a, b);
+}
+template <class V>
+GSR_FN V maximum(V a, V b) {
+  return select(a > b, a, b);
+}
+template <class V>
+GSR_FN V clamp(V x, V low, V high) {
+  return minimum(maximum(x, low), high);
+}
+// False for NaN and both infinities, whose difference with themselves is NaN.
+template <class V>
+GSR_FN Mask<V> is_finite(V x) {
+  return x - x == V(Scalar<V>(0));
+}
+
+GSR_NAMESPACE_END

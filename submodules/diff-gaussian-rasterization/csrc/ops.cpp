@@ -1,0 +1,43 @@
+// The operators' schemas, the same for every backend. Implementations register themselves in cpu/.
+//
+// Shapes are in params.h. Every tensor argument is contiguous and was checked in Python (ops.py); integers are int32.
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
+  m.def(
+      "project(Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, "
+      "int width, int height, float fx, float fy, float cx, float cy, float near, float scale_modifier, "
+      "float alpha_min, int sh_degree, bool antialiasing) -> "
+      "(Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor reaches, "
+      "Tensor radii, Tensor num_nonfinite)");
+  m.def(
+      "project_backward(Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, "
+      "int width, int height, float fx, float fy, float cx, float cy, float near, float scale_modifier, "
+      "float alpha_min, int sh_degree, bool antialiasing, Tensor radii, "
+      "Tensor v_means2d, Tensor v_conics, Tensor v_opacities2d, Tensor v_colors, Tensor v_depths) -> "
+      "(Tensor v_means, Tensor v_scales, Tensor v_quats, Tensor v_opacities, Tensor v_features, Tensor v_viewmat)");
+  m.def(
+      "bin(Tensor means2d, Tensor conics, Tensor depths, Tensor reaches, Tensor radii, int width, int height) -> "
+      "(Tensor ids, Tensor slots, Tensor offsets, Tensor ranges)");
+  m.def(
+      "blend(Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, "
+      "Tensor reaches, Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int width, int height, "
+      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion) -> "
+      "(Tensor color, Tensor inv_depth, Tensor depth, Tensor alpha, Tensor distortion, "
+      "Tensor transmittance, Tensor reference, Tensor offset, Tensor end)");
+  m.def(
+      "blend_backward(Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, "
+      "Tensor background, Tensor reaches, Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, "
+      "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
+      "Tensor transmittance, Tensor reference, Tensor offset, Tensor end, "
+      "Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) -> "
+      "(Tensor v_means2d, Tensor absgrad, Tensor v_conics, Tensor v_opacities2d, Tensor v_colors, Tensor v_depths, "
+      "Tensor v_background)");
+  m.def(
+      "blend_statistics(Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, "
+      "Tensor background, Tensor reaches, Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, "
+      "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
+      "Tensor reference, Tensor offset, Tensor end) -> "
+      "(Tensor weight_sum, Tensor weight_max, Tensor distortion_share)");
+  m.def("instruction_set() -> str");
+}

@@ -1,0 +1,127 @@
+// What the kernels are told: plain structs of sizes, settings and pointers, the same for every backend.
+//
+// T is float or double. Arrays are dense and row-major; N Gaussians, M intersections (a splat in a tile), an image of H×W
+// pixels in tiles of TILE×TILE.
+#pragma once
+#include <cstdint>
+
+namespace gsr {
+
+constexpr int TILE = 16;            // pixels
+constexpr int SLOT = 12;            // numbers an intersection's gradient has: see SlotEntry
+constexpr int STATISTICS_SLOT = 3;  // Σw, max w, Σw·(m − M)²
+
+// The numbers of a gradient slot, one slot an intersection; a Gaussian's slots are added up in their order.
+enum SlotEntry { U, V, ABS_U, ABS_V, XX, XY, YY, OPACITY, RED, GREEN, BLUE, DEPTH };
+
+struct Image {
+  int width, height;  // pixels
+  int tiles_x() const { return (width + TILE - 1) / TILE; }
+  int tiles_y() const { return (height + TILE - 1) / TILE; }
+  int tiles() const { return tiles_x() * tiles_y(); }
+};
+
+struct ProjectSettings {
+  Image image;
+  double fx, fy, cx, cy;  // pixels
+  double near;            // world units: Gaussians at z ≤ near are culled
+  double scale_modifier;
+  double alpha_min;
+  int sh_degree;     // 0..3; −1: `features` are colours as they are
+  int sh_count;      // coefficients a Gaussian has in `features`, at least (degree + 1)²
+  bool antialiasing;
+};
+
+template <class T>
+struct GaussianArrays {
+  int64_t count;       // N
+  const T* means;      // (N, 3) world units
+  const T* scales;     // (N, 3) standard deviations, world units
+  const T* quats;      // (N, 4) w x y z
+  const T* opacities;  // (N)
+  const T* features;   // (N, sh_count, 3), or (N, 3) colours
+  const T* viewmat;    // (4, 4) world to camera
+};
+
+template <class T>
+struct SplatArrays {
+  T* means2d;    // (N, 2) pixels
+  T* conics;     // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
+  T* opacities;  // (N)
+  T* colors;     // (N, 3)
+  T* depths;     // (N) world units
+  T* reaches;    // (N) standard deviations from the centre within which alpha ≥ alpha_min
+  int32_t* radii;  // (N) pixels, 0: touches no pixel
+};
+
+template <class T>
+struct GaussianCotangents {
+  const T* v_means2d;    // (N, 2)
+  const T* v_conics;     // (N, 3)
+  const T* v_opacities2d;  // (N)
+  const T* v_colors;     // (N, 3)
+  const T* v_depths;     // (N)
+  const int32_t* radii;  // (N)
+  T* v_means;            // (N, 3)
+  T* v_scales;           // (N, 3)
+  T* v_quats;            // (N, 4)
+  T* v_opacities;        // (N)
+  T* v_features;         // (N, sh_count, 3) or (N, 3)
+};
+
+template <class T>
+struct BlendInput {
+  Image image;
+  const T* means2d;
+  const T* conics;
+  const T* opacities;
+  const T* colors;
+  const T* depths;
+  const T* reaches;
+  const T* background;    // (3)
+  const int32_t* ids;     // (M) Gaussians by tile, in each tile near ones first
+  const int32_t* ranges;  // (tiles + 1) where each tile's ids begin
+  T alpha_min, alpha_max, transmittance_min;
+  bool inverse_distortion;  // the distortion measures 1/z, not z
+};
+
+// A pixel's state after its last splat, which the backward pass starts from.
+template <class T, class Count>
+struct PixelState {
+  T* transmittance;  // (H, W) T_end
+  T* reference;      // (H, W) m₀
+  T* offset;         // (H, W) M − m₀
+  Count* end;        // (H, W) how many ids of its tile a pixel saw
+};
+
+template <class T>
+struct BlendOutput {
+  T* color;       // (3, H, W)
+  T* inv_depth;   // (H, W)
+  T* depth;       // (H, W)
+  T* alpha;       // (H, W)
+  T* distortion;  // (H, W)
+  PixelState<T, int32_t> state;
+};
+
+template <class T>
+struct BlendCotangents {
+  const T* v_color;       // (3, H, W)
+  const T* v_inv_depth;   // (H, W)
+  const T* v_depth;       // (H, W)
+  const T* v_alpha;       // (H, W)
+  const T* v_distortion;  // (H, W)
+  PixelState<const T, const int32_t> state;
+  const int32_t* slots;  // (M) the slot of each intersection
+  T* gradients;          // (M, SLOT)
+  T* v_background;       // (tiles, 3)
+};
+
+template <class T>
+struct BlendStatistics {
+  PixelState<const T, const int32_t> state;
+  const int32_t* slots;  // (M)
+  T* statistics;         // (M, STATISTICS_SLOT)
+};
+
+}  // namespace gsr

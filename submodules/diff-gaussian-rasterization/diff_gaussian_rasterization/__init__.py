@@ -1,0 +1,15 @@
+"""An exact, differentiable rasterizer of 3D Gaussians: color, inverse depth, depth, alpha and distortion in one pass."""
+
+from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
+from .ops import instruction_set
+from .rasterize import RasterOutput, Statistics, Thresholds, rasterize
+
+__all__ = [
+    "GaussianRasterizationSettings",
+    "GaussianRasterizer",
+    "RasterOutput",
+    "Statistics",
+    "Thresholds",
+    "instruction_set",
+    "rasterize",
+]

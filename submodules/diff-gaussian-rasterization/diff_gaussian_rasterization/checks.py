@@ -1,0 +1,64 @@
+"""What `rasterize` accepts, checked once, before any work. Every message names the argument, what it is, and what it must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def check_tensor(name: str, value: object, shape: Sequence[int | str], like: Tensor | None = None) -> Tensor:
+    """`value` as a contiguous tensor of `shape` (a str names a free dimension), in the dtype and on the device of `like`.
+
+    Raises: TypeError for what is no floating-point tensor of the right dtype; ValueError for a wrong shape or device.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; it must be a tensor of shape {_words(shape)}")
+    if value.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} has dtype {value.dtype}; it must be torch.float32 or torch.float64")
+    fits = value.dim() == len(shape) and all(
+        isinstance(expected, str) or expected == size for size, expected in zip(value.shape, shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}; it must be {_words(shape)}")
+    if like is not None and value.dtype != like.dtype:
+        raise TypeError(f"{name} has dtype {value.dtype}; it must be {like.dtype}, as means has")
+    if like is not None and value.device != like.device:
+        raise ValueError(f"{name} is on device {value.device}; it must be on {like.device}, as means is")
+    return value.contiguous()
+
+
+def check_device(name: str, value: Tensor) -> None:
+    """Raises ValueError where no kernels exist for the tensor's device."""
+    if value.device.type != "cpu":
+        raise ValueError(f"{name} is on device {value.device}; it must be on cpu, the only backend of this build")
+
+
+def check_integer(name: str, value: object, low: int, high: int | None = None) -> int:
+    """`value` if it is an integer in [low, high]; raises TypeError or ValueError."""
+    accepted = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}; it must be {accepted}")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name} is {value}; it must be {accepted}")
+    return value
+
+
+def check_number(name: str, value: object, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False) -> float:
+    """`value` as a finite float in [low, high], or (low, high] if `open_low`; raises TypeError or ValueError."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}; it must be a number") from None
+    if not math.isfinite(number) or number < low or number > high or (open_low and number == low):
+        bounds = f" {'above' if open_low else 'of at least'} {low:g}" if low > -math.inf else ""
+        bounds += f" and at most {high:g}" if high < math.inf else ""
+        raise ValueError(f"{name} is {number:g}; it must be a finite number{bounds}")
+    return number
+
+
+def _words(shape: Sequence[int | str]) -> str:
+    inner = ", ".join(str(size) for size in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"

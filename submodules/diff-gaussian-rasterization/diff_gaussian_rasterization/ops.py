@@ -1,0 +1,112 @@
+"""The native operators as torch sees them: loading, shapes for tracing (fakes), and derivatives.
+
+`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels. Schemas stand in
+csrc/ops.cpp, shapes in csrc/params.h. `project` and `blend` are differentiable; `bin` only decides where to look.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _native
+
+torch.ops.load_library(str(_native.load()))
+_ops = torch.ops.diff_gaussian_rasterization
+
+project = _ops.project
+bin = _ops.bin
+blend = _ops.blend
+blend_statistics = _ops.blend_statistics
+
+
+def instruction_set() -> str:
+    """What the CPU kernels were compiled for and run with: v1, v3 or v4 (x86-64 levels) or portable."""
+    return _ops.instruction_set()
+
+
+# ---- project: inputs 0..5 are tensors, the rest settings
+
+
+def _project_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    radii = output[6]
+    ctx.save_for_backward(*inputs[:6], radii)
+    ctx.settings = inputs[6:]
+
+
+def _project_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
+    *tensors, radii = ctx.saved_tensors
+    v_splats = [cotangent.contiguous() for cotangent in v[:5]]
+    gradients = _ops.project_backward(*tensors, *ctx.settings, radii, *v_splats)
+    return (*gradients, *(None for _ in ctx.settings))
+
+
+torch.library.register_autograd(
+    "diff_gaussian_rasterization::project", _project_backward, setup_context=_project_context
+)
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::project")
+def _(means: Tensor, *_settings: Any) -> tuple[Tensor, ...]:
+    n = means.shape[0]
+    floats = [means.new_empty(shape) for shape in ((n, 2), (n, 3), (n,), (n, 3), (n,), (n,))]
+    return (*floats, means.new_empty((n,), dtype=torch.int32), means.new_empty((), dtype=torch.int64))
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::project_backward")
+def _(*inputs: Any) -> tuple[Tensor, ...]:
+    return tuple(torch.empty_like(tensor) for tensor in inputs[:6])
+
+
+# ---- bin
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::bin")
+def _(means2d: Tensor, conics: Tensor, depths: Tensor, reaches: Tensor, radii: Tensor, width: int, height: int) -> Any:
+    intersections = torch.library.get_ctx().new_dynamic_size()
+    tiles = ((width + 15) // 16) * ((height + 15) // 16)
+    return (
+        radii.new_empty((intersections,)),
+        radii.new_empty((intersections,)),
+        radii.new_empty((means2d.shape[0] + 1,)),
+        radii.new_empty((tiles + 1,)),
+    )
+
+
+# ---- blend: inputs 0..5 have gradients, 6..10 are reaches and bin's lists, the rest settings
+
+
+def _blend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[:11], *output[5:])
+    ctx.settings = inputs[11:]
+
+
+def _blend_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
+    tensors, state = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
+    images = [cotangent.contiguous() for cotangent in v[:5]]
+    v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *ctx.settings, *state, *images)
+    # Not the gradient of anything, so no place in autograd's graph: it is left on the tensor that it describes.
+    tensors[0].absgrad = absgrad
+    return (v_means2d, *rest, *(None for _ in range(5 + len(ctx.settings))))
+
+
+torch.library.register_autograd("diff_gaussian_rasterization::blend", _blend_backward, setup_context=_blend_context)
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::blend")
+def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+    width, height = inputs[10], inputs[11]
+    planes = [means2d.new_empty((channels, height, width)) for channels in (3, 1, 1, 1, 1, 1, 1, 1)]
+    return (*planes, means2d.new_empty((1, height, width), dtype=torch.int32))
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::blend_backward")
+def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+    return (torch.empty_like(means2d), torch.empty_like(means2d), *(torch.empty_like(t) for t in inputs[:5]))
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::blend_statistics")
+def _(means2d: Tensor, *_inputs: Any) -> tuple[Tensor, ...]:
+    return tuple(means2d.new_empty((means2d.shape[0],)) for _ in range(3))

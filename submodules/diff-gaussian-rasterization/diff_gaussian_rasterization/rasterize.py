@@ -1,0 +1,162 @@
+"""`rasterize`: Gaussians and a camera in, five images out, all differentiable."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import ops
+from .checks import check_device, check_integer, check_number, check_tensor
+
+DISTORTION_SPACES = ("linear", "inverse")
+MAX_SH_DEGREE = 3
+
+
+class Thresholds(NamedTuple):
+    """The limits of a pixel's rules. Ordinary settings: the defaults are those of 3D Gaussian splatting."""
+
+    alpha_min: float = 1 / 255  # a Gaussian with less alpha at a pixel is skipped there
+    alpha_max: float = 0.99  # alpha is held at this
+    transmittance_min: float = 1e-4  # a pixel ends before the Gaussian that would leave less light than this
+
+
+class Statistics(NamedTuple):
+    """What each Gaussian did in the image; (N,) each, without gradient."""
+
+    weight_sum: Tensor  # Σ over pixels of its weight w = alpha·transmittance
+    weight_max: Tensor  # its largest weight
+    distortion_share: Tensor  # Σ over pixels of w·(m − M)², its part of the summed distortion
+
+
+class RasterOutput(NamedTuple):
+    """The images, and what densification needs to know of each Gaussian."""
+
+    color: Tensor  # (3, H, W) Σw·c + T_end·background
+    inv_depth: Tensor  # (1, H, W) Σw/z, 1/world units
+    depth: Tensor  # (1, H, W) Σw·z, world units; divide by alpha for the expected depth
+    alpha: Tensor  # (1, H, W) Σw
+    distortion: Tensor  # (1, H, W) Σw·(m − M)², world units² (linear) or 1/world units² (inverse)
+    radii: Tensor  # (N,) int32, pixels; 0 for a Gaussian that can touch no pixel
+    means2d: Tensor  # (N, 2) pixels, in the graph; after backward its `absgrad` is Σ over pixels of |∂L/∂mean2d|
+    num_nonfinite: Tensor  # () int64, Gaussians culled because a value of theirs is NaN or infinite
+    statistics: Statistics | None
+
+
+def rasterize(
+    means: Tensor,
+    scales: Tensor,
+    quats: Tensor,
+    opacities: Tensor,
+    shs: Tensor | None = None,
+    colors: Tensor | None = None,
+    *,
+    viewmat: Tensor,
+    fx: float,
+    fy: float,
+    cx: float,
+    cy: float,
+    width: int,
+    height: int,
+    background: Tensor,
+    sh_degree: int = 0,
+    near: float = 0.2,
+    scale_modifier: float = 1.0,
+    antialiasing: bool = False,
+    distortion_space: str = "linear",
+    statistics: bool = False,
+    thresholds: Thresholds = Thresholds(),
+    means2d_offset: Tensor | None = None,
+) -> RasterOutput:
+    """Render Gaussians by EWA splatting (Zwicker et al. 2002) and alpha blending (Kerbl et al. 2023), with exact gradients.
+
+    All tensors are float32, or all float64. MATH.md in the repository derives every formula.
+
+    Args:
+        means: (N, 3) centres, world units.
+        scales: (N, 3) standard deviations along the local axes, world units, > 0.
+        quats: (N, 4) rotations w x y z, of any length but 0.
+        opacities: (N, 1) in (0, 1).
+        shs: (N, K, 3) spherical harmonics coefficients, K ≥ (sh_degree + 1)²; or
+        colors: (N, 3) colours as they are. Exactly one of the two.
+        viewmat: (4, 4) world to camera, OpenCV axes (x right, y down, z forward).
+        fx, fy, cx, cy: pinhole intrinsics, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5).
+        width, height: of the image, pixels.
+        background: (3,) colour behind everything.
+        sh_degree: 0..3, the degree up to which `shs` is used.
+        near: world units; Gaussians at z ≤ near are culled.
+        scale_modifier: factor on all scales.
+        antialiasing: lower the opacity of splats that the 0.3-pixel blur widens (Yu et al. 2024).
+        distortion_space: "linear" measures the distortion over z, "inverse" over 1/z.
+        statistics: also gather `Statistics`.
+        thresholds: the limits of a pixel's rules.
+        means2d_offset: (N, 2) pixels, added to the projected means; zeros make a leaf that receives their gradient.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type, dtype, shape, device or range; the message names it.
+    """
+    check_tensor("means", means, ("N", 3))
+    check_device("means", means)
+    n = means.shape[0]
+    means = means.contiguous()
+    scales = check_tensor("scales", scales, (n, 3), means)
+    quats = check_tensor("quats", quats, (n, 4), means)
+    opacities = check_tensor("opacities", opacities, (n, 1), means)
+    sh_degree = check_integer("sh_degree", sh_degree, 0, MAX_SH_DEGREE)
+    features = _check_features(shs, colors, sh_degree, means)
+    viewmat = check_tensor("viewmat", viewmat, (4, 4), means)
+    background = check_tensor("background", background, (3,), means)
+    width, height = check_integer("width", width, 1), check_integer("height", height, 1)
+    fx = check_number("fx", fx, 0, open_low=True)
+    fy = check_number("fy", fy, 0, open_low=True)
+    cx, cy = check_number("cx", cx), check_number("cy", cy)
+    near = check_number("near", near, 0)
+    scale_modifier = check_number("scale_modifier", scale_modifier, 0, open_low=True)
+    limits = _check_thresholds(thresholds)
+    if distortion_space not in DISTORTION_SPACES:
+        raise ValueError(f"distortion_space is {distortion_space!r}; it must be one of {', '.join(DISTORTION_SPACES)}")
+
+    means2d, conics, opacities2d, splat_colors, depths, reaches, radii, num_nonfinite = ops.project(
+        means, scales, quats, opacities, features, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
+        limits.alpha_min, sh_degree if colors is None else -1, bool(antialiasing),
+    )  # fmt: skip
+    if means2d_offset is not None:
+        means2d = means2d + check_tensor("means2d_offset", means2d_offset, (n, 2), means)
+    reaches = reaches.detach()  # says where to look, not what is seen there
+    with torch.no_grad():
+        lists = ops.bin(means2d, conics, depths, reaches, radii, width, height)
+    inputs = (
+        means2d, conics, opacities2d, splat_colors, depths, background, reaches, *lists, width, height,
+        *limits, distortion_space == "inverse",
+    )  # fmt: skip
+    color, inv_depth, depth, alpha, distortion, _, reference, offset, end = ops.blend(*inputs)
+    gathered = None
+    if statistics:
+        with torch.no_grad():
+            gathered = Statistics(*ops.blend_statistics(*inputs, reference, offset, end))
+    return RasterOutput(color, inv_depth, depth, alpha, distortion, radii, means2d, num_nonfinite, gathered)
+
+
+def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor) -> Tensor:
+    if (shs is None) == (colors is None):
+        raise ValueError(f"shs and colors are {'both missing' if shs is None else 'both given'}; exactly one must be given")
+    n = means.shape[0]
+    if colors is not None:
+        return check_tensor("colors", colors, (n, 3), means)
+    shs = check_tensor("shs", shs, (n, "K", 3), means)
+    needed = (sh_degree + 1) ** 2
+    if shs.shape[1] < needed:
+        raise ValueError(
+            f"shs has shape {tuple(shs.shape)}; sh_degree {sh_degree} needs at least K = {needed} coefficients in (N, K, 3)"
+        )
+    return shs
+
+
+def _check_thresholds(thresholds: Thresholds) -> Thresholds:
+    alpha_max = check_number("thresholds.alpha_max", thresholds.alpha_max, 0, 0.9999, open_low=True)
+    return Thresholds(
+        check_number("thresholds.alpha_min", thresholds.alpha_min, 0, alpha_max),
+        alpha_max,
+        check_number("thresholds.transmittance_min", thresholds.transmittance_min, 0, 0.5),
+    )

@@ -1,0 +1,353 @@
+// Every f/f_vjp pair of csrc/math against central differences in float64. No torch, no GPU: prints one line a pair and
+// exits with the number of pairs that disagree.
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "math/blend.h"
+#include "math/splat.h"
+
+using namespace gsr;
+using Numbers = std::vector<double>;
+
+static std::mt19937 rng(7);
+static double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(rng); }
+static Numbers random_numbers(int count, double low, double high) {
+  Numbers x(count);
+  for (double& value : x) value = uniform(low, high);
+  return x;
+}
+
+static int failures = 0;
+
+// v·∂f/∂x by differences against vjp(x, v), at several random x that `draw` gives.
+static void check(const std::string& name, const std::function<Numbers()>& draw,
+                  const std::function<Numbers(const Numbers&)>& f,
+                  const std::function<Numbers(const Numbers&, const Numbers&)>& vjp) {
+  double worst = 0, largest = 0;
+  for (int trial = 0; trial < 20; ++trial) {
+    const Numbers x = draw();
+    const Numbers v = random_numbers(int(f(x).size()), -1, 1), gradient = vjp(x, v);
+    double scale = 1e-3;
+    for (double g : gradient) scale = std::max(scale, std::abs(g));
+    largest = std::max(largest, scale);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double h = 1e-6 * std::max(1.0, std::abs(x[i]));
+      Numbers up = x, down = x;
+      up[i] += h;
+      down[i] -= h;
+      const Numbers high = f(up), low = f(down);
+      double difference = 0;
+      for (size_t k = 0; k < v.size(); ++k) difference += v[k] * (high[k] - low[k]) / (2 * h);
+      worst = std::max(worst, std::abs(difference - gradient[i]) / scale);
+    }
+  }
+  const bool ok = worst < 1e-7 && largest > 1e-2;  // a check on gradients that are all 0 would prove nothing
+  failures += !ok;
+  std::printf("%-28s %s  worst %.1e of the largest entry\n", name.c_str(), ok ? "ok  " : "FAIL", worst);
+}
+
+static Vec3<double> vec3(const Numbers& x, int i) { return {x[i], x[i + 1], x[i + 2]}; }
+static Mat3<double> mat3(const Numbers& x, int i) {
+  return {{{x[i], x[i + 1], x[i + 2]}, {x[i + 3], x[i + 4], x[i + 5]}, {x[i + 6], x[i + 7], x[i + 8]}}};
+}
+static void append(Numbers& out, const Mat3<double>& m) {
+  for (const auto& row : m.m) out.insert(out.end(), row, row + 3);
+}
+static void append(Numbers& out, Vec3<double> a) { out.insert(out.end(), {a.x, a.y, a.z}); }
+
+// A camera from 12 pose numbers; intrinsics fixed.
+static Pinhole<double> camera_of(const Numbers& x, int i) {
+  return {mat3(x, i), vec3(x, i + 9), 500, 480, 310, 250, 0.7, 0.6};
+}
+
+static void check_quaternions() {
+  const auto draw = [] { return random_numbers(4, 0.3, 1); };
+  check(
+      "normalize", draw,
+      [](const Numbers& x) {
+        const Quat<double> q = normalize<double>({x[0], x[1], x[2], x[3]});
+        return Numbers{q.w, q.x, q.y, q.z};
+      },
+      [](const Numbers& x, const Numbers& v) {
+        const Quat<double> q = normalize_vjp<double>({x[0], x[1], x[2], x[3]}, {v[0], v[1], v[2], v[3]});
+        return Numbers{q.w, q.x, q.y, q.z};
+      });
+  check(
+      "rotation", draw,
+      [](const Numbers& x) {
+        Numbers out;
+        append(out, rotation<double>({x[0], x[1], x[2], x[3]}));
+        return out;
+      },
+      [](const Numbers& x, const Numbers& v) {
+        const Quat<double> q = rotation_vjp<double>({x[0], x[1], x[2], x[3]}, mat3(v, 0));
+        return Numbers{q.w, q.x, q.y, q.z};
+      });
+}
+
+static void check_camera() {
+  const auto draw = [] { return random_numbers(15, -1, 1); };  // mean, rotation, translation
+  check(
+      "to_camera", draw,
+      [](const Numbers& x) {
+        Numbers out;
+        append(out, to_camera(camera_of(x, 3), vec3(x, 0)));
+        return out;
+      },
+      [](const Numbers& x, const Numbers& v) {
+        Vec3<double> v_mean = {0, 0, 0}, v_translation = {0, 0, 0};
+        Mat3<double> v_rotation = {};
+        to_camera_vjp(camera_of(x, 3), vec3(x, 0), vec3(v, 0), v_mean, v_rotation, v_translation);
+        Numbers out;
+        append(out, v_mean);
+        append(out, v_rotation);
+        append(out, v_translation);
+        return out;
+      });
+  check(
+      "view_ray", draw,
+      [](const Numbers& x) {
+        Numbers out;
+        append(out, view_ray(camera_of(x, 3), vec3(x, 0)));
+        return out;
+      },
+      [](const Numbers& x, const Numbers& v) {
+        Vec3<double> v_mean = {0, 0, 0}, v_translation = {0, 0, 0};
+        Mat3<double> v_rotation = {};
+        view_ray_vjp(camera_of(x, 3), vec3(v, 0), v_mean, v_rotation, v_translation);
+        Numbers out;
+        append(out, v_mean);
+        append(out, v_rotation);
+        append(out, v_translation);
+        return out;
+      });
+  // Slopes inside (|x/z| < 0.6), and beyond the clamp's bounds on either side.
+  const double slopes[][2] = {{-0.5, 0.5}, {0.8, 2}, {-2, -0.8}};
+  for (const auto& slope : slopes)
+    check(
+        std::string("pinhole") + (slope[0] > 0 ? ", right of the bound" : slope[1] < 0 ? ", left of the bound" : ""),
+        [&] {
+          const double z = uniform(0.5, 3);
+          return Numbers{z * uniform(slope[0], slope[1]), z * uniform(slope[0], slope[1]), z};
+        },
+        [](const Numbers& x) {
+          const auto p = pinhole(camera_of(Numbers(12), 0), vec3(x, 0));
+          return Numbers{p.u, p.v, p.xx, p.xz, p.yy, p.yz};
+        },
+        [](const Numbers& x, const Numbers& v) {
+          Numbers out;
+          append(out, pinhole_vjp(camera_of(Numbers(12), 0), vec3(x, 0), {v[0], v[1], v[2], v[3], v[4], v[5]}));
+          return out;
+        });
+}
+
+static void check_footprint() {
+  const auto covariance = [](const Numbers& x) {
+    return pixel_covariance<double>({0, 0, x[0], x[1], x[2], x[3]}, mat3(x, 4));
+  };
+  const auto draw = [] { return random_numbers(13, -1, 1); };
+  check(
+      "pixel_covariance", draw,
+      [&](const Numbers& x) {
+        const auto c = covariance(x);
+        return Numbers{c.xy, c.yy, c.det_sharp, c.det};
+      },
+      [&](const Numbers& x, const Numbers& v) {
+        PixelAndJacobian<double> v_j = {};
+        Mat3<double> v_axes;
+        pixel_covariance_vjp<double>({0, 0, x[0], x[1], x[2], x[3]}, mat3(x, 4), covariance(x), {v[0], v[1], v[2], v[3]}, v_j,
+                                     v_axes);
+        Numbers out = {v_j.xx, v_j.xz, v_j.yy, v_j.yz};
+        append(out, v_axes);
+        return out;
+      });
+  check(
+      "footprint", [] { return Numbers{uniform(-1, 1), uniform(1, 2), uniform(0.5, 2), uniform(3, 5)}; },
+      [](const Numbers& x) {
+        const auto f = footprint<double>({{}, {}, x[0], x[1], x[2], x[3]});
+        return Numbers{f.xx, f.xy, f.yy, f.compensation};
+      },
+      [](const Numbers& x, const Numbers& v) {
+        const PixelCovariance<double> c = {{}, {}, x[0], x[1], x[2], x[3]};
+        const auto g = footprint_vjp<double>(c, footprint(c), {v[0], v[1], v[2], v[3]});
+        return Numbers{g.xy, g.yy, g.det_sharp, g.det};
+      });
+  check(
+      "scaled_axes", [] { return random_numbers(12, 0.2, 2); },
+      [](const Numbers& x) {
+        Numbers out;
+        append(out, scaled_axes(mat3(x, 0), vec3(x, 9)));
+        return out;
+      },
+      [](const Numbers& x, const Numbers& v) {
+        Mat3<double> v_turn;
+        Vec3<double> v_scale;
+        scaled_axes_vjp(mat3(x, 0), vec3(x, 9), mat3(v, 0), v_turn, v_scale);
+        Numbers out;
+        append(out, v_turn);
+        append(out, v_scale);
+        return out;
+      });
+}
+
+static void check_harmonics() {
+  const auto draw = [] { return random_numbers(3, -1, 1); };
+  check(
+      "unit", draw,
+      [](const Numbers& x) {
+        Numbers out;
+        append(out, unit(vec3(x, 0)));
+        return out;
+      },
+      [](const Numbers& x, const Numbers& v) {
+        Numbers out;
+        append(out, unit_vjp(vec3(x, 0), vec3(v, 0)));
+        return out;
+      });
+  for (int degree = 1; degree <= 3; ++degree)
+    check(
+        "sh_basis, degree " + std::to_string(degree), draw,
+        [=](const Numbers& x) {
+          Numbers basis(16, 0.0);
+          sh_basis(degree, vec3(x, 0), basis.data());
+          return basis;
+        },
+        [=](const Numbers& x, const Numbers& v) {
+          Numbers out;
+          append(out, sh_basis_vjp(degree, vec3(x, 0), v.data()));
+          return out;
+        });
+}
+
+// The harmonics are orthonormal on the sphere, which fixes every constant but the signs.
+static void check_orthonormality() {
+  double worst = 0;
+  const int rings = 64, sectors = 64;
+  double products[16][16] = {};
+  for (int i = 0; i < rings; ++i)
+    for (int j = 0; j < sectors; ++j) {
+      const double z = std::cos(M_PI * (i + 0.5) / rings), r = std::sqrt(1 - z * z), phi = 2 * M_PI * (j + 0.5) / sectors;
+      const double area = 2 * M_PI / sectors * (std::cos(M_PI * i / rings) - std::cos(M_PI * (i + 1) / rings));
+      double basis[16];
+      sh_basis<double>(3, {r * std::cos(phi), r * std::sin(phi), z}, basis);
+      for (int a = 0; a < 16; ++a)
+        for (int b = 0; b < 16; ++b) products[a][b] += area * basis[a] * basis[b];
+    }
+  for (int a = 0; a < 16; ++a)
+    for (int b = 0; b < 16; ++b) worst = std::max(worst, std::abs(products[a][b] - (a == b)));
+  const bool ok = worst < 5e-3;  // the quadrature's own error
+  failures += !ok;
+  std::printf("%-28s %s  worst %.1e\n", "sh_basis is orthonormal", ok ? "ok  " : "FAIL", worst);
+}
+
+// mean 0..2, scale 3..5, quat 6..9, opacity 10, pose 11..22
+static void check_project() {
+  const auto draw = [] {
+    Numbers x = random_numbers(23, -0.2, 0.2);
+    for (int i = 3; i < 6; ++i) x[i] = uniform(0.02, 0.3);
+    for (int i = 6; i < 10; ++i) x[i] = uniform(0.3, 1);
+    x[10] = uniform(0.2, 0.8);
+    for (int i = 0; i < 3; ++i) x[11 + 4 * i] += 1;
+    x[22] += 2;
+    return x;
+  };
+  const auto gaussian = [](const Numbers& x) {
+    return Gaussian<double>{vec3(x, 0), vec3(x, 3), {x[6], x[7], x[8], x[9]}, x[10]};
+  };
+  for (bool antialiasing : {false, true})
+    check(
+        antialiasing ? "project, antialiasing" : "project", draw,
+        [=](const Numbers& x) {
+          const auto s = project(camera_of(x, 11), gaussian(x), antialiasing);
+          return Numbers{s.u, s.v, s.xx, s.xy, s.yy, s.opacity, s.depth};
+        },
+        [=](const Numbers& x, const Numbers& v) {
+          PoseCotangent<double> pose = {};
+          const auto g = project_vjp<double>(camera_of(x, 11), gaussian(x), antialiasing,
+                                             {v[0], v[1], v[2], v[3], v[4], v[5], v[6]}, pose);
+          Numbers out;
+          append(out, g.mean);
+          append(out, g.scale);
+          out.insert(out.end(), {g.quat.w, g.quat.x, g.quat.y, g.quat.z, g.opacity});
+          append(out, pose.rotation);
+          append(out, pose.translation);
+          return out;
+        });
+}
+
+// A pixel with five splats of nine numbers each (u v xx xy yy opacity r g b) and a depth, composed and differentiated as the
+// kernels do; also what the backgrounds sends through alpha.
+static constexpr int LAYERS = 5, FIELDS = 10;
+static const double background[3] = {0.3, 0.6, 0.2};
+
+static PixelSplat<double> layer_of(const Numbers& x, int i, bool inverse) {
+  const double* p = &x[i * FIELDS];
+  const double scale = falloff_scale<double>();
+  return {p[0], p[1], scale * p[2], scale * p[3], scale * p[4], p[5], p[6], p[7], p[8], p[9], 1 / p[9], inverse ? 1 / p[9] : p[9]};
+}
+static Falloff<double> falloff_at_origin(const PixelSplat<double>& s) {
+  return falloff(s.xx, s.u, s.xy * s.v, s.yy * s.v * s.yy * s.v);
+}
+static PixelSums<double> compose(const Numbers& x, bool inverse) {
+  PixelSums<double> sums = empty_pixel<double>();
+  for (int i = 0; i < LAYERS; ++i) {
+    const PixelSplat<double> s = layer_of(x, i, inverse);
+    const double w = s.opacity * falloff_at_origin(s).weight * sums.transmittance;
+    blend(sums, s, w, sums.transmittance - w);
+  }
+  return sums;
+}
+static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) {
+  const PixelSums<double> sums = compose(x, inverse);
+  const PixelCotangent<double> c = {v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
+  PixelWalk<double> walk = {sums.transmittance, c.r * background[0] + c.g * background[1] + c.b * background[2],
+                            sums.reference, mean_offset(sums)};
+  Numbers gradient(x.size());
+  for (int i = LAYERS - 1; i >= 0; --i) {
+    const PixelSplat<double> s = layer_of(x, i, inverse);
+    const Falloff<double> f = falloff_at_origin(s);
+    const double alpha = s.opacity * f.weight;
+    const auto pair = blend_vjp(walk, s, inverse ? -s.inverse_depth * s.inverse_depth : 1.0, alpha, alpha, c);
+    SplatSums<double> splat_sums = {};
+    add_pair(splat_sums, s, pair, f.slant, s.u, s.v, c);
+    const SplatCotangent<double> g = finish(splat_sums, s);
+    const double all[FIELDS] = {g.u,           g.v, g.xx, g.xy, g.yy, g.opacity, splat_sums.red, splat_sums.green, splat_sums.blue,
+                                splat_sums.depth};
+    std::copy(all, all + FIELDS, gradient.begin() + i * FIELDS);
+  }
+  return gradient;
+}
+static void check_blend() {
+  const auto draw = [] {
+    Numbers x;
+    for (int i = 0; i < LAYERS; ++i)
+      for (double value : {uniform(-1, 1), uniform(-1, 1), uniform(0.3, 1), uniform(-0.5, 0.5), uniform(0.3, 1), uniform(0.2, 0.7),
+                           uniform(0, 1), uniform(0, 1), uniform(0, 1), 1.0 + i + uniform(0, 0.9)})
+        x.push_back(value);
+    return x;
+  };
+  for (bool inverse : {false, true})
+    check(
+        inverse ? "blend, inverse distortion" : "blend, linear distortion", draw,
+        [=](const Numbers& x) {
+          const auto s = compose(x, inverse);
+          return Numbers{s.r + s.transmittance * background[0], s.g + s.transmittance * background[1],
+                         s.b + s.transmittance * background[2], s.inverse_depth, s.depth, s.weight, distortion(s)};
+        },
+        [=](const Numbers& x, const Numbers& v) { return pixel_gradient(x, v, inverse); });
+}
+
+int main() {
+  check_quaternions();
+  check_camera();
+  check_footprint();
+  check_harmonics();
+  check_orthonormality();
+  check_project();
+  check_blend();
+  return failures;
+}
