@@ -1,8 +1,8 @@
 // bin on the CPU: which splats each tile sees, near ones first.
 //
-// Splats are sorted by depth once (a stable radix sort, so ties stay in index order) and dealt out to their tiles in that
-// order: each tile's list is then sorted without ever sorting an intersection. The order is unique, so neither it nor
-// anything after it depends on the number of threads.
+// A splat's tiles are found once, row by row of tiles, in the order of the arrays. Splats are then sorted by depth (a stable
+// radix sort, so ties stay in index order) and dealt out to their tiles in that order: each tile's list is sorted without
+// ever sorting an intersection. The order is unique, so neither it nor anything after it depends on the number of threads.
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -94,76 +94,137 @@ static Pixels pixels_within(T low, T high, int size) {
   return {first <= T(0) ? 0 : first >= T(size) ? size : int(first), last >= T(size - 1) ? size - 1 : last < T(0) ? -1 : int(last)};
 }
 
-// Calls f(tile) for each tile that a splat's ellipse may reach, in order of rows.
-template <class T, class F>
-static void for_each_tile(const Image& image, const Splats<T>& splats, int32_t id, const F& f) {
-  const T u = splats.means2d[2 * int64_t(id)], v = splats.means2d[2 * int64_t(id) + 1];
-  const T* conic = splats.conics + 3 * int64_t(id);
+// Tiles first..last of a row of tiles.
+struct Span {
+  int32_t first, last;
+};
+// The rows of tiles that a splat reaches, and its span in each.
+struct Reach {
+  const Span* spans;
+  int32_t first_row, rows;
+};
+
+// Appends the spans of one splat; returns its rows (with spans yet unset) and counts its tiles.
+template <class T>
+static Reach find_spans(const Image& image, const Splats<T>& splats, int64_t id, std::vector<Span>& spans, int32_t& tiles) {
+  const T u = splats.means2d[2 * id], v = splats.means2d[2 * id + 1];
+  const T* conic = splats.conics + 3 * id;
   const Ellipse<T> e = ellipse(conic[0], conic[1], conic[2], splats.reaches[id]);
   const Pixels rows = pixels_within(v - e.half_height, v + e.half_height, image.height);
-  for (int tile_y = rows.first / TILE; tile_y <= rows.last / TILE && rows.first <= rows.last; ++tile_y) {
-    const T top = T(tile_y * TILE) + T(0.5) - v;
+  tiles = 0;
+  if (rows.first > rows.last) return {nullptr, 0, 0};
+  const int first_row = rows.first / TILE, last_row = rows.last / TILE;
+  for (int row = first_row; row <= last_row; ++row) {
+    const T top = T(row * TILE) + T(0.5) - v;
     const Interval<T> x = extent_over_rows(e, top, top + T(TILE - 1));
-    if (x.low > x.high) continue;
-    const Pixels columns = pixels_within(u + x.low, u + x.high, image.width);
-    if (columns.first > columns.last) continue;
-    for (int tile_x = columns.first / TILE; tile_x <= columns.last / TILE; ++tile_x) f(tile_y * image.tiles_x() + tile_x);
+    const Pixels columns = x.low > x.high ? Pixels{1, 0} : pixels_within(u + x.low, u + x.high, image.width);
+    const bool empty = columns.first > columns.last;
+    spans.push_back(empty ? Span{0, -1} : Span{columns.first / TILE, columns.last / TILE});
+    tiles += spans.back().last - spans.back().first + 1;
   }
+  return {nullptr, first_row, last_row - first_row + 1};
+}
+
+// The spans of all splats, in chunks whose memory stays where it is.
+struct AllSpans {
+  std::vector<Reach> reaches;             // (N)
+  std::vector<std::vector<Span>> chunks;
+};
+
+// Also writes each splat's number of tiles to counts (N).
+template <class T>
+static AllSpans find_all_spans(const Image& image, const Splats<T>& splats, int64_t n, const int32_t* radii, int32_t* counts) {
+  constexpr int64_t CHUNK = 4096;
+  AllSpans all = {std::vector<Reach>(n), std::vector<std::vector<Span>>((n + CHUNK - 1) / CHUNK)};
+  for_each_chunk(n, CHUNK, [&](int64_t begin, int64_t end, int64_t chunk) {
+    std::vector<Span>& spans = all.chunks[chunk];
+    spans.reserve(2 * CHUNK);
+    for (int64_t i = begin; i < end; ++i) {
+      counts[i] = 0;
+      all.reaches[i] = radii[i] > 0 ? find_spans(image, splats, i, spans, counts[i]) : Reach{nullptr, 0, 0};
+    }
+    const Span* next = spans.data();
+    for (int64_t i = begin; i < end; ++i) {
+      all.reaches[i].spans = next;
+      next += all.reaches[i].rows;
+    }
+  });
+  return all;
+}
+
+// Calls f(splat, tile) for order[begin, end), each splat's tiles row by row.
+template <class F>
+static void for_each_intersection(const Image& image, const AllSpans& all, const std::vector<int32_t>& order, int64_t begin,
+                                  int64_t end, const F& f) {
+  constexpr int64_t AHEAD = 8;  // splats in order of depth lie anywhere in memory: ask for them in time
+  for (int64_t i = begin; i < end; ++i) {
+    if (i + 2 * AHEAD < end) __builtin_prefetch(&all.reaches[order[i + 2 * AHEAD]]);
+    if (i + AHEAD < end) __builtin_prefetch(all.reaches[order[i + AHEAD]].spans);
+    const Reach reach = all.reaches[order[i]];
+    for (int row = 0; row < reach.rows; ++row) {
+      const int tiles = (reach.first_row + row) * image.tiles_x();
+      for (int x = reach.spans[row].first; x <= reach.spans[row].last; ++x) f(order[i], tiles + x);
+    }
+  }
+}
+
+// counts (N) -> offsets (N + 1), where each splat's slots begin.
+static int32_t offsets_from_counts(int32_t* offsets, int64_t n) {
+  int64_t total = 0;
+  for (int64_t i = 0; i <= n; ++i) {
+    const int32_t count = i < n ? offsets[i] : 0;
+    offsets[i] = int32_t(total);
+    total += count;
+    if (total > INT32_MAX) throw std::runtime_error("over 2^31 splat-tile intersections; render a smaller image");
+  }
+  return int32_t(total);
+}
+
+// How many intersections each share of the order has in each tile -> where it writes its first; and where tiles begin.
+static void ranges_from_counts(std::vector<int32_t>& places, int64_t tiles, int64_t shares, int32_t* ranges) {
+  int32_t place = 0;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    ranges[tile] = place;
+    for (int64_t share = 0; share < shares; ++share) {
+      const int32_t here = places[share * tiles + tile];
+      places[share * tiles + tile] = place;
+      place += here;
+    }
+  }
+  ranges[tiles] = place;
 }
 
 template <class T>
 static std::tuple<Tensor, Tensor, Tensor, Tensor> run_bin(const Tensor& means2d, const Tensor& conics, const Tensor& depths,
                                                           const Tensor& reaches, const Tensor& radii, Image image) {
   const int64_t n = means2d.size(0), tiles = image.tiles();
-  const Splats<T> splats = {read<T>(means2d), read<T>(conics), read<T>(reaches)};
+  Tensor offsets = empty_int32(radii, {n + 1}), ranges = empty_int32(radii, {tiles + 1});
+  const AllSpans all = find_all_spans<T>(image, {read<T>(means2d), read<T>(conics), read<T>(reaches)}, n, read<int32_t>(radii),
+                                         write<int32_t>(offsets));
+  const int32_t total = offsets_from_counts(write<int32_t>(offsets), n);
   const std::vector<int32_t> order = order_by_depth(n, read<int32_t>(radii), read<T>(depths));
 
-  // Splats in depth order are dealt in as many shares as there are threads: fewer shares would idle, more cost counters.
-  const int64_t visible = int64_t(order.size()), threads = torch::stable::get_num_threads();
-  const int64_t share = visible / threads + 1, shares = (visible + share - 1) / share;
+  // Splats in depth order are dealt in as many shares as there are threads: fewer would idle, more would cost counters.
+  const int64_t visible = int64_t(order.size()), share = visible / torch::stable::get_num_threads() + 1;
+  const int64_t shares = (visible + share - 1) / share;
   std::vector<int32_t> places(shares * tiles, 0);
-  Tensor offsets = torch::stable::new_zeros(radii, {n + 1});
-  int32_t* offset = write<int32_t>(offsets);
   for_each_chunk(visible, share, [&](int64_t begin, int64_t end, int64_t chunk) {
-    for (int64_t i = begin; i < end; ++i) {
-      int32_t count = 0;
-      for_each_tile(image, splats, order[i], [&](int tile) {
-        ++places[chunk * tiles + tile];
-        ++count;
-      });
-      offset[order[i] + 1] = count;
-    }
+    int32_t* counts = &places[chunk * tiles];
+    for_each_intersection(image, all, order, begin, end, [&](int32_t, int tile) { ++counts[tile]; });
   });
-  int64_t total = 0;
-  for (int64_t i = 1; i <= n; ++i) {
-    total += offset[i];
-    if (total > INT32_MAX) throw std::runtime_error("over 2^31 splat-tile intersections; render a smaller image");
-    offset[i] = int32_t(total);
-  }
+  ranges_from_counts(places, tiles, shares, write<int32_t>(ranges));
 
-  Tensor ids = empty_int32(radii, {total}), slots = empty_int32(radii, {total}), ranges = empty_int32(radii, {tiles + 1});
-  int32_t* range = write<int32_t>(ranges);
-  int32_t place = 0;
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    range[tile] = place;
-    for (int64_t chunk = 0; chunk < shares; ++chunk) {
-      const int32_t here = places[chunk * tiles + tile];
-      places[chunk * tiles + tile] = place;
-      place += here;
-    }
-  }
-  range[tiles] = place;
-
+  Tensor ids = empty_int32(radii, {total}), slots = empty_int32(radii, {total});
   int32_t *id = write<int32_t>(ids), *slot = write<int32_t>(slots);
+  const int32_t* offset = read<int32_t>(offsets);
   for_each_chunk(visible, share, [&](int64_t begin, int64_t end, int64_t chunk) {
-    for (int64_t i = begin; i < end; ++i) {
-      int32_t next_slot = offset[order[i]];
-      for_each_tile(image, splats, order[i], [&](int tile) {
-        const int32_t position = places[chunk * tiles + tile]++;
-        id[position] = order[i];
-        slot[position] = next_slot++;
-      });
-    }
+    int32_t *next = &places[chunk * tiles], splat = -1, next_slot = 0;
+    for_each_intersection(image, all, order, begin, end, [&](int32_t i, int tile) {
+      if (i != splat) next_slot = offset[i];
+      splat = i;
+      id[next[tile]] = i;
+      slot[next[tile]++] = next_slot++;
+    });
   });
   return {ids, slots, offsets, ranges};
 }

@@ -139,9 +139,8 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_
   const BlendTensors t = {means2d, conics, opacities2d, colors, depths, background, reaches, ids, slots, offsets, ranges};
   const BlendSettings s = {{int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
   const BlendCotangentTensors v = {transmittance, reference, offset, end, v_color, v_inv_depth, v_depth, v_alpha, v_distortion};
-  using torch::stable::empty_like;
-  SplatCotangentTensors out = {empty_like(means2d), empty_like(means2d), empty_like(conics),    empty_like(opacities2d),
-                               empty_like(colors),  empty_like(depths),  empty_like(background)};
+  SplatCotangentTensors out = {new_like(means2d), new_like(means2d), new_like(conics),    new_like(opacities2d),
+                               new_like(colors),  new_like(depths),  new_like(background)};
   if (is_double(means2d))
     run_blend_backward<double>(t, s, v, out);
   else
@@ -186,8 +185,7 @@ static std::tuple<Tensor, Tensor, Tensor> blend_statistics(
     double alpha_max, double transmittance_min, bool inverse_distortion, Tensor reference, Tensor offset, Tensor end) {
   const BlendTensors t = {means2d, conics, opacities2d, colors, depths, background, reaches, ids, slots, offsets, ranges};
   const BlendSettings s = {{int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
-  using torch::stable::empty_like;
-  StatisticsTensors out = {empty_like(depths), empty_like(depths), empty_like(depths)};
+  StatisticsTensors out = {new_like(depths), new_like(depths), new_like(depths)};
   if (is_double(means2d))
     run_statistics<double>(t, s, reference, offset, end, out);
   else

@@ -65,10 +65,23 @@ struct Gathered {
   int first_row[BATCH], last_row[BATCH];
 };
 
+// A tile's splats lie anywhere in memory: ask for them some records ahead.
+constexpr int PREFETCH = 12;
+template <class T>
+GSR_FN void prefetch(const BlendInput<T>& in, int64_t id) {
+  __builtin_prefetch(in.means2d + 2 * id);
+  __builtin_prefetch(in.conics + 3 * id);
+  __builtin_prefetch(in.colors + 3 * id);
+  __builtin_prefetch(in.opacities + id);
+  __builtin_prefetch(in.depths + id);
+  __builtin_prefetch(in.reaches + id);
+}
+
 template <class L, class T>
 GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, int count, Gathered<L, T>& batch) {
   using Raw = typename L::RawInteger;
   for (int i = 0; i < count; ++i) {
+    prefetch(in, first + i + PREFETCH < frame.end ? in.ids[first + i + PREFETCH] : 0);
     const int64_t id = in.ids[first + i];
     const T xx = in.conics[3 * id], xy = in.conics[3 * id + 1], yy = in.conics[3 * id + 2], depth = in.depths[id];
     const T u = in.means2d[2 * id] - T(frame.x) - T(0.5), v = in.means2d[2 * id + 1] - T(frame.y) - T(0.5);
@@ -84,10 +97,8 @@ GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, i
     for (int group = 0; group < TILE / L::width; ++group) {
       L y;
       for (int l = 0; l < L::width; ++l) y.v[l] = T(group * L::width + l);
-      const Interval<L> x = extent_in_row(lanes, y - L(v));
       for (int c = 0; c < strips_per_row<L>(); ++c) {
-        const auto meets = (x.low + L(u) <= L(T((c + 1) * L::width - 1))) & (x.high + L(u) >= L(T(c * L::width))) &
-                           (x.low <= x.high);
+        const auto meets = reaches_row(lanes, L(u - T((c + 1) * L::width - 1)), L(u - T(c * L::width)), L(v) - y);
         __builtin_memcpy(&batch.touches[i][c][group * L::width], &meets.m, sizeof(Raw));
       }
     }
@@ -113,7 +124,8 @@ GSR_FN StripPair<L> pair_at(const Record<T>& q, const Strip<L, T>& strip) {
   return {dx, L(dy), falloff(L(q.xx), dx, L(q.xy * dy), L(rise * rise))};
 }
 
-// Pixels of a strip from and to an image plane; lanes beyond the image read as 0 and are not written.
+// Pixels of a strip from and to an image plane; lanes beyond the image read as 0 and are not written. A whole strip has a loop
+// of its own, of fixed length, which the compiler turns into one instruction.
 template <class L, class T>
 GSR_FN int lanes_inside(const TileFrame& frame, const Strip<L, T>& strip) {
   if (strip.row >= frame.rows) return 0;
@@ -125,14 +137,20 @@ GSR_FN L load_pixels(const P* plane, const Image& image, const TileFrame& frame,
   const int inside = lanes_inside(frame, strip);
   const P* pixels = plane + int64_t(frame.y + strip.row) * image.width + frame.x + strip.column;
   L value = L(T(0));
-  for (int l = 0; l < inside; ++l) value.v[l] = T(pixels[l]);
+  if (inside == L::width)
+    for (int l = 0; l < L::width; ++l) value.v[l] = T(pixels[l]);
+  else
+    for (int l = 0; l < inside; ++l) value.v[l] = T(pixels[l]);
   return value;
 }
 template <class L, class T, class P>
 GSR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, const Strip<L, T>& strip, L value) {
   const int inside = lanes_inside(frame, strip);
   P* pixels = plane + int64_t(frame.y + strip.row) * image.width + frame.x + strip.column;
-  for (int l = 0; l < inside; ++l) pixels[l] = P(value.v[l]);
+  if (inside == L::width)
+    for (int l = 0; l < L::width; ++l) pixels[l] = P(value.v[l]);
+  else
+    for (int l = 0; l < inside; ++l) pixels[l] = P(value.v[l]);
 }
 
 template <class L>
@@ -168,34 +186,36 @@ GSR_FN void list_by_strip(ForwardScratch<L, T>& s, int count) {
       }
 }
 
-// Blends one strip's list; returns whether any of its pixels goes on.
+// Blends one strip's list; returns whether any of its pixels goes on. Pixels end at random splats, which no branch
+// predictor can know: so their end is a select, and only now and then is it asked whether all have ended.
 template <class L, class T>
 GSR_FN bool blend_strip(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, int s, int batch_start) {
+  constexpr int ROUND = 8;
   const Strip<L, T> strip = strip_at<L, T>(s);
-  const L alpha_max = L(in.alpha_max), transmittance_min = L(in.transmittance_min), zero = L(T(0));
+  const L alpha_max = L(in.alpha_max), transmittance_min = L(in.transmittance_min), zero = L(T(0)), ended = L(T(2));
   PixelSums<L> sums = scratch.sums[s];
-  L limit = scratch.limit[s];
+  L limit = scratch.limit[s], end = scratch.end[s];
+  const int listed = scratch.listed[s];
   bool alive = true;
-  for (int i = 0; i < scratch.listed[s]; ++i) {
-    const int index = scratch.list[s][i];
-    const Record<T>& q = scratch.batch.records[index];
-    const StripPair<L> pair = pair_at(q, strip);
-    L alpha = minimum(L(q.opacity) * pair.falloff.weight, alpha_max);
-    alpha = select(alpha >= limit, alpha, zero);
-    L w = alpha * sums.transmittance, next = sums.transmittance - w;
-    const auto ends = next < transmittance_min;
-    if (any(ends)) {  // at most once a pixel
-      w = select(ends, zero, w);
-      next = select(ends, sums.transmittance, next);
-      limit = select(ends, L(T(2)), limit);
-      scratch.end[s] = select(ends, L(T(batch_start + index)), scratch.end[s]);
-      alive = any(limit < L(T(2)));
+  for (int first = 0; first < listed && alive; first += ROUND) {
+    const int stop = first + ROUND < listed ? first + ROUND : listed;
+    for (int i = first; i < stop; ++i) {
+      const int index = scratch.list[s][i];
+      const Record<T>& q = scratch.batch.records[index];
+      const StripPair<L> pair = pair_at(q, strip);
+      const L raw = minimum(L(q.opacity) * pair.falloff.weight, alpha_max);
+      const L alpha = select(raw >= limit, raw, zero);
+      const L w = alpha * sums.transmittance, next = sums.transmittance - w;
+      const auto ends = next < transmittance_min;
+      limit = select(ends, ended, limit);
+      end = select(ends, L(T(batch_start + index)), end);
+      blend(sums, broadcast<L>(q), select(ends, zero, w), select(ends, sums.transmittance, next));
     }
-    blend(sums, broadcast<L>(q), w, next);
-    if (!alive) break;
+    alive = any(limit < ended);
   }
   scratch.sums[s] = sums;
   scratch.limit[s] = limit;
+  scratch.end[s] = end;
   return alive;
 }
 
@@ -302,6 +322,21 @@ GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
   return int(most);
 }
 
+// The twelve sums over lanes, W of them at a time.
+template <class L, class T>
+GSR_FN SplatSums<T> sum_lanes(const SplatSums<L>& sums) {
+  constexpr int W = L::width, COUNT = 12, ROUNDS = (COUNT + W - 1) / W;
+  const L all[COUNT] = {sums.red,   sums.green,    sums.blue,     sums.depth, sums.total,  sums.slant,
+                        sums.slant_dx, sums.slant_dy, sums.row, sums.row_dy, sums.abs_u, sums.abs_v};
+  T total[ROUNDS * W];
+  for (int round = 0; round < ROUNDS; ++round) {
+    L some[W];
+    for (int i = 0; i < W; ++i) some[i] = round * W + i < COUNT ? all[round * W + i] : L(T(0));
+    sums_of(some).store(total + round * W);
+  }
+  return {total[0], total[1], total[2], total[3], total[4], total[5], total[6], total[7], total[8], total[9], total[10], total[11]};
+}
+
 template <class L, class T>
 GSR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scratch, int i, int position, T* slot) {
   const Record<T>& q = scratch.batch.records[i];
@@ -323,9 +358,7 @@ GSR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scra
     }
   for (int k = 0; k < SLOT; ++k) slot[k] = T(0);
   if (!touched) return;
-  const SplatSums<T> total = {sum(sums.red),      sum(sums.green),    sum(sums.blue),     sum(sums.depth),
-                              sum(sums.total),    sum(sums.slant),    sum(sums.slant_dx), sum(sums.slant_dy),
-                              sum(sums.row),      sum(sums.row_dy),   sum(sums.abs_u),    sum(sums.abs_v)};
+  const SplatSums<T> total = sum_lanes<L, T>(sums);
   const SplatCotangent<T> v = finish(total, broadcast<T>(q));
   slot[U] = v.u;
   slot[V] = v.v;

@@ -84,9 +84,8 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backwa
     Tensor v_colors, Tensor v_depths) {
   const ProjectSettings settings = settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min,
                                                sh_degree, antialiasing);
-  using torch::stable::empty_like;
-  ProjectCotangentTensors out = {empty_like(means),     empty_like(scales),   empty_like(quats),
-                                 empty_like(opacities), empty_like(features), empty_like(viewmat)};
+  ProjectCotangentTensors out = {new_like(means),     new_like(scales),   new_like(quats),
+                                 new_like(opacities), new_like(features), new_like(viewmat)};
   if (is_double(means))
     run_project_backward<double>(settings, arrays_of<double>(means, scales, quats, opacities, features, viewmat), radii,
                                  v_means2d, v_conics, v_opacities2d, v_colors, v_depths, out);

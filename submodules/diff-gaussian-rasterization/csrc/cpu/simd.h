@@ -1,7 +1,11 @@
-// Lanes: W numbers that go through a formula together. GCC's and clang's vector extensions, no intrinsics, so that one
-// source serves SSE2, AVX2, AVX-512 and NEON. W times the element must be no wider than the instruction set's registers.
+// Lanes: W numbers that go through a formula together. GCC's and clang's vector extensions, so that one source
+// serves SSE2, AVX2, AVX-512 and NEON. W times the element must be no wider than the instruction set's registers.
 #pragma once
 #include <cstdint>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "../math/real.h"
 
@@ -20,6 +24,25 @@ struct IntegerOf<double> {
   using unsigned_type = uint64_t;
 };
 
+// Whether a bit of a mask's lanes is set. Lanes are all ones or all zeros, so their signs tell; that is one instruction,
+// where the extension's own way is a tree of shuffles.
+template <class RawInteger>
+GSR_FN bool any_bit(RawInteger mask) {
+#if defined(__AVX512DQ__)
+  if constexpr (sizeof mask == 64) return _mm512_movepi32_mask((__m512i)mask) != 0;
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof mask == 32) return _mm256_movemask_ps((__m256)mask) != 0;
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof mask == 16) return _mm_movemask_ps((__m128)mask) != 0;
+#endif
+  int64_t words[sizeof(RawInteger) / 8], all = 0;
+  __builtin_memcpy(words, &mask, sizeof mask);
+  for (int64_t word : words) all |= word;
+  return all != 0;
+}
+
 template <class T, int W>
 struct Lanes {
   using Integer = typename IntegerOf<T>::type;
@@ -29,7 +52,7 @@ struct Lanes {
   Raw v;
 
   Lanes() = default;
-  GSR_FN Lanes(T s) : v(Raw{} + s) {}
+  GSR_FN Lanes(T s) : v(s - Raw{}) {}  // s − 0 is s for every s, so this is a broadcast and no sum
   GSR_FN static Lanes of(Raw r) {
     Lanes lanes;
     lanes.v = r;
@@ -78,12 +101,7 @@ struct Lanes {
     for (int l = 0; l < W; ++l) a.v[l] = gsr::logarithm(T(a.v[l]));
     return a;
   }
-  GSR_FN friend bool any(Mask c) {
-    int64_t words[sizeof(RawInteger) / 8], all = 0;
-    __builtin_memcpy(words, &c.m, sizeof c.m);
-    for (int64_t word : words) all |= word;
-    return all != 0;
-  }
+  GSR_FN friend bool any(Mask c) { return any_bit(c.m); }
 };
 
 template <class T, int W>
@@ -120,6 +138,43 @@ GSR_FN T sum(Lanes<T, W> a) {
   T s = 0;
   for (int l = 0; l < W; ++l) s += a.v[l];
   return s;
+}
+
+// Halves of segments: of a's and b's segments of SIZE lanes, the first (or second) halves side by side, a's before b's.
+template <int SIZE, int HALF, class T, int W>
+GSR_FN Lanes<T, W> segment_halves(Lanes<T, W> a, Lanes<T, W> b) {
+  typename Lanes<T, W>::RawInteger index{};
+  for (int l = 0; l < W; ++l) {
+    const int segment = l / (SIZE / 2), lane = l % (SIZE / 2) + HALF * (SIZE / 2), own = W / SIZE;
+    index[l] = segment < own ? segment * SIZE + lane : W + (segment - own) * SIZE + lane;
+  }
+#if defined(__clang__)
+  T lanes[2 * W], picked[W];
+  a.store(lanes);
+  b.store(lanes + W);
+  for (int l = 0; l < W; ++l) picked[l] = lanes[index[l]];
+  return Lanes<T, W>::load(picked);
+#else
+  return Lanes<T, W>::of(__builtin_shuffle(a.v, b.v, index));
+#endif
+}
+// The sums of W vectors at once, as the lanes of one: a tree that halves the segments, two vectors into one, at each level.
+template <int SIZE, class T, int W>
+GSR_FN Lanes<T, W> sums_of(const Lanes<T, W>* vectors) {
+  if constexpr (SIZE == 1) {
+    return vectors[0];
+  } else {
+    Lanes<T, W> halved[SIZE / 2];
+    constexpr int SEGMENT = SIZE;
+    for (int i = 0; i < SIZE / 2; ++i)
+      halved[i] = segment_halves<SEGMENT, 0>(vectors[2 * i], vectors[2 * i + 1]) +
+                  segment_halves<SEGMENT, 1>(vectors[2 * i], vectors[2 * i + 1]);
+    return sums_of<SIZE / 2>(halved);
+  }
+}
+template <class T, int W>
+GSR_FN Lanes<T, W> sums_of(const Lanes<T, W> (&vectors)[W]) {
+  return sums_of<W>(static_cast<const Lanes<T, W>*>(vectors));
 }
 
 GSR_NAMESPACE_END

@@ -4,6 +4,10 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <atomic>
 #include <cstdint>
 #include <initializer_list>
@@ -16,9 +20,27 @@ using ScalarType = torch::headeronly::ScalarType;
 
 inline bool is_double(const Tensor& t) { return t.scalar_type() == ScalarType::Double; }
 
+// Asks for huge pages under a large new tensor: a gradient of 200 MB would otherwise cost 50,000 page faults, half of the
+// projection's backward pass.
+inline void use_huge_pages([[maybe_unused]] Tensor& tensor, [[maybe_unused]] size_t bytes) {
+#if defined(__linux__)
+  constexpr uintptr_t HUGE_PAGE = uintptr_t(2) << 20;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(tensor.mutable_data_ptr()), end = begin + bytes;
+  const uintptr_t first = (begin + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE, last = end / HUGE_PAGE * HUGE_PAGE;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+}
+
 // A new tensor of `like`'s dtype, not initialised.
 inline Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape) {
-  return torch::stable::new_empty(like, shape);
+  Tensor tensor = torch::stable::new_empty(like, shape);
+  use_huge_pages(tensor, tensor.numel() * (is_double(like) ? sizeof(double) : sizeof(float)));
+  return tensor;
+}
+inline Tensor new_like(const Tensor& like) {
+  Tensor tensor = torch::stable::empty_like(like);
+  use_huge_pages(tensor, tensor.numel() * (is_double(like) ? sizeof(double) : sizeof(float)));
+  return tensor;
 }
 inline Tensor empty_int32(const Tensor& like, std::initializer_list<int64_t> shape) {
   return torch::stable::new_empty(like, shape, ScalarType::Int);

@@ -32,15 +32,13 @@ GSR_FN Ellipse<V> ellipse(V xx, V xy, V yy, V radius) {
   return {xx, xy, yy, radius, radius * square_root(S(1) + slant * slant) / xx, radius / yy};
 }
 
-// The ellipse's extent in x in the row at height dy above its centre, relative to the centre. Empty (low > high) where the
-// row passes it by.
+// Whether the ellipse reaches into a piece of a row: offsets dx in [low, high] from the centre, at height dy. The slant
+// xx·dx + xy·dy is smallest in size where it is nearest to 0.
 template <class V>
-GSR_FN Interval<V> extent_in_row(const Ellipse<V>& e, V dy) {
-  using S = Scalar<V>;
-  const V rise = e.yy * dy, square = e.radius * e.radius - rise * rise;
-  const V half = square_root(maximum(square, V(S(0)))) / e.xx + S(1e-3), middle = -e.xy * dy / e.xx;
-  const Mask<V> empty = absolute(dy) > e.half_height;
-  return {select(empty, V(S(1)), middle - half), select(empty, V(S(-1)), middle + half)};
+GSR_FN Mask<V> reaches_row(const Ellipse<V>& e, V low, V high, V dy) {
+  const V shift = e.xy * dy, rise = e.yy * dy;
+  const V slant = clamp(V(Scalar<V>(0)), e.xx * low + shift, e.xx * high + shift);
+  return slant * slant + rise * rise <= e.radius * e.radius;
 }
 
 // The ellipse's extent in x over the rows with centres in [top, bottom], relative to its centre row. The right-hand

@@ -1,0 +1,70 @@
+# `make help` lists what there is. Everything runs in .venv, which is made when first needed.
+
+PYTHON ?= python3
+VENV ?= .venv
+# What pip is asked for. On Linux PyPI's torch is the CUDA build, which also runs without a GPU. For the small CPU build:
+#   make env TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+SCENE := data/synthetic
+DEMO := out/demo
+DEMO_ITERATIONS ?= 3000
+CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
+
+.PHONY: help env demo test check lint format bench clean
+
+help:
+	@echo "make env      the Python environment in $(VENV), with torch and everything else; PYTHON=... and TORCH=... choose"
+	@echo "make demo     makes a scene, trains on it, renders and measures it: under 10 minutes on 2 cores"
+	@echo "make test     the tests"
+	@echo "make check    formatters, linters, types, then the tests: what CI runs"
+	@echo "make format   formats the Python and C++ files"
+	@echo "make bench    times the rasterizer; JSON lines"
+	@echo "make clean    removes what was built; data/, out/ and $(VENV) stay"
+
+env: $(READY)
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and by itself: the extension is compiled against its headers, and nothing may replace it afterwards.
+$(READY): $(BIN)/pip pyproject.toml setup.py submodules/diff-gaussian-rasterization/build_commands.py
+	@echo "installing $(TORCH) and the rest into $(VENV): a minute or more"
+	$(PIP_INSTALL) $(TORCH)
+	$(PIP_INSTALL) "setuptools>=77" ninja
+	$(PIP_INSTALL) -e ".[dev]" --no-build-isolation
+	@touch $@
+
+demo: env
+	$(BIN)/python -m scene.synthetic $(SCENE)
+	$(BIN)/python train.py -s $(SCENE) -m $(DEMO) --eval --iterations $(DEMO_ITERATIONS)
+	$(BIN)/python render.py -m $(DEMO)
+	$(BIN)/python metrics.py -m $(DEMO)
+	@echo "The pictures are in $(DEMO): contact_sheet.png first, then test/ours_$(DEMO_ITERATIONS)/"
+
+test: env
+	$(BIN)/python -m pytest
+
+check: lint
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CPP_FILES)
+	$(BIN)/mypy
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_FILES)
+
+bench: env
+	$(BIN)/python benchmarks/bench_raster.py
+
+clean:
+	rm -rf build submodules/*/build *.egg-info submodules/*/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
