@@ -28,9 +28,10 @@ template <class T>
 static void run_project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians, ProjectTensors& out) {
   const SplatArrays<T> splats = {write<T>(out.means2d), write<T>(out.conics),  write<T>(out.opacities2d), write<T>(out.colors),
                                  write<T>(out.depths),  write<T>(out.reaches), write<int32_t>(out.radii)};
+  const Kernels<T>& chosen = kernels<T>();
   std::atomic<int64_t> nonfinite{0};
   for_each_chunk(gaussians.count, CHUNK, [&](int64_t begin, int64_t end, int64_t) {
-    nonfinite += kernels<T>().project(settings, gaussians, splats, begin, end);
+    nonfinite += chosen.project(settings, gaussians, splats, begin, end);
   });
   *write<int64_t>(out.num_nonfinite) = nonfinite;
 }
@@ -64,9 +65,10 @@ static void run_project_backward(const ProjectSettings& settings, const Gaussian
       read<T>(v_means2d),   read<T>(v_conics),    read<T>(v_opacities2d), read<T>(v_colors),       read<T>(v_depths),
       read<int32_t>(radii), write<T>(out.means),  write<T>(out.scales),   write<T>(out.quats), write<T>(out.opacities),
       write<T>(out.features)};
+  const Kernels<T>& chosen = kernels<T>();
   std::vector<T> pose(12 * ((gaussians.count + CHUNK - 1) / CHUNK));
   for_each_chunk(gaussians.count, CHUNK, [&](int64_t begin, int64_t end, int64_t chunk) {
-    kernels<T>().project_backward(settings, gaussians, v, begin, end, &pose[12 * chunk]);
+    chosen.project_backward(settings, gaussians, v, begin, end, &pose[12 * chunk]);
   });
   T* viewmat = write<T>(out.viewmat);  // (4, 4), its last row 0
   for (int i = 0; i < 16; ++i) viewmat[i] = 0;

@@ -24,6 +24,32 @@ GSR_FN void store_column(T* rows, int stride, int c, int64_t first, int count, L
   for (int l = 0; l < count; ++l) rows[(first + l) * stride + c] = lanes[l];
 }
 
+// The first `columns` columns of W consecutive rows. Where rows are long, W×W blocks of them are transposed in registers.
+template <class L, class T>
+GSR_FN void load_columns(const T* rows, int stride, int columns, int64_t first, int64_t end, L* out) {
+  constexpr int W = L::width;
+  int c = 0;
+  for (; c + W <= columns; c += W) {
+    L block[W];
+    for (int l = 0; l < W; ++l) block[l] = L::load(rows + (first + l < end ? first + l : end - 1) * stride + c);
+    transpose(block);
+    for (int l = 0; l < W; ++l) out[c + l] = block[l];
+  }
+  for (; c < columns; ++c) out[c] = load_column<L>(rows, stride, c, first, end);
+}
+template <class L, class T>
+GSR_FN void store_columns(T* rows, int stride, int columns, int64_t first, int count, const L* values) {
+  constexpr int W = L::width;
+  int c = 0;
+  for (; c + W <= columns; c += W) {
+    L block[W];
+    for (int l = 0; l < W; ++l) block[l] = values[c + l];
+    transpose(block);
+    for (int l = 0; l < count; ++l) block[l].store(rows + (first + l) * stride + c);
+  }
+  for (; c < columns; ++c) store_column(rows, stride, c, first, count, values[c]);
+}
+
 template <class L, class T>
 GSR_FN Pinhole<L> broadcast_camera(const ProjectSettings& s, const T* viewmat) {
   Pinhole<L> camera;
@@ -49,19 +75,25 @@ GSR_FN Gaussian<L> load_gaussians(const ProjectSettings& s, const GaussianArrays
           column(g.opacities, 1, 0)};
 }
 
-// The colour before it is clamped at 0, which the caller does so as to see where.
+// A block's features: colours, or coefficients of which only those in use are loaded.
+constexpr int MAX_FEATURES = 48;
 template <class L, class T>
-GSR_FN Vec3<L> load_color(const ProjectSettings& s, const GaussianArrays<T>& g, const Pinhole<L>& camera,
-                          Vec3<L> mean, int64_t first, int64_t end) {
-  const int stride = 3 * s.sh_count;
-  const auto column = [&](int c) { return load_column<L>(g.features, stride, c, first, end); };
-  if (s.sh_degree < 0) return {column(0), column(1), column(2)};
-  L basis[16];
-  sh_basis(s.sh_degree, unit(view_ray(camera, mean)), basis);
-  const L half = L(T(0.5));
+GSR_FN void load_features(const ProjectSettings& s, const GaussianArrays<T>& g, int64_t first, int64_t end, L* features) {
+  const int used = s.sh_degree < 0 ? 3 : 3 * sh_count(s.sh_degree);
+  // Features are most of what is read, and rows in parts are too irregular for the hardware to foresee: ask for the next block.
+  const char* next = reinterpret_cast<const char*>(g.features + (first + L::width) * 3 * s.sh_count);
+  for (int byte = 0; byte < int(L::width * 3 * s.sh_count * sizeof(T)); byte += 64) __builtin_prefetch(next + byte);
+  load_columns(g.features, 3 * s.sh_count, used, first, end, features);
+}
+
+// The colour before it is clamped at 0, which the caller does so as to see where.
+template <class L>
+GSR_FN Vec3<L> raw_color(const ProjectSettings& s, const L* features, const L basis[16]) {
+  if (s.sh_degree < 0) return {features[0], features[1], features[2]};
+  const L half = L(Scalar<L>(0.5));
   Vec3<L> color = {half, half, half};
   for (int k = 0; k < sh_count(s.sh_degree); ++k)
-    color = color + basis[k] * Vec3<L>{column(3 * k), column(3 * k + 1), column(3 * k + 2)};
+    color = color + basis[k] * Vec3<L>{features[3 * k], features[3 * k + 1], features[3 * k + 2]};
   return color;
 }
 
@@ -95,7 +127,10 @@ int64_t project_block(const ProjectSettings& s, const GaussianArrays<T>& g, cons
     const int count = int(end - first < L::width ? end - first : L::width);
     const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
     const Splat<L> splat = project(camera, gaussian, s.antialiasing);
-    const Vec3<L> raw = load_color<L>(s, g, camera, gaussian.mean, first, end);
+    L features[MAX_FEATURES], basis[16];
+    load_features(s, g, first, end, features);
+    if (s.sh_degree >= 0) sh_basis(s.sh_degree, unit(view_ray(camera, gaussian.mean)), basis);
+    const Vec3<L> raw = raw_color(s, features, basis);
     const bool clamped = s.sh_degree >= 0;
     const Vec3<L> color = {clamped ? maximum(raw.x, zero) : raw.x, clamped ? maximum(raw.y, zero) : raw.y,
                            clamped ? maximum(raw.z, zero) : raw.z};
@@ -143,22 +178,23 @@ GSR_FN void color_backward(const ProjectSettings& s, const GaussianArrays<T>& g,
     for (int c = 0; c < 3; ++c) store_column(v.v_features, 3, c, first, count, v_color[c]);
     return;
   }
-  const Vec3<L> raw = load_color<L>(s, g, camera, mean, first, end);
-  const L raw_color[3] = {raw.x, raw.y, raw.z};
-  for (int c = 0; c < 3; ++c) v_color[c] = select(raw_color[c] > zero, v_color[c], zero);
-
+  L features[MAX_FEATURES], basis[16], v_basis[16];
+  load_features(s, g, first, end, features);
   const Vec3<L> ray = view_ray(camera, mean), direction = unit(ray);
-  L basis[16], v_basis[16];
   sh_basis(s.sh_degree, direction, basis);
-  for (int k = 0; k < s.sh_count; ++k) {
-    const bool active = k < sh_count(s.sh_degree);
-    if (active) v_basis[k] = zero;
-    for (int c = 0; c < 3; ++c) {
-      if (active) v_basis[k] += load_column<L>(g.features, stride, 3 * k + c, first, end) * v_color[c];
-      const L v_feature = active ? select(visible, basis[k] * v_color[c], zero) : zero;
-      store_column(v.v_features, stride, 3 * k + c, first, count, v_feature);
-    }
+  const Vec3<L> raw = raw_color(s, features, basis);
+  v_color[0] = select(raw.x > zero, v_color[0], zero);
+  v_color[1] = select(raw.y > zero, v_color[1], zero);
+  v_color[2] = select(raw.z > zero, v_color[2], zero);
+
+  const int used = sh_count(s.sh_degree);
+  for (int k = 0; k < used; ++k) {
+    L* f = features + 3 * k;
+    v_basis[k] = f[0] * v_color[0] + f[1] * v_color[1] + f[2] * v_color[2];
+    for (int c = 0; c < 3; ++c) f[c] = select(visible, basis[k] * v_color[c], zero);  // now the features' cotangents
   }
+  for (int i = 3 * used; i < stride; ++i) store_column(v.v_features, stride, i, first, count, zero);
+  store_columns(v.v_features, stride, 3 * used, first, count, features);
   if (s.sh_degree > 0)
     view_ray_vjp(camera, unit_vjp(ray, sh_basis_vjp(s.sh_degree, direction, v_basis)), v_mean, v_pose.rotation,
                  v_pose.translation);

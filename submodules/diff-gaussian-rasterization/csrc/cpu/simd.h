@@ -140,14 +140,9 @@ GSR_FN T sum(Lanes<T, W> a) {
   return s;
 }
 
-// Halves of segments: of a's and b's segments of SIZE lanes, the first (or second) halves side by side, a's before b's.
-template <int SIZE, int HALF, class T, int W>
-GSR_FN Lanes<T, W> segment_halves(Lanes<T, W> a, Lanes<T, W> b) {
-  typename Lanes<T, W>::RawInteger index{};
-  for (int l = 0; l < W; ++l) {
-    const int segment = l / (SIZE / 2), lane = l % (SIZE / 2) + HALF * (SIZE / 2), own = W / SIZE;
-    index[l] = segment < own ? segment * SIZE + lane : W + (segment - own) * SIZE + lane;
-  }
+// Lanes index[l] of a (0..W−1) and b (W..2W−1). The index is a constant of the program.
+template <class T, int W>
+GSR_FN Lanes<T, W> pick(Lanes<T, W> a, Lanes<T, W> b, typename Lanes<T, W>::RawInteger index) {
 #if defined(__clang__)
   T lanes[2 * W], picked[W];
   a.store(lanes);
@@ -158,6 +153,38 @@ GSR_FN Lanes<T, W> segment_halves(Lanes<T, W> a, Lanes<T, W> b) {
   return Lanes<T, W>::of(__builtin_shuffle(a.v, b.v, index));
 #endif
 }
+
+// Row i, lane l <-> row l, lane i, in log₂W steps; a step swaps the off-diagonal blocks of SIZE×SIZE.
+template <int SIZE, class T, int W>
+GSR_FN void swap_blocks(Lanes<T, W> (&rows)[W]) {
+  typename Lanes<T, W>::RawInteger upper{}, lower{};
+  for (int l = 0; l < W; ++l) {
+    upper[l] = l & SIZE ? W + l - SIZE : l;
+    lower[l] = l & SIZE ? W + l : l + SIZE;
+  }
+  for (int i = 0; i < W; ++i)
+    if (!(i & SIZE)) {
+      const Lanes<T, W> a = rows[i], b = rows[i + SIZE];
+      rows[i] = pick(a, b, upper);
+      rows[i + SIZE] = pick(a, b, lower);
+    }
+  if constexpr (SIZE > 1) swap_blocks<SIZE / 2>(rows);
+}
+template <class T, int W>
+GSR_FN void transpose(Lanes<T, W> (&rows)[W]) {
+  swap_blocks<W / 2>(rows);
+}
+
+// Halves of segments: of a's and b's segments of SIZE lanes, the first (or second) halves side by side, a's before b's.
+template <int SIZE, int HALF, class T, int W>
+GSR_FN Lanes<T, W> segment_halves(Lanes<T, W> a, Lanes<T, W> b) {
+  typename Lanes<T, W>::RawInteger index{};
+  for (int l = 0; l < W; ++l) {
+    const int segment = l / (SIZE / 2), lane = l % (SIZE / 2) + HALF * (SIZE / 2), own = W / SIZE;
+    index[l] = segment < own ? segment * SIZE + lane : W + (segment - own) * SIZE + lane;
+  }
+  return pick(a, b, index);
+}
 // The sums of W vectors at once, as the lanes of one: a tree that halves the segments, two vectors into one, at each level.
 template <int SIZE, class T, int W>
 GSR_FN Lanes<T, W> sums_of(const Lanes<T, W>* vectors) {
@@ -165,10 +192,9 @@ GSR_FN Lanes<T, W> sums_of(const Lanes<T, W>* vectors) {
     return vectors[0];
   } else {
     Lanes<T, W> halved[SIZE / 2];
-    constexpr int SEGMENT = SIZE;
     for (int i = 0; i < SIZE / 2; ++i)
-      halved[i] = segment_halves<SEGMENT, 0>(vectors[2 * i], vectors[2 * i + 1]) +
-                  segment_halves<SEGMENT, 1>(vectors[2 * i], vectors[2 * i + 1]);
+      halved[i] = segment_halves<SIZE, 0>(vectors[2 * i], vectors[2 * i + 1]) +
+                  segment_halves<SIZE, 1>(vectors[2 * i], vectors[2 * i + 1]);
     return sums_of<SIZE / 2>(halved);
   }
 }

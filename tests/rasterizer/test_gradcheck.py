@@ -1,0 +1,139 @@
+"""Central differences in float64 through the whole of `rasterize`: every input, every image alone and all together.
+
+A pixel's rules make choices (who is hit, who comes first, what is clamped). No derivative sees them, so the scenes are such
+that no choice changes within a step; that, and that there is something to see, is asserted first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck
+
+from diff_gaussian_rasterization import Thresholds, rasterize
+from diff_gaussian_rasterization.reference import (
+    COMPENSATION_FLOOR,
+    FRUSTUM_MARGIN,
+    blend_weights,
+    pixel_samples,
+    splat_alphas,
+)
+from tests.rasterizer.scenes import (
+    IMAGES,
+    RasterScene,
+    backward,
+    forward,
+    random_cotangents,
+    random_scene,
+    reference_splats,
+)
+
+STEP = 1e-6
+TOLERANCE = 1e-6
+RULES = Thresholds()
+
+SCENES: dict[str, dict[str, Any]] = {
+    "harmonics": dict(seed=1, n=3, kinds=["ordinary"], sh_degree=3),
+    "needles": dict(seed=2, n=6, kinds=["ordinary", "needle"], sh_degree=None),
+    "opaque": dict(seed=239, n=6, kinds=["opaque"], sh_degree=1),
+    "border": dict(seed=4, n=5, kinds=["border"], sh_degree=0),
+    "antialiased": dict(seed=5, n=5, kinds=["ordinary", "needle"], sh_degree=None, antialiasing=True),
+}
+
+
+class Choices:
+    """What a pixel's rules decide: no derivative knows of these."""
+
+    def __init__(self, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+        self.order, splats = reference_splats(tensors, settings)
+        samples = pixel_samples(settings["width"], settings["height"], tensors["means"])
+        alphas = splat_alphas(splats, samples, alpha_max=1.0)
+        weights, _, self.kept = blend_weights(alphas.clamp(max=RULES.alpha_max), RULES)
+        self.seen = weights > 0
+        self.held = alphas >= RULES.alpha_max
+        self.black = splats.colors <= 0
+        floor = tensors["opacities"][self.order, 0] * COMPENSATION_FLOOR**0.5
+        self.floored = splats.opacities < floor * (1 + 1e-12)
+        points = tensors["means"][self.order] @ tensors["viewmat"][:3, :3].T + tensors["viewmat"][:3, 3]
+        half_view = torch.tensor([settings["width"] / settings["fx"], settings["height"] / settings["fy"]]) / 2
+        self.outside = (points[:, :2] / points[:, 2:]).abs() > FRUSTUM_MARGIN * half_view
+
+    def __eq__(self, other: object) -> bool:
+        return all(torch.equal(value, vars(other)[name]) for name, value in vars(self).items())
+
+
+def neighbours(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """All that central differences will look at."""
+    for name, tensor in tensors.items():
+        for entry in range(tensor.numel()):
+            for step in (-STEP, STEP):
+                moved = tensor.clone()
+                moved.view(-1)[entry] += step
+                yield {**tensors, name: moved}
+
+
+@lru_cache(maxsize=None)
+def steady_scene(name: str) -> tuple[RasterScene, Choices]:
+    """A scene in which no choice changes within a step, and in which there is something to see."""
+    scene = random_scene(**SCENES[name], width=12, height=10)
+    choices = Choices(scene.tensors, scene.settings)
+    assert len(choices.order) == len(scene) and choices.seen.any(dim=0).all(), f"{name}: some Gaussian is not seen"
+    assert all(Choices(moved, scene.settings) == choices for moved in neighbours(scene.tensors)), f"{name}: a choice changes"
+    return scene, choices
+
+
+def assert_something_to_see(scene: RasterScene, images: Sequence[str]) -> None:
+    """The images vary, and the gradient of every input that they depend on is not 0, for each Gaussian."""
+    output, inputs = forward(rasterize, scene)
+    found = backward(output, random_cotangents(output, 0, images), inputs)
+    for name in images:
+        image = getattr(output, name)
+        assert image.std() > 1e-3 * image.abs().max() > 1e-6, f"{name} is nearly constant"
+    if "color" not in images:
+        for name in {"shs", "colors", "background"} & set(found):
+            assert not found.pop(name).any()
+    for name, gradient in found.items():
+        assert gradient.flatten(1).abs().amax(dim=1).min() > 1e-6 if name not in ("viewmat", "background") else gradient.any(), name
+
+
+def check(scene: RasterScene, images: Sequence[str]) -> None:
+    assert_something_to_see(scene, images)
+    names, leaves = list(scene.tensors), scene.leaves()
+
+    def render(*tensors: Tensor) -> tuple[Tensor, ...]:
+        output = rasterize(**dict(zip(names, tensors, strict=True)), **scene.settings)
+        return tuple(getattr(output, name) for name in images)
+
+    assert gradcheck(render, tuple(leaves.values()), eps=STEP, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("image", ["color", "inv_depth", "depth", "alpha"])
+def test_one_image(image: str, name: str) -> None:
+    check(steady_scene(name)[0], [image])
+
+
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("space", ["linear", "inverse"])
+def test_distortion(space: str, name: str) -> None:
+    check(steady_scene(name)[0].with_settings(distortion_space=space), ["distortion"])
+
+
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("space", ["linear", "inverse"])
+def test_all_images_together(space: str, name: str) -> None:
+    check(steady_scene(name)[0].with_settings(distortion_space=space), IMAGES)
+
+
+def test_the_scenes_are_what_they_are_for() -> None:
+    choices = {name: steady_scene(name)[1] for name in SCENES}
+    assert choices["opaque"].held.any() and (choices["opaque"].kept & ~choices["opaque"].seen).any(), "no pixel ends early"
+    assert choices["border"].outside.any(dim=0).all() and not choices["border"].outside.all()
+    assert choices["harmonics"].black.any() and not choices["harmonics"].black.all()
+    for name in SCENES:
+        assert not choices[name].held.all() and (~choices[name].kept).any(), name
