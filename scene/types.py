@@ -51,6 +51,7 @@ class View:
     image_path: Path
     mask_path: Path | None = None  # an image whose bright pixels count; None where all do (beside any alpha channel)
     undistortion: Undistortion | None = None  # None: the file is a pinhole image already
+    alpha_background: float | None = None  # the grey behind transparent pixels; None: an alpha channel is a mask
 
 
 @dataclass(frozen=True)

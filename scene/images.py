@@ -1,0 +1,87 @@
+"""Photos as tensors want them: decoded when needed, undistorted, resized, with what their alpha means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scene.lenses import sampling_map
+from scene.types import Undistortion, View
+from utils.errors import UserError
+
+WIDEST = 1600  # pixels: what -r -1 scales wider photos down to
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A decoded photo. `mask` weighs its pixels in every loss and metric; None where all count in full."""
+
+    color: np.ndarray  # (3, H, W) float32 in [0, 1], RGB
+    mask: np.ndarray | None  # (1, H, W) float32 in [0, 1]
+
+
+def resized(width: int, height: int, resolution: int) -> tuple[int, int]:
+    """The size that `-r` asks for: 1, 2, 4, 8 divide, -1 keeps the width to 1600 pixels, else it is the width."""
+    if resolution in (1, 2, 4, 8):
+        target = width / resolution
+    elif resolution == -1:
+        target = min(width, WIDEST)
+    else:
+        target = resolution
+    return max(1, round(target)), max(1, round(height * target / width))
+
+
+def load_image(view: View) -> LoadedImage:
+    """Decode a view's photo and bring it to the size of `view.camera`.
+
+    An alpha channel means one of two things. With `view.alpha_background` (Blender's renderings) transparent pixels show
+    that grey and count like all others; without (photos with a cut-out subject) alpha is a mask. A mask file is one.
+
+    Raises: UserError for a file that cannot be decoded or a mask of another size.
+    """
+    pixels = _decode(view.image_path)
+    color, alpha = pixels[..., :3], pixels[..., 3:] if pixels.shape[2] == 4 else None
+    if alpha is not None and view.alpha_background is not None:
+        color, alpha = color * alpha + view.alpha_background * (1 - alpha), None
+    mask = alpha
+    if view.mask_path is not None:
+        drawn = _decode(view.mask_path)[..., :3].mean(axis=2, keepdims=True)
+        if drawn.shape[:2] != color.shape[:2]:
+            raise UserError(
+                f"{view.mask_path} is {drawn.shape[1]}×{drawn.shape[0]} pixels; "
+                f"its photo is {color.shape[1]}×{color.shape[0]}"
+            )
+        mask = drawn if mask is None else drawn * mask
+    size = (view.camera.width, view.camera.height)
+    fitted = _fit(color, view.undistortion, size).transpose(2, 0, 1)
+    fitted_mask = None if mask is None else _fit(mask, view.undistortion, size)[None]
+    return LoadedImage(np.ascontiguousarray(fitted), fitted_mask)
+
+
+def _decode(path: Path) -> np.ndarray:
+    """(H, W, 3 or 4) float32 in [0, 1], RGB(A). COLMAP ignores a photo's EXIF orientation, so this does too."""
+    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else None
+    pixels = None if data is None or len(data) == 0 else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise UserError(f"{path} cannot be decoded as an image")
+    scale = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(pixels.dtype)
+    if scale is None:
+        raise UserError(f"{path} has pixels of type {pixels.dtype}; 8- and 16-bit images are read")
+    if pixels.ndim == 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    else:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return pixels.astype(np.float32) / np.float32(scale)
+
+
+def _fit(pixels: np.ndarray, lens: Undistortion | None, size: tuple[int, int]) -> np.ndarray:
+    """Undistorted, then resized. cv2 drops a last axis of one, and so does this."""
+    if lens is not None:
+        pixels = cv2.remap(pixels, *sampling_map(lens), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if (pixels.shape[1], pixels.shape[0]) != size:
+        shrinks = size[0] < pixels.shape[1]
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels

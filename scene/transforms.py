@@ -1,0 +1,111 @@
+"""transforms.json of Blender's NeRF scenes, instant-ngp and nerfstudio: poses camera-to-world, OpenGL's axes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scene import lenses
+from scene.types import Undistortion
+from utils.errors import UserError
+
+SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
+OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, z backward -> y down, z forward
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A photo that a transforms file lists, and that is there."""
+
+    name: str  # as unique as its path
+    image_path: Path
+    mask_path: Path | None
+    lens: Undistortion
+    camera_from_world: np.ndarray  # (4, 4) float64
+
+
+@dataclass(frozen=True)
+class Transforms:
+    frames: tuple[Frame, ...]  # sorted by name
+    missing: tuple[str, ...]  # listed, but not there
+    points_path: Path | None
+    has_lens: bool  # False: only a field of view, as Blender's scenes have
+
+
+def read_transforms(path: Path) -> Transforms:
+    """Read a transforms file. Photos that it lists and that are not there are skipped and named in `missing`.
+
+    Raises: UserError, naming the file, for what is not understood.
+    """
+    try:
+        content = json.loads(path.read_text())
+        listed = content["frames"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f'{path} is not a transforms file: {error!r}; it must be JSON with a list "frames"') from None
+    frames, missing = [], []
+    for entry in listed:
+        image_path = _find_image(path.parent, entry, path)
+        if image_path is None:
+            missing.append(str(entry["file_path"]))
+        else:
+            frames.append(_frame({**content, **entry}, image_path, path))
+    points = content.get("ply_file_path")
+    has_lens = any("fl_x" in source for source in (content, *listed))
+    ordered = tuple(sorted(frames, key=lambda frame: frame.name))
+    return Transforms(ordered, tuple(sorted(missing)), path.parent / points if points else None, has_lens)
+
+
+def _find_image(folder: Path, entry: Mapping[str, Any], where: Path) -> Path | None:
+    if "file_path" not in entry or "transform_matrix" not in entry:
+        raise UserError(f"{where}: a frame lacks file_path or transform_matrix")
+    candidates = (folder / f"{entry['file_path']}{suffix}" for suffix in SUFFIXES)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> Frame:
+    pose = np.asarray(entry["transform_matrix"], dtype=np.float64)
+    if pose.shape != (4, 4) or not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3])) < 1e-9:
+        raise UserError(f"{where}: the transform_matrix of {entry['file_path']} is no camera pose")
+    rotation = pose[:3, :3] / np.cbrt(np.linalg.det(pose[:3, :3]))  # a uniform scale is no part of a pose
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, :3], world_from_camera[:3, 3] = rotation, pose[:3, 3]
+    mask = entry.get("mask_path")
+    try:
+        name = str(image_path.relative_to(where.parent))
+    except ValueError:
+        name = str(image_path)
+    return Frame(
+        name=name,
+        image_path=image_path,
+        mask_path=where.parent / mask if mask else None,
+        lens=_lens(entry, image_path, where),
+        camera_from_world=OPENCV_FROM_OPENGL @ np.linalg.inv(world_from_camera),
+    )
+
+
+def _lens(entry: Mapping[str, Any], image_path: Path, where: Path) -> Undistortion:
+    """Intrinsics of the frame, of the file, or from the field of view, brought to the size that the image has."""
+    with Image.open(image_path) as image:
+        real_width, real_height = image.size
+    width, height = int(entry.get("w", real_width)), int(entry.get("h", real_height))
+    if "fl_x" in entry:
+        fx = float(entry["fl_x"])
+    elif "camera_angle_x" in entry:
+        fx = width / (2 * math.tan(float(entry["camera_angle_x"]) / 2))
+    else:
+        raise UserError(f"{where}: {entry['file_path']} has neither fl_x nor camera_angle_x")
+    fy = float(entry["fl_y"]) if "fl_y" in entry else fx
+    middle = (fx, fy, float(entry.get("cx", width / 2)), float(entry.get("cy", height / 2)))
+    k1, k2, k3, k4, p1, p2 = (float(entry.get(name, 0)) for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
+    if entry.get("camera_model") == "OPENCV_FISHEYE":
+        lens = lenses.checked("OPENCV_FISHEYE", width, height, (*middle, k1, k2, k3, k4), str(where))
+    else:
+        lens = lenses.checked("FULL_OPENCV", width, height, (*middle, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0), str(where))
+    return lenses.rescaled(lens, real_width, real_height)
