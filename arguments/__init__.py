@@ -1,0 +1,284 @@
+"""The settings of a run: frozen dataclasses, one per stage, to and from the command line and JSON.
+
+A field is declared once, by `option`: its default, its help text with the unit, its flags and the values it accepts.
+The parser, the checks, `config.json` and `cfg_args` all follow from that. Names and defaults are graphdeco's where it
+has the setting, so that existing command lines carry over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+from utils.errors import UserError
+
+Group = TypeVar("Group")
+
+
+def option(
+    default: Any,
+    help: str,
+    *flags: str,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] | None = None,
+    follows: str | None = None,
+) -> Any:
+    """A setting with its help text (unit included), extra `flags` beside `--<name>`, and what values it accepts.
+
+    `follows` says, for a default of None, in words what the value is then.
+    """
+    metadata = dict(help=help, flags=flags, minimum=minimum, maximum=maximum, choices=choices, follows=follows)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is learnt from, and where the result goes"""
+
+    source_path: str = option("", "dataset folder", "-s")
+    model_path: str = option("", "folder for everything the run leaves", "-m", follows="output/<name of the dataset>")
+    images: str = option("images", "image folder inside the dataset", "-i")
+    resolution: int = option(
+        -1,
+        "1, 2, 4 or 8 divides the photos' size; a larger number is the width in pixels; "
+        "-1 scales down to 1600 pixels what is wider",
+        "-r",
+        minimum=-1,
+    )
+    white_background: bool = option(False, "put white, not black, behind everything", "-w")
+    eval: bool = option(False, "hold out every 8th photo (sorted by name) for testing")
+    test_images: tuple[str, ...] = option((), "hold out these photos, by name (instead of every 8th; implies --eval)")
+    sh_degree: int = option(3, "highest degree of the spherical harmonics", minimum=0, maximum=3)
+    data_device: str = option("cpu", "where the decoded photos are kept", choices=("cpu",))
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """How a picture is drawn"""
+
+    antialiasing: bool = option(False, "lower the opacity of splats thinner than a pixel instead of fattening them")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The run itself"""
+
+    iterations: int = option(30_000, "training steps", minimum=1)
+    device: str = option("cpu", "where to compute", choices=("cpu",))
+    seed: int = option(0, "one seed, one result: the same bytes on the same machine", minimum=0)
+    test_iterations: tuple[int, ...] = option((7_000, 30_000), "measure the test views here (and at the end)")
+    save_iterations: tuple[int, ...] = option((7_000, 30_000), "write point_cloud.ply here (and at the end)")
+    checkpoint_iterations: tuple[int, ...] = option((), "write chkpnt<N>.pth here, from which training can go on")
+    start_checkpoint: str = option("", "go on from this checkpoint file")
+    resume: bool = option(False, "go on from the newest checkpoint in the model folder, with the settings stored there")
+    overwrite: bool = option(False, "delete the run that the model folder holds")
+    quiet: bool = option(False, "print nothing but errors")
+    detect_anomaly: bool = option(False, "let autograd name the operation that makes a NaN (slow)")
+
+
+@dataclass(frozen=True)
+class OptimizationOptions:
+    """Losses and learning rates"""
+
+    lambda_dssim: float = option(
+        0.2, "weight of 1 - SSIM in the photometric loss; L1 has the rest", minimum=0, maximum=1
+    )
+    random_background: bool = option(False, "put a new random colour behind everything in each step")
+    position_lr_init: float = option(1.6e-4, "of the centres at the start, in scene extents per step", minimum=0)
+    position_lr_final: float = option(1.6e-6, "of the centres at the end, in scene extents per step", minimum=0)
+    position_lr_max_steps: int | None = option(
+        None, "steps from the first to the last of these", minimum=1, follows="--iterations"
+    )
+    feature_lr: float = option(0.0025, "of the colours; SH above degree 0 take a twentieth", minimum=0)
+    opacity_lr: float = option(0.025, "of the opacities (logits)", minimum=0)
+    scaling_lr: float = option(0.005, "of the scales (natural logarithms)", minimum=0)
+    rotation_lr: float = option(0.001, "of the rotations (quaternions)", minimum=0)
+    optimizer_type: str = option(
+        "default",
+        "default: Adam moves every Gaussian in every step; sparse_adam: only those that the step has seen",
+        choices=("default", "sparse_adam"),
+    )
+
+
+@dataclass(frozen=True)
+class DensificationOptions:
+    """When and how the number of Gaussians changes"""
+
+    densify_from_iter: int = option(500, "densify and prune after this step", minimum=0)
+    densify_until_iter: int | None = option(
+        None, "densify, prune and reset opacities before this step", minimum=0, follows="half of --iterations"
+    )
+    densification_interval: int = option(100, "steps from one densification to the next", minimum=1)
+    opacity_reset_interval: int = option(3_000, "steps from one opacity reset to the next", minimum=1)
+    densify_grad_threshold: float = option(
+        2e-4, "densify what has a mean view-space gradient over this, in half image sizes", minimum=0
+    )
+    percent_dense: float = option(
+        0.01, "clone Gaussians up to this scale and split larger ones, in scene extents", minimum=0
+    )
+    max_gaussians: int = option(0, "never have more Gaussians than this; 0: no limit", minimum=0)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """All settings of train.py, by stage."""
+
+    model: ModelOptions = ModelOptions()
+    pipeline: PipelineOptions = PipelineOptions()
+    run: RunOptions = RunOptions()
+    optimization: OptimizationOptions = OptimizationOptions()
+    densification: DensificationOptions = DensificationOptions()
+
+
+# ---- command line ----------------------------------------------------------------------------------------------------
+
+
+def add_group(parser: argparse.ArgumentParser, group: type, stored: Any = None) -> None:
+    """Give `parser` a section with the flags of `group`; `stored`, one of its instances, replaces the defaults."""
+    section = parser.add_argument_group(_title(group))
+    hints = typing.get_type_hints(group)
+    for item in fields(group):
+        default = getattr(stored, item.name) if stored is not None else item.default
+        kind, many, _ = _kind(hints[item.name])
+        flags = (*item.metadata["flags"], f"--{item.name}")
+        text = _help(item).replace("%", "%%")
+        if kind is bool:
+            section.add_argument(*flags, action="store_true", default=default, help=text)
+            continue
+        section.add_argument(
+            *flags,
+            type=kind,
+            nargs="*" if many else None,
+            default=default,
+            choices=item.metadata["choices"],
+            metavar=None if item.metadata["choices"] else _metavar(kind),
+            help=text,
+        )
+
+
+def from_namespace(group: type[Group], values: argparse.Namespace) -> Group:
+    """The instance of `group` that the parsed flags describe. UserError for a value out of range."""
+    names = [item.name for item in fields(typing.cast(Any, group))]
+    return _build(group, {name: getattr(values, name) for name in names}, "the command line")
+
+
+def train_parser(stored: TrainOptions | None = None) -> argparse.ArgumentParser:
+    """The parser of train.py; `stored` settings, those of a run that is resumed, replace the defaults."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train 3D Gaussians from posed photos.",
+        epilog="example: python train.py -s data/garden -m output/garden --eval",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=120),
+    )
+    for item in fields(TrainOptions):
+        add_group(parser, typing.get_type_hints(TrainOptions)[item.name], getattr(stored, item.name, None))
+    return parser
+
+
+def parse_train_options(arguments: Sequence[str] | None = None, stored: TrainOptions | None = None) -> TrainOptions:
+    """The settings of a command line (`sys.argv` when None). UserError for a value out of range."""
+    values = train_parser(stored).parse_args(arguments)
+    hints = typing.get_type_hints(TrainOptions)
+    return TrainOptions(**{item.name: from_namespace(hints[item.name], values) for item in fields(TrainOptions)})
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def to_json(options: TrainOptions) -> str:
+    """The text of config.json: one object per stage."""
+    return json.dumps(asdict(options), indent=2) + "\n"
+
+
+def from_json(text: str, where: str) -> TrainOptions:
+    """Read the text of config.json; `where` names it in errors. What it leaves out has its default.
+
+    UserError for anything that is not JSON, not a known setting, or not an accepted value.
+    """
+    try:
+        stages = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where} is not valid JSON ({error}); train again or restore the file") from None
+    hints = typing.get_type_hints(TrainOptions)
+    if not isinstance(stages, dict) or not stages.keys() <= hints.keys():
+        raise UserError(f"{where} must hold an object with the stages {', '.join(hints)}")
+    return TrainOptions(**{name: _build(hints[name], values, where) for name, values in stages.items()})
+
+
+def to_cfg_args(options: TrainOptions) -> str:
+    """The text of cfg_args, which other tools of the field read. Nothing here ever evaluates it."""
+    return str(argparse.Namespace(**asdict(options.model)))
+
+
+# ---- how a field is read ---------------------------------------------------------------------------------------------
+
+
+def _build(group: type[Group], values: Any, where: str) -> Group:
+    """An instance of `group` from plain values, each checked."""
+    hints = typing.get_type_hints(group)
+    if not isinstance(values, Mapping) or not values.keys() <= hints.keys():
+        unknown = sorted(values.keys() - hints.keys()) if isinstance(values, Mapping) else values
+        raise UserError(f"{where}: {_title(group)!r} does not know {unknown}; it knows {', '.join(hints)}")
+    known = {item.name: item for item in fields(typing.cast(Any, group))}
+    return group(**{name: _checked(known[name], hints[name], value, where) for name, value in values.items()})
+
+
+def _checked(item: Field[Any], hint: Any, value: Any, where: str) -> Any:
+    """`value` as the field's type. UserError when it is of another type or out of range."""
+    kind, many, optional = _kind(hint)
+    if value is None and optional:
+        return None
+    if many:
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{where}: {item.name} must be a list of {kind.__name__}, not {value!r}")
+        return tuple(_checked_one(item, kind, each, where) for each in value)
+    return _checked_one(item, kind, value, where)
+
+
+def _checked_one(item: Field[Any], kind: type, value: Any, where: str) -> Any:
+    accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"{where}: {item.name} must be of type {kind.__name__}, not {value!r}")
+    limits = item.metadata
+    if limits["choices"] is not None and value not in limits["choices"]:
+        raise UserError(f"{where}: {item.name} must be one of {', '.join(limits['choices'])}, not {value!r}")
+    if limits["minimum"] is not None and not value >= limits["minimum"]:
+        raise UserError(f"{where}: {item.name} must be at least {limits['minimum']}, not {value}")
+    if limits["maximum"] is not None and not value <= limits["maximum"]:
+        raise UserError(f"{where}: {item.name} must be at most {limits['maximum']}, not {value}")
+    return kind(value)
+
+
+def _kind(hint: Any) -> tuple[type, bool, bool]:
+    """(type of one value, whether there may be many, whether None is a value) of a field's type."""
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], True, False
+    if isinstance(hint, types.UnionType):
+        return next(each for each in typing.get_args(hint) if each is not type(None)), False, True
+    return hint, False, False
+
+
+def _metavar(kind: type) -> str:
+    return {int: "N", float: "X", str: "NAME"}[kind]
+
+
+def _title(group: type) -> str:
+    return (group.__doc__ or group.__name__).strip()
+
+
+def _help(item: Field[Any]) -> str:
+    """The help text with the default behind it."""
+    follows = item.metadata["follows"]
+    if item.default in (None, "") and follows:
+        return f"{item.metadata['help']} (default: {follows})"
+    if isinstance(item.default, bool) or item.default in ("", ()):
+        return str(item.metadata["help"])
+    shown = " ".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
+    return f"{item.metadata['help']} (default: {shown})"

@@ -1,0 +1,57 @@
+"""From Gaussians and a camera to a picture: the only door to the rasterizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diff_gaussian_rasterization import RasterOutput, rasterize
+from scene.gaussians import Gaussians
+from scene.types import Camera
+
+NEAR_IN_EXTENTS = 0.01
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How to draw."""
+
+    near: float  # world units: what is not farther from the camera than this is not drawn
+    sh_degree: int  # of the spherical harmonics in use
+    antialiasing: bool = False
+    statistics: bool = False  # per-Gaussian sums of weights and of distortion as well
+    scale_modifier: float = 1.0  # all scales times this
+    distortion_space: str = "linear"
+
+
+def near_plane(extent: float) -> float:
+    """The near plane of a scene of this extent, world units: it grows with the scene, whatever its unit."""
+    return NEAR_IN_EXTENTS * extent
+
+
+def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: RenderSettings) -> RasterOutput:
+    """Draw the Gaussians before `background`, (3,). The result is that of `diff_gaussian_rasterization.rasterize`."""
+    viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype, device=gaussians.device)
+    return rasterize(
+        gaussians.means,
+        gaussians.activated_scales,
+        gaussians.quats,
+        gaussians.activated_opacities,
+        shs=gaussians.shs(settings.sh_degree),
+        viewmat=viewmat,
+        fx=camera.fx,
+        fy=camera.fy,
+        cx=camera.cx,
+        cy=camera.cy,
+        width=camera.width,
+        height=camera.height,
+        background=background,
+        sh_degree=settings.sh_degree,
+        near=settings.near,
+        scale_modifier=settings.scale_modifier,
+        antialiasing=settings.antialiasing,
+        distortion_space=settings.distortion_space,
+        statistics=settings.statistics,
+    )

@@ -1,0 +1,98 @@
+"""Views of a scene drawn with the Gaussians: measured in memory, or written to a folder as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diff_gaussian_rasterization import RasterOutput, instruction_set
+from gaussian_renderer import RenderSettings, render
+from scene.gaussians import Gaussians
+from scene.types import Camera
+from scene.views import Photos
+from utils import metrics
+from utils.errors import UserError
+from utils.files import write_json
+from utils.pictures import ColorScale, depth_scale, distortion_scale, to_bytes, write_png
+
+MIN_ALPHA = 0.05  # a pixel with less has no depth worth showing
+SAMPLED_VIEWS = 8  # that decide the range of the colours
+SAMPLE_STEP = 4  # pixels between those looked at for it
+
+
+def rasterizer_facts() -> dict[str, str]:
+    """What run.json says of the rasterizer."""
+    return {"rasterizer": f"CPU, {instruction_set()}"}
+
+
+@torch.no_grad()
+def measure(gaussians: Gaussians, photos: Photos, background: Tensor, settings: RenderSettings) -> metrics.Scores:
+    """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
+    scores = []
+    for photo in (photos[index] for index in range(len(photos))):
+        output = render(gaussians, photo.camera, background, settings)
+        mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
+        scores.append(metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask))
+    return metrics.average(scores)
+
+
+@torch.no_grad()
+def render_views(
+    gaussians: Gaussians, photos: Photos, folder: Path, background: Tensor, settings: RenderSettings
+) -> Iterator[str]:
+    """Draw `photos` in the order of their names and write them to `folder` (test/ours_<N>); yields each name when done.
+
+    renders/ and gt/ hold 8-bit colours, masks/ the photos' masks where they have one, depth/ (depth / alpha) and
+    distortion/ colour-mapped values with one range for all views, in colors.json; names.json maps files to photos.
+    """
+    if len(photos) == 0:
+        raise UserError(f"there are no views to render into {folder}")
+    cameras = [view.camera for view in photos.views]
+    order = sorted(range(len(photos)), key=lambda index: cameras[index].name)
+    depths, distortions = color_scales(gaussians, [cameras[index] for index in order], background, settings)
+    files = {f"{place:05}.png": index for place, index in enumerate(order)}
+    _remove_others(folder, files)
+    for file, index in files.items():
+        photo = photos[index]
+        output = render(gaussians, photo.camera, background, settings)
+        depth, distortion, hit = _maps(output)
+        write_png(folder / "renders" / file, to_bytes(output.color))
+        write_png(folder / "gt" / file, to_bytes(photo.color))
+        write_png(folder / "depth" / file, depths.paint(depth, hit))
+        write_png(folder / "distortion" / file, distortions.paint(distortion))
+        if photo.mask is not None:
+            write_png(folder / "masks" / file, to_bytes(photo.mask)[..., 0])
+        yield photo.camera.name
+    write_json(folder / "names.json", {file: cameras[index].name for file, index in files.items()})
+    write_json(folder / "colors.json", {"depth": depths.describe(), "distortion": distortions.describe()})
+
+
+@torch.no_grad()
+def color_scales(
+    gaussians: Gaussians, cameras: Sequence[Camera], background: Tensor, settings: RenderSettings
+) -> tuple[ColorScale, ColorScale]:
+    """Colours for the depth and the distortion of all `cameras`, judged by some of them."""
+    depths, distortions = [], []
+    for camera in cameras[:: -(-len(cameras) // SAMPLED_VIEWS)]:
+        depth, distortion, hit = _maps(render(gaussians, camera, background, settings))
+        rows = np.s_[::SAMPLE_STEP, ::SAMPLE_STEP]
+        depths.append(depth[rows][hit[rows]])
+        distortions.append(distortion[rows][hit[rows]])
+    return depth_scale(depths), distortion_scale(distortions)
+
+
+def _maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(H,W) depth, world units; distortion; and where anything worth showing is hit."""
+    alpha, depth, distortion = (each[0].cpu().numpy() for each in (output.alpha, output.depth, output.distortion))
+    return depth / np.maximum(alpha, np.finfo(alpha.dtype).tiny), distortion, alpha >= MIN_ALPHA
+
+
+def _remove_others(folder: Path, files: dict[str, int]) -> None:
+    """Delete pictures of an earlier rendering with other views, which would be measured as well."""
+    for path in folder.glob("*/*.png"):
+        if path.name not in files or path.parent.name == "masks":
+            path.unlink()

@@ -1,0 +1,67 @@
+"""Measure the renders of trained scenes against the photos.
+
+python render.py -m output/garden && python metrics.py -m output/garden
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from utils.metrics import NAMES, Lpips, evaluate_model, load_lpips
+from utils.report import run_script, say
+from utils.summary import write_summary
+from utils.words import table
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="metrics.py", description="Measure renders against the photos.")
+    parser.add_argument(
+        "-m",
+        "--model_paths",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="MODEL",
+        help="folders that render.py drew in",
+    )
+    parser.add_argument(
+        "--lpips_weights",
+        type=Path,
+        metavar="FILE",
+        help="torchvision's VGG16 weights, for LPIPS; nothing is downloaded",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return parser.parse_args(arguments)
+
+
+def rows(model: Path, results: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """A line of the table for each iteration that was rendered."""
+    forms = {"PSNR": "{:.2f}", "SSIM": "{:.4f}", "LPIPS": "{:.4f}"}
+    return [
+        [f"{model} {name}", f"{scores['views']} {scores['set']}"]
+        + ["-" if scores[metric] is None else forms[metric].format(scores[metric]) for metric in NAMES]
+        for name, scores in results.items()
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    values = parse(arguments)
+    lpips: Lpips | None = load_lpips(values.lpips_weights) if values.lpips_weights else None
+    lines, pages = [["model", "views", *NAMES]], list[Path]()
+    for model in values.model_paths:
+        lines += rows(model, evaluate_model(model, lpips))
+        pages += write_summary(model)
+    say(table(lines), values.quiet)
+    if lpips is None:
+        say("LPIPS was not measured: it needs --lpips_weights", values.quiet)
+    for page in pages:
+        if page.suffix == ".html":
+            say(f"open {page}", values.quiet)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,85 @@
+"""Draw the views of a trained scene: colour, depth and distortion, beside the photos.
+
+python render.py -m output/garden
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from arguments import TrainOptions, from_json
+from gaussian_renderer import RenderSettings, near_plane
+from gaussian_renderer.evaluate import render_views
+from scene import load_scene
+from scene.gaussians import Gaussians
+from scene.ply import read_gaussians
+from scene.views import Photos
+from utils.errors import UserError
+from utils.model_folder import config_path, point_cloud_path, saved_iterations
+from utils.report import progress, run_script, say
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="render.py", description="Draw the views of a trained scene.")
+    parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder that train.py left")
+    parser.add_argument("-s", "--source_path", default="", help="dataset folder (default: where it was at training)")
+    parser.add_argument("--iteration", type=int, default=-1, metavar="N", help="which one to draw (default: the last)")
+    parser.add_argument("--skip_train", action="store_true", help="leave out the views that were trained on")
+    parser.add_argument("--skip_test", action="store_true", help="leave out the held-out views")
+    parser.add_argument("--device", default="cpu", choices=("cpu",), help="where to compute (default: cpu)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return parser.parse_args(arguments)
+
+
+def read_options(model: Path) -> TrainOptions:
+    """The settings a model was trained with. UserError when there are none."""
+    path = config_path(model)
+    if not path.exists():
+        raise UserError(f"{path} is not there; -m must name a folder that train.py left")
+    return from_json(path.read_text(), str(path))
+
+
+def find_iteration(model: Path, wanted: int) -> int:
+    """`wanted`, or the last one for -1. UserError when it was not saved."""
+    saved = saved_iterations(model)
+    if not saved:
+        raise UserError(f"{model} holds no point_cloud/iteration_<N>/point_cloud.ply; let train.py run to the end")
+    if wanted != -1 and wanted not in saved:
+        raise UserError(f"--iteration {wanted} was not saved in {model}; there are {', '.join(map(str, saved))}")
+    return saved[-1] if wanted == -1 else wanted
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    values = parse(arguments)
+    options = read_options(values.model_path)
+    iteration = find_iteration(values.model_path, values.iteration)
+    model = options.model
+    scene = load_scene(
+        Path(values.source_path or model.source_path),
+        images=model.images,
+        resolution=model.resolution,
+        eval_split=model.eval,
+        test_images=model.test_images,
+        white_background=model.white_background,
+    )
+    path = point_cloud_path(values.model_path, iteration)
+    gaussians = Gaussians.from_arrays(read_gaussians(path), values.device)
+    say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
+    background = torch.full((3,), float(model.white_background), device=values.device)
+    settings = RenderSettings(near_plane(scene.extent), gaussians.sh_degree, options.pipeline.antialiasing)
+    parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
+    for part, views in parts.items():
+        folder = values.model_path / part / f"ours_{iteration}"
+        if views:
+            drawn = render_views(gaussians, Photos(views, values.device), folder, background, settings)
+            for _ in progress(drawn, f"Rendering {folder}", len(views), values.quiet):
+                pass
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,63 @@
+"""Everything that changes during a run, and its way into a checkpoint and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from scene.densify import DensityStatistics
+from scene.gaussians import PARAMETERS, Gaussians
+from scene.optimizer import Optimizer
+from scene.views import Photos, ShuffledPhotos
+
+ENTRIES = ("iteration", "gaussians", "optimizer", "statistics", "photos", "generator")  # of a checkpoint
+
+
+@dataclass
+class TrainingState:
+    """The state after `iteration` steps. With the same settings it determines all that follows, to the bit."""
+
+    gaussians: Gaussians
+    optimizer: Optimizer
+    statistics: DensityStatistics
+    photos: ShuffledPhotos
+    generator: torch.Generator  # on the CPU; every random number of the run comes from it
+    iteration: int = 0
+
+    @classmethod
+    def start(
+        cls, gaussians: Gaussians, photos: Photos, rates: Mapping[str, float], visible_only: bool, seed: int
+    ) -> TrainingState:
+        """The state before the first step."""
+        generator = torch.Generator().manual_seed(seed)
+        return cls(
+            gaussians,
+            Optimizer(gaussians, rates, visible_only),
+            DensityStatistics(len(gaussians), gaussians.device),
+            ShuffledPhotos(photos, generator),
+            generator,
+        )
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """What `restore` needs; shares memory with the state."""
+        return {
+            "iteration": self.iteration,
+            "gaussians": {name: self.gaussians.parameters[name].detach() for name in PARAMETERS},
+            "optimizer": self.optimizer.state(),
+            "statistics": self.statistics.state(),
+            "photos": self.photos.state(),
+            "generator": self.generator.get_state(),
+        }
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Become the state that `to_checkpoint` described. UserError when it is of other photos."""
+        self.photos.load_state(checkpoint["photos"])
+        self.iteration = checkpoint["iteration"]
+        for name in PARAMETERS:
+            self.gaussians.replace(name, checkpoint["gaussians"][name])
+        self.optimizer.load_state(checkpoint["optimizer"])
+        self.statistics.load_state(checkpoint["statistics"])
+        self.generator.set_state(checkpoint["generator"].cpu())

@@ -1,0 +1,282 @@
+"""Train Gaussians from posed photos: python train.py -s <dataset> -m <model folder> --eval"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
+from gaussian_renderer import RenderSettings, near_plane, render
+from gaussian_renderer.evaluate import measure, rasterizer_facts, render_views
+from scene import load_scene
+from scene.densify import densify, reset_opacities
+from scene.gaussians import Gaussians
+from scene.initialize import initialize
+from scene.ply import write_gaussians, write_points
+from scene.prune import PruneRules, prune
+from scene.training_state import ENTRIES, TrainingState
+from scene.types import Camera, Scene, View
+from scene.views import Photo, Photos
+from utils import metrics, model_folder
+from utils.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint, save_checkpoint
+from utils.errors import UserError
+from utils.files import atomic_write, write_json
+from utils.interrupt import Interrupt
+from utils.losses import photometric, weigh
+from utils.report import Report, run_script
+from utils.schedules import due, log_linear, sh_degree_at
+from utils.summary import write_summary
+
+INTERRUPTED = 130  # the exit status of what Ctrl-C ended
+MAX_WORLD_SIZE = 0.1  # of the extent: larger Gaussians are pruned, once opacities have been reset
+MAX_SCREEN_SIZE = 0.15  # of the image's larger side: the same
+SH_REST_RATE = 1 / 20  # of the colours' learning rate
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; exits with 130 when it was interrupted."""
+    options = read_options(arguments)
+    folder = Path(options.model.model_path)
+    scene = load_scene(
+        Path(options.model.source_path),
+        images=options.model.images,
+        resolution=options.model.resolution,
+        eval_split=options.model.eval,
+        test_images=options.model.test_images,
+        white_background=options.model.white_background,
+    )
+    state = first_state(options, scene)
+    if not (options.run.resume or options.run.start_checkpoint):
+        model_folder.claim(folder, scene.source, options.run.overwrite)
+    write_inputs(options, scene, folder)
+    if not train(options, scene, state, folder):
+        sys.exit(INTERRUPTED)
+
+
+def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path) -> bool:
+    """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
+    run, rates, density = options.run, options.optimization, options.densification
+    densify_until = run.iterations // 2 if density.densify_until_iter is None else density.densify_until_iter
+    weights = {"l1": 1 - rates.lambda_dssim, "dssim": rates.lambda_dssim}
+    test = Photos(scene.test)
+    gaussians, optimizer, statistics = state.gaussians, state.optimizer, state.statistics
+
+    facts = rasterizer_facts()
+    with (
+        Report(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
+        Interrupt() as interrupt,
+    ):
+        report.event(scene.summary)
+        for iteration in range(state.iteration + 1, run.iterations + 1):
+            photo = state.photos.next()
+            settings = render_settings(options, scene, iteration)
+            optimizer.rates["means"] = position_rate(options, scene, iteration)
+
+            background = background_color(options, state.generator)
+
+            output = render(gaussians, photo.camera, background, settings)
+            output.means2d.retain_grad()
+            terms = photometric(output.color, photo.over(background), photo.mask)
+            loss = weigh(terms, weights)
+            loss.backward()
+            values = finite_values({"loss": loss, **terms, "distortion": output.distortion.mean()}, iteration, photo)
+
+            if iteration < densify_until and output.means2d.grad is not None:
+                statistics.observe(output.means2d.grad, output.radii, photo.camera.width, photo.camera.height)
+            optimizer.step(output.radii > 0)
+
+            if due(iteration, density.densify_from_iter, densify_until, density.densification_interval):
+                densify(
+                    gaussians,
+                    optimizer,
+                    statistics,
+                    grad_threshold=density.densify_grad_threshold,
+                    clone_below=density.percent_dense * scene.extent,
+                    max_gaussians=density.max_gaussians,
+                    generator=state.generator,
+                )
+                prune(gaussians, optimizer, statistics, prune_rules(options, scene, iteration))
+                statistics.reset()
+            if due(iteration, 0, densify_until, density.opacity_reset_interval):
+                reset_opacities(gaussians, optimizer)
+
+            state.iteration = iteration
+            last = iteration == run.iterations
+            report.step(iteration, values, len(gaussians))
+            if report.preview_due(iteration):
+                report.preview(iteration, output.color, photo.color, photo.camera.name)
+            if iteration in run.test_iterations and len(test) and not last:
+                scores = measure(gaussians, test, background_color(options), settings)
+                report.evaluation(iteration, "test", scores, len(test))
+            if iteration in run.save_iterations or last:
+                path = model_folder.point_cloud_path(folder, iteration)
+                write_gaussians(path, gaussians.to_arrays())
+                report.saved(path)
+            if iteration in run.checkpoint_iterations or (interrupt.requested and not last):
+                save_checkpoint(checkpoint_path(folder, iteration), state.to_checkpoint())
+                report.saved(checkpoint_path(folder, iteration))
+            if interrupt.requested and not last:
+                report.outcome("interrupted")
+                report.event(f"stopped; go on with: python train.py -m {folder} --resume")
+                return False
+        finish(options, scene, gaussians, report, folder)
+    return True
+
+
+def finish(options: TrainOptions, scene: Scene, gaussians: Gaussians, report: Report, folder: Path) -> None:
+    """Render and measure the held-out views, and draw the pages that sum the run up."""
+    iteration = options.run.iterations
+    part, views = shown_views(scene)
+    rendered = folder / part / f"ours_{iteration}"
+    settings, background = render_settings(options, scene, iteration), background_color(options)
+    for _ in render_views(gaussians, Photos(views, options.run.device), rendered, background, settings):
+        pass
+    scores = metrics.evaluate_model(folder)[rendered.name]
+    report.evaluation(iteration, part, {name: scores[name] for name in metrics.NAMES}, len(views))
+    report.summary(write_summary(folder))
+
+
+# ---- before the first step -------------------------------------------------------------------------------------------
+
+
+def read_options(arguments: Sequence[str] | None) -> TrainOptions:
+    """The settings of the command line; with --resume, those of the run for all that is not on it."""
+    options = parse_train_options(arguments)
+    if options.run.resume:
+        if not options.model.model_path:
+            raise UserError("--resume needs -m, the model folder of the run to go on with")
+        path = model_folder.config_path(Path(options.model.model_path))
+        if not path.exists():
+            raise UserError(f"--resume: there is no run in {options.model.model_path} ({path.name} is missing)")
+        options = parse_train_options(arguments, from_json(path.read_text(), str(path)))
+    if options.run.resume and options.run.overwrite:
+        raise UserError("--resume and --overwrite exclude each other")
+    if not options.model.source_path:
+        raise UserError("the dataset folder is missing: give it by -s")
+    model = options.model
+    model = dataclasses.replace(model, source_path=str(Path(model.source_path).resolve()))
+    if not model.model_path:
+        model = dataclasses.replace(model, model_path=str(model_folder.default_folder(Path(model.source_path))))
+    return dataclasses.replace(options, model=model)
+
+
+def first_state(options: TrainOptions, scene: Scene) -> TrainingState:
+    """The state to start from: a Gaussian for each point, or a checkpoint."""
+    rates = options.optimization
+    by_name = {
+        "means": position_rate(options, scene, 0),
+        "scales": rates.scaling_lr,
+        "quats": rates.rotation_lr,
+        "opacities": rates.opacity_lr,
+        "shs_dc": rates.feature_lr,
+        "shs_rest": rates.feature_lr * SH_REST_RATE,
+    }
+    gaussians = initialize(scene.points, options.model.sh_degree, scene.extent, options.run.device)
+    visible_only = rates.optimizer_type == "sparse_adam"
+    photos = Photos(scene.train, options.run.device, with_alpha=rates.random_background)
+    state = TrainingState.start(gaussians, photos, by_name, visible_only, options.run.seed)
+    path = Path(options.run.start_checkpoint) if options.run.start_checkpoint else None
+    if options.run.resume and path is None:
+        path = latest_checkpoint(Path(options.model.model_path))
+        if path is None:
+            raise UserError(
+                f"--resume: there is no checkpoint in {options.model.model_path}; start again by --overwrite"
+            )
+    if path is not None:
+        state.restore(load_checkpoint(path, ENTRIES, options.run.device))
+        state.optimizer.rates |= by_name
+        if state.iteration >= options.run.iterations:
+            raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
+    return state
+
+
+def write_inputs(options: TrainOptions, scene: Scene, folder: Path) -> None:
+    """The files that say what the run starts from."""
+    once = dataclasses.replace(options.run, resume=False, overwrite=False, start_checkpoint="")
+    options = dataclasses.replace(options, run=once)
+    for path, text in (
+        (model_folder.config_path(folder), to_json(options)),
+        (folder / "cfg_args", to_cfg_args(options)),
+    ):
+        with atomic_write(path) as file:
+            file.write(text.encode())
+    write_points(folder / "input.ply", scene.points)
+    cameras = [view.camera for view in (*scene.test, *scene.train)]
+    write_json(folder / "cameras.json", [camera_entry(index, camera) for index, camera in enumerate(cameras)])
+
+
+def camera_entry(index: int, camera: Camera) -> dict[str, Any]:
+    """A camera as viewers read it: position and axes (columns of `rotation`) in the world, intrinsics in pixels."""
+    return {
+        "id": index,
+        "img_name": camera.name,
+        "width": camera.width,
+        "height": camera.height,
+        "position": camera.center.tolist(),
+        "rotation": camera.camera_from_world[:3, :3].T.tolist(),
+        "fx": camera.fx,
+        "fy": camera.fy,
+        "cx": camera.cx,
+        "cy": camera.cy,
+    }
+
+
+# ---- in each step ----------------------------------------------------------------------------------------------------
+
+
+def render_settings(options: TrainOptions, scene: Scene, iteration: int) -> RenderSettings:
+    """How pictures are drawn at `iteration`."""
+    return RenderSettings(
+        near=near_plane(scene.extent),
+        sh_degree=sh_degree_at(iteration, options.model.sh_degree),
+        antialiasing=options.pipeline.antialiasing,
+    )
+
+
+def position_rate(options: TrainOptions, scene: Scene, iteration: int) -> float:
+    """The learning rate of the centres, world units per step."""
+    rates = options.optimization
+    steps = rates.position_lr_max_steps or options.run.iterations
+    return scene.extent * log_linear(iteration, rates.position_lr_init, rates.position_lr_final, steps)
+
+
+def background_color(options: TrainOptions, generator: torch.Generator | None = None) -> Tensor:
+    """(3,) random if that is asked for and a generator given, else white or black."""
+    if generator is not None and options.optimization.random_background:
+        return torch.rand(3, generator=generator).to(options.run.device)
+    return torch.full((3,), float(options.model.white_background), device=options.run.device)
+
+
+def prune_rules(options: TrainOptions, scene: Scene, iteration: int) -> PruneRules:
+    """What is pruned: large Gaussians only after the first opacity reset; until then many are still shrinking."""
+    if iteration <= options.densification.opacity_reset_interval:
+        return PruneRules()
+    return PruneRules(max_world_size=MAX_WORLD_SIZE * scene.extent, max_screen_size=MAX_SCREEN_SIZE)
+
+
+def finite_values(terms: Mapping[str, Tensor], iteration: int, photo: Photo) -> dict[str, float]:
+    """The terms as numbers. UserError when one is not: every parameter would be lost in the next step."""
+    values = {name: term.item() for name, term in terms.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"iteration {iteration}: the term {name} is {value} for the photo {photo.camera.name}; "
+                "--detect_anomaly names the operation that made it so"
+            )
+    return values
+
+
+def shown_views(scene: Scene) -> tuple[str, tuple[View, ...]]:
+    """What is rendered at the end: the test views, or every 8th training view where there are none."""
+    return ("test", scene.test) if scene.test else ("train", scene.train[::8])
+
+
+if __name__ == "__main__":
+    run_script(main)

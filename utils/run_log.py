@@ -1,0 +1,56 @@
+"""What a run remembers of its past: metrics.jsonl, run.json, means of the steps just made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class TermMeans:
+    """Means of loss terms: over all steps since `restart`, and over the recent ones, which do not start again."""
+
+    FORGET = 0.05  # weight of the newest step in `recent`
+
+    def __init__(self) -> None:
+        self.recent: dict[str, float] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        self.steps, self._sums = 0, dict[str, float]()
+
+    def add(self, terms: Mapping[str, float]) -> None:
+        self.steps += 1
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self.recent[name] = value + (1 - self.FORGET) * (self.recent.get(name, value) - value)
+
+    def means(self) -> dict[str, float]:
+        return {name: value / self.steps for name, value in self._sums.items()}
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, none where there is no file. One cut short when a run was killed is left out."""
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one where it is missing or broken: a page shows what there is."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def earlier_sessions(path: Path) -> dict[str, Any]:
+    """What the run.json of a resumed run keeps of its sessions before: a list, oldest first."""
+    before = read_object(path)
+    return {"earlier_sessions": [*before.pop("earlier_sessions", []), before]} if before else {}

@@ -1,0 +1,37 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def score_text(scores: Mapping[str, Any]) -> str:
+    """Metrics for people: "PSNR 27.31 dB  SSIM 0.8912"."""
+    units = {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}"}
+    return "  ".join(
+        f"{name} {form.format(scores[name])}" for name, form in units.items() if scores.get(name) is not None
+    )
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells in columns: the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("   ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def duration_text(seconds: float) -> str:
+    """A time for people: "42 s", "7 min", "2 h 05 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def count_text(count: int, noun: str) -> str:
+    """ "1 view", "8 views"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
