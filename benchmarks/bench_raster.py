@@ -2,7 +2,7 @@
 
     python benchmarks/bench_raster.py [--n 10000 100000 1000000] [--size 640x480 1280x720] [--sh 0 3] [--repeats 9]
 
-One JSON line a case, medians over the repeats. Each case runs in a process of its own, so that its peak memory is its own.
+One JSON line a case, medians over the repeats. Each case has a process of its own, and so a peak memory of its own.
 A pair is one Gaussian evaluated at one pixel of a tile that it can reach: 256 for each intersection.
 """
 
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from itertools import product
 
 import torch
+
 from diff_gaussian_rasterization import RasterOutput, instruction_set, ops, rasterize
 
 SEED = 20

@@ -1,4 +1,4 @@
-"""An exact, differentiable rasterizer of 3D Gaussians: color, inverse depth, depth, alpha and distortion in one pass."""
+"""An exact, differentiable rasterizer of 3D Gaussians: color, depths, alpha and distortion in one pass."""
 
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import instruction_set

@@ -1,4 +1,4 @@
-"""What `rasterize` accepts, checked once, before any work. Every message names the argument, what it is, and what it must be."""
+"""What `rasterize` accepts, checked once, before any work. A message names the argument, what it is and must be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def check_tensor(name: str, value: object, shape: Sequence[int | str], like: Tensor | None = None) -> Tensor:
-    """`value` as a contiguous tensor of `shape` (a str names a free dimension), in the dtype and on the device of `like`.
+    """`value` as a contiguous tensor of `shape` (a str names a free dimension), of `like`'s dtype and device.
 
     Raises: TypeError for what is no floating-point tensor of the right dtype; ValueError for a wrong shape or device.
     """
@@ -46,7 +46,9 @@ def check_integer(name: str, value: object, low: int, high: int | None = None) -
     return value
 
 
-def check_number(name: str, value: object, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False) -> float:
+def check_number(
+    name: str, value: object, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
+) -> float:
     """`value` as a finite float in [low, high], or (low, high] if `open_low`; raises TypeError or ValueError."""
     try:
         number = float(value)  # type: ignore[arg-type]

@@ -54,8 +54,8 @@ class GaussianRasterizer(torch.nn.Module):
         """Render.
 
         Args:
-            means3D, opacities, shs, colors_precomp, scales, rotations: `rasterize`'s means, opacities, shs, colors, scales,
-                quats.
+            means3D, opacities, shs, colors_precomp, scales, rotations: `rasterize`'s means, opacities, shs, colors,
+                scales, quats.
             means2D: (N, 2) or (N, 3), zeros whose gradient receives that of the projected means in normalised device
                 coordinates: the gradient per pixel × (W/2, H/2). None if it is not wanted.
             cov3D_precomp: not supported, must be None: the gradients of scales and rotations are the point.
@@ -81,8 +81,8 @@ class GaussianRasterizer(torch.nn.Module):
 def _intrinsics(s: GaussianRasterizationSettings) -> dict[str, Any]:
     """Focal lengths from the field of view, and the principal point from the clip space transform.
 
-    With P = projection·world_view (untransposed), the projection is P·viewmat⁻¹; its entries [0, 2] and [1, 2] shift the
-    image by that part of half its size.
+    `projmatrix` (untransposed) is projection·viewmat; the projection's entries [0, 2] and [1, 2] shift the image by
+    that part of half its size.
     """
     width = check_integer("image_width", s.image_width, 1)
     height = check_integer("image_height", s.image_height, 1)

@@ -69,7 +69,7 @@ def rasterize(
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
 ) -> RasterOutput:
-    """Render Gaussians by EWA splatting (Zwicker et al. 2002) and alpha blending (Kerbl et al. 2023), with exact gradients.
+    """Render Gaussians by EWA splatting (Zwicker et al. 2002) and alpha blending (Kerbl et al. 2023), exactly.
 
     All tensors are float32, or all float64. MATH.md in the repository derives every formula.
 
@@ -140,7 +140,8 @@ def rasterize(
 
 def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor) -> Tensor:
     if (shs is None) == (colors is None):
-        raise ValueError(f"shs and colors are {'both missing' if shs is None else 'both given'}; exactly one must be given")
+        found = "both missing" if shs is None else "both given"
+        raise ValueError(f"shs and colors are {found}; exactly one must be given")
     n = means.shape[0]
     if colors is not None:
         return check_tensor("colors", colors, (n, 3), means)
@@ -148,7 +149,7 @@ def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, m
     needed = (sh_degree + 1) ** 2
     if shs.shape[1] < needed:
         raise ValueError(
-            f"shs has shape {tuple(shs.shape)}; sh_degree {sh_degree} needs at least K = {needed} coefficients in (N, K, 3)"
+            f"shs has shape {tuple(shs.shape)}; sh_degree {sh_degree} needs (N, K, 3) with K of at least {needed}"
         )
     return shs
 
