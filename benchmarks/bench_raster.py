@@ -49,7 +49,11 @@ def workload(n: int, width: int, height: int, sh_degree: int) -> dict[str, torch
 
 def render(gaussians: dict[str, torch.Tensor], width: int, height: int, sh_degree: int) -> RasterOutput:
     return rasterize(
-        **gaussians,
+        gaussians["means"],
+        gaussians["scales"],
+        gaussians["quats"],
+        gaussians["opacities"],
+        gaussians["shs"],
         viewmat=torch.eye(4),
         fx=0.9 * width,
         fy=0.9 * width,

@@ -16,7 +16,7 @@ from utils.errors import UserError
 
 def view(path: Path, width: int = 40, height: int = 30, **fields: object) -> View:
     camera = Camera(path.name, width, height, 35.0, 35.0, width / 2, height / 2, np.eye(4))
-    return View(camera, path, **fields)  # type: ignore[arg-type]
+    return View(camera, path, **fields)
 
 
 def test_rgb(tmp_path: Path) -> None:

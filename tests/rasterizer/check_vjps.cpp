@@ -129,7 +129,9 @@ static void check_camera() {
   const double slopes[][2] = {{-0.5, 0.5}, {0.8, 2}, {-2, -0.8}};
   for (const auto& slope : slopes)
     check(
-        std::string("pinhole") + (slope[0] > 0 ? ", right of the bound" : slope[1] < 0 ? ", left of the bound" : ""),
+        std::string("pinhole") + (slope[0] > 0   ? ", right of the bound"
+                                  : slope[1] < 0 ? ", left of the bound"
+                                                 : ""),
         [&] {
           const double z = uniform(0.5, 3);
           return Numbers{z * uniform(slope[0], slope[1]), z * uniform(slope[0], slope[1]), z};
@@ -159,8 +161,8 @@ static void check_footprint() {
       [&](const Numbers& x, const Numbers& v) {
         PixelAndJacobian<double> v_j = {};
         Mat3<double> v_axes;
-        pixel_covariance_vjp<double>({0, 0, x[0], x[1], x[2], x[3]}, mat3(x, 4), covariance(x), {v[0], v[1], v[2], v[3]}, v_j,
-                                     v_axes);
+        pixel_covariance_vjp<double>({0, 0, x[0], x[1], x[2], x[3]}, mat3(x, 4), covariance(x),
+                                     {v[0], v[1], v[2], v[3]}, v_j, v_axes);
         Numbers out = {v_j.xx, v_j.xz, v_j.yy, v_j.yz};
         append(out, v_axes);
         return out;
@@ -230,7 +232,8 @@ static void check_orthonormality() {
   double products[16][16] = {};
   for (int i = 0; i < rings; ++i)
     for (int j = 0; j < sectors; ++j) {
-      const double z = std::cos(M_PI * (i + 0.5) / rings), r = std::sqrt(1 - z * z), phi = 2 * M_PI * (j + 0.5) / sectors;
+      const double z = std::cos(M_PI * (i + 0.5) / rings), r = std::sqrt(1 - z * z),
+                   phi = 2 * M_PI * (j + 0.5) / sectors;
       const double area = 2 * M_PI / sectors * (std::cos(M_PI * i / rings) - std::cos(M_PI * (i + 1) / rings));
       double basis[16];
       sh_basis<double>(3, {r * std::cos(phi), r * std::sin(phi), z}, basis);
@@ -287,7 +290,8 @@ static const double background[3] = {0.3, 0.6, 0.2};
 static PixelSplat<double> layer_of(const Numbers& x, int i, bool inverse) {
   const double* p = &x[i * FIELDS];
   const double scale = falloff_scale<double>();
-  return {p[0], p[1], scale * p[2], scale * p[3], scale * p[4], p[5], p[6], p[7], p[8], p[9], 1 / p[9], inverse ? 1 / p[9] : p[9]};
+  return {p[0], p[1], scale * p[2], scale * p[3], scale * p[4], p[5],
+          p[6], p[7], p[8],         p[9],         1 / p[9],     inverse ? 1 / p[9] : p[9]};
 }
 static Falloff<double> falloff_at_origin(const PixelSplat<double>& s) {
   return falloff(s.xx, s.u, s.xy * s.v, s.yy * s.v * s.yy * s.v);
@@ -315,8 +319,8 @@ static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) 
     SplatSums<double> splat_sums = {};
     add_pair(splat_sums, s, pair, f.slant, s.u, s.v, c);
     const SplatCotangent<double> g = finish(splat_sums, s);
-    const double all[FIELDS] = {g.u,           g.v, g.xx, g.xy, g.yy, g.opacity, splat_sums.red, splat_sums.green, splat_sums.blue,
-                                splat_sums.depth};
+    const double all[FIELDS] = {
+        g.u, g.v, g.xx, g.xy, g.yy, g.opacity, splat_sums.red, splat_sums.green, splat_sums.blue, splat_sums.depth};
     std::copy(all, all + FIELDS, gradient.begin() + i * FIELDS);
   }
   return gradient;
@@ -325,8 +329,8 @@ static void check_blend() {
   const auto draw = [] {
     Numbers x;
     for (int i = 0; i < LAYERS; ++i)
-      for (double value : {uniform(-1, 1), uniform(-1, 1), uniform(0.3, 1), uniform(-0.5, 0.5), uniform(0.3, 1), uniform(0.2, 0.7),
-                           uniform(0, 1), uniform(0, 1), uniform(0, 1), 1.0 + i + uniform(0, 0.9)})
+      for (double value : {uniform(-1, 1), uniform(-1, 1), uniform(0.3, 1), uniform(-0.5, 0.5), uniform(0.3, 1),
+                           uniform(0.2, 0.7), uniform(0, 1), uniform(0, 1), uniform(0, 1), 1.0 + i + uniform(0, 0.9)})
         x.push_back(value);
     return x;
   };
@@ -335,8 +339,13 @@ static void check_blend() {
         inverse ? "blend, inverse distortion" : "blend, linear distortion", draw,
         [=](const Numbers& x) {
           const auto s = compose(x, inverse);
-          return Numbers{s.r + s.transmittance * background[0], s.g + s.transmittance * background[1],
-                         s.b + s.transmittance * background[2], s.inverse_depth, s.depth, s.weight, distortion(s)};
+          return Numbers{s.r + s.transmittance * background[0],
+                         s.g + s.transmittance * background[1],
+                         s.b + s.transmittance * background[2],
+                         s.inverse_depth,
+                         s.depth,
+                         s.weight,
+                         distortion(s)};
         },
         [=](const Numbers& x, const Numbers& v) { return pixel_gradient(x, v, inverse); });
 }

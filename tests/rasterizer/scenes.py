@@ -200,7 +200,9 @@ def gradients(
 
 def reference_splats(tensors: dict[str, Tensor], settings: dict[str, Any]) -> tuple[Tensor, Splats]:
     """The indices of the Gaussians that the reference draws, near first, and what it makes of them."""
-    order = depth_order(tensors["means"], tensors["viewmat"], settings.get("near", 0.2), torch.ones(len(tensors["means"])) > 0)
+    order = depth_order(
+        tensors["means"], tensors["viewmat"], settings.get("near", 0.2), torch.ones(len(tensors["means"])) > 0
+    )
     features = tensors["shs"] if "shs" in tensors else tensors["colors"]
     gaussians = [tensors[name][order] for name in ("means", "scales", "quats", "opacities")]
     gaussians[1] = gaussians[1] * settings.get("scale_modifier", 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
@@ -37,7 +37,7 @@ class Truth:
     gradients: dict[str, Tensor]  # that they give
 
 
-@lru_cache(maxsize=None)
+@cache
 def truth(seed: int) -> Truth:
     """A scene of the family and what the reference says of it."""
     scene = varied_scene(seed)
@@ -77,7 +77,9 @@ def test_float32_images(seed: int) -> None:
         scale = 1.0 if name in ("color", "alpha") else float(expected.abs().max())
         error = (getattr(output, name).double() - expected).abs().amax(dim=0) / scale
         share = float((error <= 1e-4).double().mean())
-        assert share >= 0.999, f"seed {seed}: {name} is within 1e-4 at {share:.2%} of pixels only, worst {error.max():.2g}"
+        assert share >= 0.999, (
+            f"seed {seed}: {name} is within 1e-4 at {share:.2%} of pixels only, worst {error.max():.2g}"
+        )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -125,7 +127,9 @@ def test_antialiasing_of_thin_splats(thinning: float) -> None:
     output = scene.render(rasterize_reference)
     assert output.alpha.any()
     cotangents = random_cotangents(output, 201)
-    check_gradients(Truth(scene, output, cotangents, gradients(rasterize_reference, scene, cotangents)), torch.float64, 1e-9)
+    check_gradients(
+        Truth(scene, output, cotangents, gradients(rasterize_reference, scene, cotangents)), torch.float64, 1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,9 @@ def test_radii(seed: int) -> None:
     radii = scene.render(rasterize).radii
     assert radii.dtype == torch.int32 and radii.shape == (len(scene),)
     assert touched.any() and not touched.all()
-    assert radii[touched].all(), f"touch a pixel, but have radius 0: {torch.nonzero(touched & (radii == 0)).flatten().tolist()}"
+    assert radii[touched].all(), (
+        f"touch a pixel, but have radius 0: {torch.nonzero(touched & (radii == 0)).flatten().tolist()}"
+    )
     order, splats = reference_splats(scene.tensors, scene.settings)
     drawn = torch.zeros(len(scene), dtype=torch.bool).index_fill(0, order, True)
     assert not radii[~drawn].any()

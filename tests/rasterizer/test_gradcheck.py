@@ -7,7 +7,7 @@ that no choice changes within a step; that, and that there is something to see, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
@@ -77,13 +77,15 @@ def neighbours(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
                 yield {**tensors, name: moved}
 
 
-@lru_cache(maxsize=None)
+@cache
 def steady_scene(name: str) -> tuple[RasterScene, Choices]:
     """A scene in which no choice changes within a step, and in which there is something to see."""
     scene = random_scene(**SCENES[name], width=12, height=10)
     choices = Choices(scene.tensors, scene.settings)
     assert len(choices.order) == len(scene) and choices.seen.any(dim=0).all(), f"{name}: some Gaussian is not seen"
-    assert all(Choices(moved, scene.settings) == choices for moved in neighbours(scene.tensors)), f"{name}: a choice changes"
+    assert all(Choices(moved, scene.settings) == choices for moved in neighbours(scene.tensors)), (
+        f"{name}: a choice changes"
+    )
     return scene, choices
 
 
@@ -98,7 +100,11 @@ def assert_something_to_see(scene: RasterScene, images: Sequence[str]) -> None:
         for name in {"shs", "colors", "background"} & set(found):
             assert not found.pop(name).any()
     for name, gradient in found.items():
-        assert gradient.flatten(1).abs().amax(dim=1).min() > 1e-6 if name not in ("viewmat", "background") else gradient.any(), name
+        assert (
+            gradient.flatten(1).abs().amax(dim=1).min() > 1e-6
+            if name not in ("viewmat", "background")
+            else gradient.any()
+        ), name
 
 
 def check(scene: RasterScene, images: Sequence[str]) -> None:
@@ -132,7 +138,9 @@ def test_all_images_together(space: str, name: str) -> None:
 
 def test_the_scenes_are_what_they_are_for() -> None:
     choices = {name: steady_scene(name)[1] for name in SCENES}
-    assert choices["opaque"].held.any() and (choices["opaque"].kept & ~choices["opaque"].seen).any(), "no pixel ends early"
+    assert choices["opaque"].held.any() and (choices["opaque"].kept & ~choices["opaque"].seen).any(), (
+        "no pixel ends early"
+    )
     assert choices["border"].outside.any(dim=0).all() and not choices["border"].outside.all()
     assert choices["harmonics"].black.any() and not choices["harmonics"].black.all()
     for name in SCENES:

@@ -27,8 +27,8 @@ struct ProjectSettings {
   double near;            // world units: Gaussians at z ≤ near are culled
   double scale_modifier;
   double alpha_min;
-  int sh_degree;     // 0..3; −1: `features` are colours as they are
-  int sh_count;      // coefficients a Gaussian has in `features`, at least (degree + 1)²
+  int sh_degree;  // 0..3; −1: `features` are colours as they are
+  int sh_count;   // coefficients a Gaussian has in `features`, at least (degree + 1)²
   bool antialiasing;
 };
 
@@ -45,28 +45,28 @@ struct GaussianArrays {
 
 template <class T>
 struct SplatArrays {
-  T* means2d;    // (N, 2) pixels
-  T* conics;     // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
-  T* opacities;  // (N)
-  T* colors;     // (N, 3)
-  T* depths;     // (N) world units
-  T* reaches;    // (N) standard deviations from the centre within which alpha ≥ alpha_min
+  T* means2d;      // (N, 2) pixels
+  T* conics;       // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
+  T* opacities;    // (N)
+  T* colors;       // (N, 3)
+  T* depths;       // (N) world units
+  T* reaches;      // (N) standard deviations from the centre within which alpha ≥ alpha_min
   int32_t* radii;  // (N) pixels, 0: touches no pixel
 };
 
 template <class T>
 struct GaussianCotangents {
-  const T* v_means2d;    // (N, 2)
-  const T* v_conics;     // (N, 3)
+  const T* v_means2d;      // (N, 2)
+  const T* v_conics;       // (N, 3)
   const T* v_opacities2d;  // (N)
-  const T* v_colors;     // (N, 3)
-  const T* v_depths;     // (N)
-  const int32_t* radii;  // (N)
-  T* v_means;            // (N, 3)
-  T* v_scales;           // (N, 3)
-  T* v_quats;            // (N, 4)
-  T* v_opacities;        // (N)
-  T* v_features;         // (N, sh_count, 3) or (N, 3)
+  const T* v_colors;       // (N, 3)
+  const T* v_depths;       // (N)
+  const int32_t* radii;    // (N)
+  T* v_means;              // (N, 3)
+  T* v_scales;             // (N, 3)
+  T* v_quats;              // (N, 4)
+  T* v_opacities;          // (N)
+  T* v_features;           // (N, sh_count, 3) or (N, 3)
 };
 
 template <class T>

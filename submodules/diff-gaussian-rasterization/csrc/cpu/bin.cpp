@@ -91,7 +91,12 @@ struct Pixels {
 template <class T>
 static Pixels pixels_within(T low, T high, int size) {
   const T first = std::ceil(low - T(0.5)), last = std::floor(high - T(0.5));
-  return {first <= T(0) ? 0 : first >= T(size) ? size : int(first), last >= T(size - 1) ? size - 1 : last < T(0) ? -1 : int(last)};
+  return {first <= T(0)      ? 0
+          : first >= T(size) ? size
+                             : int(first),
+          last >= T(size - 1) ? size - 1
+          : last < T(0)       ? -1
+                              : int(last)};
 }
 
 // Tiles first..last of a row of tiles.
@@ -106,7 +111,8 @@ struct Reach {
 
 // Appends the spans of one splat; returns its rows (with spans yet unset) and counts its tiles.
 template <class T>
-static Reach find_spans(const Image& image, const Splats<T>& splats, int64_t id, std::vector<Span>& spans, int32_t& tiles) {
+static Reach find_spans(const Image& image, const Splats<T>& splats, int64_t id, std::vector<Span>& spans,
+                        int32_t& tiles) {
   const T u = splats.means2d[2 * id], v = splats.means2d[2 * id + 1];
   const T* conic = splats.conics + 3 * id;
   const Ellipse<T> e = ellipse(conic[0], conic[1], conic[2], splats.reaches[id]);
@@ -127,13 +133,14 @@ static Reach find_spans(const Image& image, const Splats<T>& splats, int64_t id,
 
 // The spans of all splats, in chunks whose memory stays where it is.
 struct AllSpans {
-  std::vector<Reach> reaches;             // (N)
+  std::vector<Reach> reaches;  // (N)
   std::vector<std::vector<Span>> chunks;
 };
 
 // Also writes each splat's number of tiles to counts (N).
 template <class T>
-static AllSpans find_all_spans(const Image& image, const Splats<T>& splats, int64_t n, const int32_t* radii, int32_t* counts) {
+static AllSpans find_all_spans(const Image& image, const Splats<T>& splats, int64_t n, const int32_t* radii,
+                               int32_t* counts) {
   constexpr int64_t CHUNK = 4096;
   AllSpans all = {std::vector<Reach>(n), std::vector<std::vector<Span>>((n + CHUNK - 1) / CHUNK)};
   for_each_chunk(n, CHUNK, [&](int64_t begin, int64_t end, int64_t chunk) {
@@ -154,8 +161,8 @@ static AllSpans find_all_spans(const Image& image, const Splats<T>& splats, int6
 
 // Calls f(splat, tile) for order[begin, end), each splat's tiles row by row.
 template <class F>
-static void for_each_intersection(const Image& image, const AllSpans& all, const std::vector<int32_t>& order, int64_t begin,
-                                  int64_t end, const F& f) {
+static void for_each_intersection(const Image& image, const AllSpans& all, const std::vector<int32_t>& order,
+                                  int64_t begin, int64_t end, const F& f) {
   constexpr int64_t AHEAD = 8;  // splats in order of depth lie anywhere in memory: ask for them in time
   for (int64_t i = begin; i < end; ++i) {
     if (i + 2 * AHEAD < end) __builtin_prefetch(&all.reaches[order[i + 2 * AHEAD]]);
@@ -195,12 +202,13 @@ static void ranges_from_counts(std::vector<int32_t>& places, int64_t tiles, int6
 }
 
 template <class T>
-static std::tuple<Tensor, Tensor, Tensor, Tensor> run_bin(const Tensor& means2d, const Tensor& conics, const Tensor& depths,
-                                                          const Tensor& reaches, const Tensor& radii, Image image) {
+static std::tuple<Tensor, Tensor, Tensor, Tensor> run_bin(const Tensor& means2d, const Tensor& conics,
+                                                          const Tensor& depths, const Tensor& reaches,
+                                                          const Tensor& radii, Image image) {
   const int64_t n = means2d.size(0), tiles = image.tiles();
   Tensor offsets = empty_int32(radii, {n + 1}), ranges = empty_int32(radii, {tiles + 1});
-  const AllSpans all = find_all_spans<T>(image, {read<T>(means2d), read<T>(conics), read<T>(reaches)}, n, read<int32_t>(radii),
-                                         write<int32_t>(offsets));
+  const AllSpans all = find_all_spans<T>(image, {read<T>(means2d), read<T>(conics), read<T>(reaches)}, n,
+                                         read<int32_t>(radii), write<int32_t>(offsets));
   const int32_t total = offsets_from_counts(write<int32_t>(offsets), n);
   const std::vector<int32_t> order = order_by_depth(n, read<int32_t>(radii), read<T>(depths));
 

@@ -6,7 +6,8 @@ namespace gsr {
 
 // What all three operators are given.
 struct BlendTensors {
-  const Tensor &means2d, &conics, &opacities2d, &colors, &depths, &background, &reaches, &ids, &slots, &offsets, &ranges;
+  const Tensor &means2d, &conics, &opacities2d, &colors, &depths, &background, &reaches, &ids, &slots, &offsets,
+      &ranges;
 };
 struct BlendSettings {
   Image image;
@@ -16,20 +17,10 @@ struct BlendSettings {
 
 template <class T>
 static BlendInput<T> input_of(const BlendTensors& t, const BlendSettings& s) {
-  return {s.image,
-          read<T>(t.means2d),
-          read<T>(t.conics),
-          read<T>(t.opacities2d),
-          read<T>(t.colors),
-          read<T>(t.depths),
-          read<T>(t.reaches),
-          read<T>(t.background),
-          read<int32_t>(t.ids),
-          read<int32_t>(t.ranges),
-          T(s.alpha_min),
-          T(s.alpha_max),
-          T(s.transmittance_min),
-          s.inverse_distortion};
+  return {
+      s.image,           read<T>(t.means2d), read<T>(t.conics),      read<T>(t.opacities2d), read<T>(t.colors),
+      read<T>(t.depths), read<T>(t.reaches), read<T>(t.background),  read<int32_t>(t.ids),   read<int32_t>(t.ranges),
+      T(s.alpha_min),    T(s.alpha_max),     T(s.transmittance_min), s.inverse_distortion};
 }
 
 // f(tile, scratch) for every tile.
@@ -61,11 +52,13 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
     Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
     Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
     double alpha_max, double transmittance_min, bool inverse_distortion) {
-  const BlendTensors t = {means2d, conics, opacities2d, colors, depths, background, reaches, ids, slots, offsets, ranges};
+  const BlendTensors t = {means2d, conics, opacities2d, colors,  depths, background,
+                          reaches, ids,    slots,       offsets, ranges};
   const BlendSettings s = {{int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
   const auto plane = [&](int64_t channels) { return empty(means2d, {channels, height, width}); };
-  BlendOutputTensors out = {plane(3), plane(1), plane(1), plane(1), plane(1), plane(1), plane(1), plane(1),
-                            empty_int32(means2d, {1, height, width})};
+  BlendOutputTensors out = {plane(3), plane(1), plane(1),
+                            plane(1), plane(1), plane(1),
+                            plane(1), plane(1), empty_int32(means2d, {1, height, width})};
   if (is_double(means2d))
     run_blend(input_of<double>(t, s), out);
   else
@@ -124,7 +117,8 @@ static void run_blend_backward(const BlendTensors& t, const BlendSettings& s, co
       read<int32_t>(t.slots),
       write<T>(gradients),
       write<T>(v_background)};
-  for_each_tile<T>(s.image, [&](int tile, void* scratch) { kernels<T>().blend_backward(in, cotangents, tile, scratch); });
+  for_each_tile<T>(s.image,
+                   [&](int tile, void* scratch) { kernels<T>().blend_backward(in, cotangents, tile, scratch); });
   reduce_slots(t.means2d.size(0), read<int32_t>(t.offsets), read<T>(gradients), out);
   T* background = write<T>(out.background);
   for (int c = 0; c < 3; ++c) background[c] = 0;
@@ -135,10 +129,13 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_
     Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
     Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
     double alpha_max, double transmittance_min, bool inverse_distortion, Tensor transmittance, Tensor reference,
-    Tensor offset, Tensor end, Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
-  const BlendTensors t = {means2d, conics, opacities2d, colors, depths, background, reaches, ids, slots, offsets, ranges};
+    Tensor offset, Tensor end, Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha,
+    Tensor v_distortion) {
+  const BlendTensors t = {means2d, conics, opacities2d, colors,  depths, background,
+                          reaches, ids,    slots,       offsets, ranges};
   const BlendSettings s = {{int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
-  const BlendCotangentTensors v = {transmittance, reference, offset, end, v_color, v_inv_depth, v_depth, v_alpha, v_distortion};
+  const BlendCotangentTensors v = {transmittance, reference, offset,  end,         v_color,
+                                   v_inv_depth,   v_depth,   v_alpha, v_distortion};
   SplatCotangentTensors out = {new_like(means2d), new_like(means2d), new_like(conics),    new_like(opacities2d),
                                new_like(colors),  new_like(depths),  new_like(background)};
   if (is_double(means2d))
@@ -159,13 +156,14 @@ static void run_statistics(const BlendTensors& t, const BlendSettings& s, const 
                            const Tensor& end, StatisticsTensors& out) {
   const BlendInput<T> in = input_of<T>(t, s);
   Tensor slots = empty(t.means2d, {t.ids.size(0), STATISTICS_SLOT});
-  const BlendStatistics<T> statistics = {{nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)},
-                                         read<int32_t>(t.slots),
-                                         write<T>(slots)};
-  for_each_tile<T>(s.image, [&](int tile, void* scratch) { kernels<T>().blend_statistics(in, statistics, tile, scratch); });
+  const BlendStatistics<T> statistics = {
+      {nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)}, read<int32_t>(t.slots), write<T>(slots)};
+  for_each_tile<T>(s.image,
+                   [&](int tile, void* scratch) { kernels<T>().blend_statistics(in, statistics, tile, scratch); });
   const int32_t* offsets = read<int32_t>(t.offsets);
   const T* values = read<T>(slots);
-  T *weight_sum = write<T>(out.weight_sum), *weight_max = write<T>(out.weight_max), *share = write<T>(out.distortion_share);
+  T *weight_sum = write<T>(out.weight_sum), *weight_max = write<T>(out.weight_max),
+    *share = write<T>(out.distortion_share);
   for (int64_t i = 0; i < t.means2d.size(0); ++i) {
     T total = 0, most = 0, part = 0;
     for (int64_t slot = offsets[i]; slot < offsets[i + 1]; ++slot) {
@@ -183,7 +181,8 @@ static std::tuple<Tensor, Tensor, Tensor> blend_statistics(
     Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
     Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
     double alpha_max, double transmittance_min, bool inverse_distortion, Tensor reference, Tensor offset, Tensor end) {
-  const BlendTensors t = {means2d, conics, opacities2d, colors, depths, background, reaches, ids, slots, offsets, ranges};
+  const BlendTensors t = {means2d, conics, opacities2d, colors,  depths, background,
+                          reaches, ids,    slots,       offsets, ranges};
   const BlendSettings s = {{int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
   StatisticsTensors out = {new_like(depths), new_like(depths), new_like(depths)};
   if (is_double(means2d))

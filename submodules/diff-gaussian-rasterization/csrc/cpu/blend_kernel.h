@@ -86,8 +86,18 @@ GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, i
     const T xx = in.conics[3 * id], xy = in.conics[3 * id + 1], yy = in.conics[3 * id + 2], depth = in.depths[id];
     const T u = in.means2d[2 * id] - T(frame.x) - T(0.5), v = in.means2d[2 * id + 1] - T(frame.y) - T(0.5);
     const T scale = falloff_scale<T>(), inverse_depth = T(1) / depth;
-    batch.records[i] = {u, v, scale * xx, scale * xy, scale * yy, in.opacities[id], in.colors[3 * id], in.colors[3 * id + 1],
-                        in.colors[3 * id + 2], depth, inverse_depth, in.inverse_distortion ? inverse_depth : depth};
+    batch.records[i] = {u,
+                        v,
+                        scale * xx,
+                        scale * xy,
+                        scale * yy,
+                        in.opacities[id],
+                        in.colors[3 * id],
+                        in.colors[3 * id + 1],
+                        in.colors[3 * id + 2],
+                        depth,
+                        inverse_depth,
+                        in.inverse_distortion ? inverse_depth : depth};
 
     const Ellipse<T> e = ellipse(xx, xy, yy, in.reaches[id]);
     const T top = v - e.half_height, bottom = v + e.half_height;
@@ -107,8 +117,18 @@ GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, i
 
 template <class L, class T>
 GSR_FN PixelSplat<L> broadcast(const Record<T>& q) {
-  return {L(q.u), L(q.v), L(q.xx), L(q.xy), L(q.yy),    L(q.opacity),
-          L(q.r), L(q.g), L(q.b),  L(q.depth), L(q.inverse_depth), L(q.measure)};
+  return {L(q.u),
+          L(q.v),
+          L(q.xx),
+          L(q.xy),
+          L(q.yy),
+          L(q.opacity),
+          L(q.r),
+          L(q.g),
+          L(q.b),
+          L(q.depth),
+          L(q.inverse_depth),
+          L(q.measure)};
 }
 
 // A splat at the pixels of a strip.
@@ -275,7 +295,8 @@ struct CountedAlpha {
   bool any;
 };
 template <class L, class T>
-GSR_FN CountedAlpha<L> counted_alpha(const BlendInput<T>& in, const Record<T>& q, const Falloff<L>& f, int position, L end) {
+GSR_FN CountedAlpha<L> counted_alpha(const BlendInput<T>& in, const Record<T>& q, const Falloff<L>& f, int position,
+                                     L end) {
   const L zero = L(T(0)), alpha_max = L(in.alpha_max), raw = L(q.opacity) * f.weight, alpha = minimum(raw, alpha_max);
   const auto counts = (alpha >= L(in.alpha_min)) & (L(T(position)) < end);
   const L counted = select(counts, alpha, zero);
@@ -326,15 +347,16 @@ GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
 template <class L, class T>
 GSR_FN SplatSums<T> sum_lanes(const SplatSums<L>& sums) {
   constexpr int W = L::width, COUNT = 12, ROUNDS = (COUNT + W - 1) / W;
-  const L all[COUNT] = {sums.red,   sums.green,    sums.blue,     sums.depth, sums.total,  sums.slant,
-                        sums.slant_dx, sums.slant_dy, sums.row, sums.row_dy, sums.abs_u, sums.abs_v};
+  const L all[COUNT] = {sums.red,      sums.green,    sums.blue, sums.depth,  sums.total, sums.slant,
+                        sums.slant_dx, sums.slant_dy, sums.row,  sums.row_dy, sums.abs_u, sums.abs_v};
   T total[ROUNDS * W];
   for (int round = 0; round < ROUNDS; ++round) {
     L some[W];
     for (int i = 0; i < W; ++i) some[i] = round * W + i < COUNT ? all[round * W + i] : L(T(0));
     sums_of(some).store(total + round * W);
   }
-  return {total[0], total[1], total[2], total[3], total[4], total[5], total[6], total[7], total[8], total[9], total[10], total[11]};
+  return {total[0], total[1], total[2], total[3], total[4],  total[5],
+          total[6], total[7], total[8], total[9], total[10], total[11]};
 }
 
 template <class L, class T>
@@ -406,8 +428,7 @@ GSR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scr
     for (int c = 0; c < strips_per_row<L>(); ++c) {
       if (!scratch.batch.touches[i][c][row]) continue;
       const int s = row * strips_per_row<L>() + c;
-      const CountedAlpha<L> a =
-          counted_alpha(in, q, pair_at(q, strip_at<L, T>(s)).falloff, position, scratch.end[s]);
+      const CountedAlpha<L> a = counted_alpha(in, q, pair_at(q, strip_at<L, T>(s)).falloff, position, scratch.end[s]);
       const L w = a.alpha * scratch.transmittance[s];
       const L delta = (L(q.measure) - scratch.reference[s]) - scratch.offset[s];
       scratch.transmittance[s] = scratch.transmittance[s] - w;

@@ -7,7 +7,7 @@
 
 namespace gsr {
 
-#define GSR_DECLARE(isa)                       \
+#define GSR_DECLARE(isa)                         \
   const Kernels<float>& kernels_##isa##_float(); \
   const Kernels<double>& kernels_##isa##_double();
 

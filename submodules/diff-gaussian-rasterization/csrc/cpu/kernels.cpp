@@ -4,7 +4,6 @@
 #include "blend_kernel.h"
 #include "project_kernel.h"
 
-
 GSR_NAMESPACE_BEGIN
 
 #if defined(__AVX512F__)
@@ -26,8 +25,10 @@ struct Table {
   using L = Widest<T>;
   static const Kernels<T>& get() {
     static const Kernels<T> table = {
-        project_block<L, T>,       project_backward_block<L, T>,
-        blend_tile<L, T>,          blend_tile_backward<L, T>,
+        project_block<L, T>,
+        project_backward_block<L, T>,
+        blend_tile<L, T>,
+        blend_tile_backward<L, T>,
         tile_statistics<L, T>,
         largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>))};
     return table;

@@ -9,10 +9,11 @@ namespace gsr {
 template <class T>
 struct Kernels {
   // Gaussians [begin, end) to splats; returns how many were culled for values that are not finite.
-  int64_t (*project)(const ProjectSettings&, const GaussianArrays<T>&, const SplatArrays<T>&, int64_t begin, int64_t end);
+  int64_t (*project)(const ProjectSettings&, const GaussianArrays<T>&, const SplatArrays<T>&, int64_t begin,
+                     int64_t end);
   // Their gradients; v_pose (12: rotation row-major, translation) is what they add to the camera's.
-  void (*project_backward)(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&, int64_t begin,
-                           int64_t end, T* v_pose);
+  void (*project_backward)(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&,
+                           int64_t begin, int64_t end, T* v_pose);
   // One tile; `scratch` has scratch_bytes, 64-byte aligned, for this thread alone.
   void (*blend)(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);
   void (*blend_backward)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);

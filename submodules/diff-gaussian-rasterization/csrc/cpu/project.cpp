@@ -6,11 +6,21 @@ namespace gsr {
 
 static constexpr int64_t CHUNK = 2048;  // Gaussians
 
-static ProjectSettings settings_of(const Tensor& features, int64_t width, int64_t height, double fx, double fy, double cx,
-                                   double cy, double near, double scale_modifier, double alpha_min, int64_t sh_degree,
-                                   bool antialiasing) {
+static ProjectSettings settings_of(const Tensor& features, int64_t width, int64_t height, double fx, double fy,
+                                   double cx, double cy, double near, double scale_modifier, double alpha_min,
+                                   int64_t sh_degree, bool antialiasing) {
   const int sh_count = features.dim() == 3 ? int(features.size(1)) : 1;
-  return {{int(width), int(height)}, fx, fy, cx, cy, near, scale_modifier, alpha_min, int(sh_degree), sh_count, antialiasing};
+  return {{int(width), int(height)},
+          fx,
+          fy,
+          cx,
+          cy,
+          near,
+          scale_modifier,
+          alpha_min,
+          int(sh_degree),
+          sh_count,
+          antialiasing};
 }
 
 template <class T>
@@ -26,8 +36,9 @@ struct ProjectTensors {
 
 template <class T>
 static void run_project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians, ProjectTensors& out) {
-  const SplatArrays<T> splats = {write<T>(out.means2d), write<T>(out.conics),  write<T>(out.opacities2d), write<T>(out.colors),
-                                 write<T>(out.depths),  write<T>(out.reaches), write<int32_t>(out.radii)};
+  const SplatArrays<T> splats = {write<T>(out.means2d),    write<T>(out.conics), write<T>(out.opacities2d),
+                                 write<T>(out.colors),     write<T>(out.depths), write<T>(out.reaches),
+                                 write<int32_t>(out.radii)};
   const Kernels<T>& chosen = kernels<T>();
   std::atomic<int64_t> nonfinite{0};
   for_each_chunk(gaussians.count, CHUNK, [&](int64_t begin, int64_t end, int64_t) {
@@ -41,11 +52,12 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
     int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
     int64_t sh_degree, bool antialiasing) {
   const int64_t n = means.size(0);
-  const ProjectSettings settings = settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min,
-                                               sh_degree, antialiasing);
-  ProjectTensors out = {empty(means, {n, 2}), empty(means, {n, 3}), empty(means, {n}),       empty(means, {n, 3}),
-                        empty(means, {n}),    empty(means, {n}),    empty_int32(means, {n}),
-                        torch::stable::new_empty(means, {}, ScalarType::Long)};
+  const ProjectSettings settings =
+      settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
+  ProjectTensors out = {empty(means, {n, 2}),    empty(means, {n, 3}),
+                        empty(means, {n}),       empty(means, {n, 3}),
+                        empty(means, {n}),       empty(means, {n}),
+                        empty_int32(means, {n}), torch::stable::new_empty(means, {}, ScalarType::Long)};
   if (is_double(means))
     run_project<double>(settings, arrays_of<double>(means, scales, quats, opacities, features, viewmat), out);
   else
@@ -58,13 +70,14 @@ struct ProjectCotangentTensors {
 };
 
 template <class T>
-static void run_project_backward(const ProjectSettings& settings, const GaussianArrays<T>& gaussians, const Tensor& radii,
-                                 const Tensor& v_means2d, const Tensor& v_conics, const Tensor& v_opacities2d,
-                                 const Tensor& v_colors, const Tensor& v_depths, ProjectCotangentTensors& out) {
-  const GaussianCotangents<T> v = {
-      read<T>(v_means2d),   read<T>(v_conics),    read<T>(v_opacities2d), read<T>(v_colors),       read<T>(v_depths),
-      read<int32_t>(radii), write<T>(out.means),  write<T>(out.scales),   write<T>(out.quats), write<T>(out.opacities),
-      write<T>(out.features)};
+static void run_project_backward(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
+                                 const Tensor& radii, const Tensor& v_means2d, const Tensor& v_conics,
+                                 const Tensor& v_opacities2d, const Tensor& v_colors, const Tensor& v_depths,
+                                 ProjectCotangentTensors& out) {
+  const GaussianCotangents<T> v = {read<T>(v_means2d),      read<T>(v_conics),     read<T>(v_opacities2d),
+                                   read<T>(v_colors),       read<T>(v_depths),     read<int32_t>(radii),
+                                   write<T>(out.means),     write<T>(out.scales),  write<T>(out.quats),
+                                   write<T>(out.opacities), write<T>(out.features)};
   const Kernels<T>& chosen = kernels<T>();
   std::vector<T> pose(12 * ((gaussians.count + CHUNK - 1) / CHUNK));
   for_each_chunk(gaussians.count, CHUNK, [&](int64_t begin, int64_t end, int64_t chunk) {
@@ -84,8 +97,8 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backwa
     int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
     int64_t sh_degree, bool antialiasing, Tensor radii, Tensor v_means2d, Tensor v_conics, Tensor v_opacities2d,
     Tensor v_colors, Tensor v_depths) {
-  const ProjectSettings settings = settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min,
-                                               sh_degree, antialiasing);
+  const ProjectSettings settings =
+      settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
   ProjectCotangentTensors out = {new_like(means),     new_like(scales),   new_like(quats),
                                  new_like(opacities), new_like(features), new_like(viewmat)};
   if (is_double(means))

@@ -78,7 +78,8 @@ GSR_FN Gaussian<L> load_gaussians(const ProjectSettings& s, const GaussianArrays
 // A block's features: colours, or coefficients of which only those in use are loaded.
 constexpr int MAX_FEATURES = 48;
 template <class L, class T>
-GSR_FN void load_features(const ProjectSettings& s, const GaussianArrays<T>& g, int64_t first, int64_t end, L* features) {
+GSR_FN void load_features(const ProjectSettings& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
+                          L* features) {
   const int used = s.sh_degree < 0 ? 3 : 3 * sh_count(s.sh_degree);
   // Features are most of what is read, and rows in parts are too irregular for the hardware to foresee: ask for the next block.
   const char* next = reinterpret_cast<const char*>(g.features + (first + L::width) * 3 * s.sh_count);
@@ -170,9 +171,7 @@ GSR_FN void color_backward(const ProjectSettings& s, const GaussianArrays<T>& g,
                            int count, Vec3<L>& v_mean, PoseCotangent<L>& v_pose) {
   const L zero = L(T(0));
   const int stride = 3 * s.sh_count;
-  const auto cotangent = [&](int c) {
-    return select(visible, load_column<L>(v.v_colors, 3, c, first, end), zero);
-  };
+  const auto cotangent = [&](int c) { return select(visible, load_column<L>(v.v_colors, 3, c, first, end), zero); };
   L v_color[3] = {cotangent(0), cotangent(1), cotangent(2)};
   if (s.sh_degree < 0) {
     for (int c = 0; c < 3; ++c) store_column(v.v_features, 3, c, first, count, v_color[c]);

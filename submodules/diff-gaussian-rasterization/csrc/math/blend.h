@@ -7,12 +7,12 @@ GSR_NAMESPACE_BEGIN
 // A splat as the pixels see it. The triangular factor is scaled by √(½·log₂e), so that the falloff is a power of two.
 template <class V>
 struct PixelSplat {
-  V u, v;                // centre, pixels
-  V xx, xy, yy;          // scaled
+  V u, v;        // centre, pixels
+  V xx, xy, yy;  // scaled
   V opacity;
   V r, g, b;
   V depth, inverse_depth;
-  V measure;             // m: what the distortion measures, depth or inverse depth
+  V measure;  // m: what the distortion measures, depth or inverse depth
 };
 
 template <class S>
@@ -38,11 +38,11 @@ GSR_FN Falloff<V> falloff(V xx, V dx, V row_slant, V row_square) {
 // loses at most 8 bits, wherever the scene lies.
 template <class V>
 struct PixelSums {
-  V transmittance;       // T
-  V r, g, b;             // Σw·c
+  V transmittance;                 // T
+  V r, g, b;                       // Σw·c
   V inverse_depth, depth, weight;  // Σw/z, Σw·z, Σw
-  V reference;           // m₀
-  V first, second;       // Σw·δ, Σw·δ², δ = m − m₀
+  V reference;                     // m₀
+  V first, second;                 // Σw·δ, Σw·δ², δ = m − m₀
 };
 template <class V>
 GSR_FN PixelSums<V> empty_pixel() {
@@ -124,10 +124,10 @@ GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V 
 template <class V>
 struct SplatSums {
   V red, green, blue, depth;
-  V total;                        // Σp
-  V slant, slant_dx, slant_dy;    // Σp·s, Σp·s·dx, Σp·s·dy
-  V row, row_dy;                  // Σp·dy, Σp·dy²
-  V abs_u, abs_v;                 // Σ|∂L/∂u| and Σ|∂L/∂v|, up to the factors that finish() knows
+  V total;                      // Σp
+  V slant, slant_dx, slant_dy;  // Σp·s, Σp·s·dx, Σp·s·dy
+  V row, row_dy;                // Σp·dy, Σp·dy²
+  V abs_u, abs_v;               // Σ|∂L/∂u| and Σ|∂L/∂v|, up to the factors that finish() knows
 };
 template <class V>
 GSR_FN void add_pair(SplatSums<V>& sums, const PixelSplat<V>& s, const PairCotangent<V>& pair, V slant, V dx, V dy,
@@ -156,14 +156,10 @@ template <class V>
 GSR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, const PixelSplat<V>& s) {
   using S = Scalar<V>;
   const S once = S(1) / falloff_scale<S>(), twice = once * once;
-  return {-(twice * s.xx) * sums.slant,
-          -twice * (s.xy * sums.slant + s.yy * s.yy * sums.row),
-          twice * s.xx * sums.abs_u,
-          twice * sums.abs_v,
-          -once * sums.slant_dx,
-          -once * sums.slant_dy,
-          -once * s.yy * sums.row_dy,
-          sums.total / s.opacity};
+  return {-(twice * s.xx) * sums.slant, -twice * (s.xy * sums.slant + s.yy * s.yy * sums.row),
+          twice * s.xx * sums.abs_u,    twice * sums.abs_v,
+          -once * sums.slant_dx,        -once * sums.slant_dy,
+          -once * s.yy * sums.row_dy,   sums.total / s.opacity};
 }
 
 GSR_NAMESPACE_END

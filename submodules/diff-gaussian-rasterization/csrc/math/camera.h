@@ -40,12 +40,8 @@ GSR_FN PixelAndJacobian<V> pinhole(const Pinhole<V>& camera, Vec3<V> p) {
   const V inverse_z = S(1) / p.z, slope_x = p.x * inverse_z, slope_y = p.y * inverse_z;
   const V clamped_x = clamp(slope_x, -camera.limit_x, camera.limit_x);
   const V clamped_y = clamp(slope_y, -camera.limit_y, camera.limit_y);
-  return {camera.fx * slope_x + camera.cx,
-          camera.fy * slope_y + camera.cy,
-          camera.fx * inverse_z,
-          -camera.fx * clamped_x * inverse_z,
-          camera.fy * inverse_z,
-          -camera.fy * clamped_y * inverse_z};
+  return {camera.fx * slope_x + camera.cx,    camera.fy * slope_y + camera.cy, camera.fx * inverse_z,
+          -camera.fx * clamped_x * inverse_z, camera.fy * inverse_z,           -camera.fy * clamped_y * inverse_z};
 }
 // With the slope clamped, xz = −fx·limit/z: it still depends on z, once, and no longer on x.
 template <class V>
@@ -55,10 +51,12 @@ GSR_FN Vec3<V> pinhole_vjp(const Pinhole<V>& camera, Vec3<V> p, const PixelAndJa
   const V inverse_z = S(1) / p.z, slope_x = p.x * inverse_z, slope_y = p.y * inverse_z;
   const V clamped_x = clamp(slope_x, -camera.limit_x, camera.limit_x);
   const V clamped_y = clamp(slope_y, -camera.limit_y, camera.limit_y);
-  const V v_slope_x = camera.fx * v.u + select(absolute(slope_x) <= camera.limit_x, -camera.fx * inverse_z * v.xz, zero);
-  const V v_slope_y = camera.fy * v.v + select(absolute(slope_y) <= camera.limit_y, -camera.fy * inverse_z * v.yz, zero);
-  const V v_inverse_z = camera.fx * (v.xx - clamped_x * v.xz) + camera.fy * (v.yy - clamped_y * v.yz) +
-                        v_slope_x * p.x + v_slope_y * p.y;
+  const V v_slope_x =
+      camera.fx * v.u + select(absolute(slope_x) <= camera.limit_x, -camera.fx * inverse_z * v.xz, zero);
+  const V v_slope_y =
+      camera.fy * v.v + select(absolute(slope_y) <= camera.limit_y, -camera.fy * inverse_z * v.yz, zero);
+  const V v_inverse_z =
+      camera.fx * (v.xx - clamped_x * v.xz) + camera.fy * (v.yy - clamped_y * v.yz) + v_slope_x * p.x + v_slope_y * p.y;
   return {v_slope_x * inverse_z, v_slope_y * inverse_z, -v_inverse_z * inverse_z * inverse_z};
 }
 

@@ -52,8 +52,7 @@ GSR_FN Interval<V> extent_over_rows(const Ellipse<V>& e, V top, V bottom) {
   const V right_row = clamp(summit, low, high), left_row = clamp(-summit, low, high);
   const V right_rise = e.yy * right_row, left_rise = e.yy * left_row;
   const V margin = V(S(1e-3)), r2 = e.radius * e.radius, zero = V(S(0));
-  const V right =
-      (square_root(maximum(r2 - right_rise * right_rise, zero)) - e.xy * right_row) / e.xx + margin;
+  const V right = (square_root(maximum(r2 - right_rise * right_rise, zero)) - e.xy * right_row) / e.xx + margin;
   const V left = (-square_root(maximum(r2 - left_rise * left_rise, zero)) - e.xy * left_row) / e.xx - margin;
   const Mask<V> empty = low > high;
   return {select(empty, V(S(1)), left), select(empty, V(S(-1)), right)};

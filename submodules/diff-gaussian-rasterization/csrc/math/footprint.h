@@ -19,11 +19,11 @@ struct Footprint {
 // Σ₂'s parts that Footprint needs, kept for its derivative.
 template <class V>
 struct PixelCovariance {
-  V a[2][3];       // A
-  V minors[3];     // of columns (0,1), (0,2), (1,2)
-  V xy, yy;        // of Σ₂, blur included
-  V det_sharp;     // det(A·Aᵀ)
-  V det;           // det Σ₂
+  V a[2][3];    // A
+  V minors[3];  // of columns (0,1), (0,2), (1,2)
+  V xy, yy;     // of Σ₂, blur included
+  V det_sharp;  // det(A·Aᵀ)
+  V det;        // det Σ₂
 };
 
 template <class V>

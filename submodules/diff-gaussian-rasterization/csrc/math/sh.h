@@ -20,9 +20,9 @@ GSR_FN void sh_basis(int degree, Vec3<V> d, V basis[16]) {
   basis[2] = c1 * z;
   basis[3] = -c1 * x;
   if (degree < 2) return;
-  const S c2 = S(1.0925484305920792);   // √(15/4π)
-  const S c20 = S(0.31539156525252005); // √(5/16π)
-  const S c22 = S(0.5462742152960396);  // √(15/16π)
+  const S c2 = S(1.0925484305920792);    // √(15/4π)
+  const S c20 = S(0.31539156525252005);  // √(5/16π)
+  const S c22 = S(0.5462742152960396);   // √(15/16π)
   const V xx = x * x, yy = y * y, zz = z * z;
   basis[4] = c2 * x * y;
   basis[5] = -c2 * y * z;

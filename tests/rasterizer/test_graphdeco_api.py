@@ -1,0 +1,143 @@
+"""The class pair under the names and conventions of other builds of this package, against `rasterize`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from diff_gaussian_rasterization import GaussianRasterizationSettings, GaussianRasterizer, rasterize
+from tests.rasterizer.scenes import RasterScene, random_scene
+
+
+def clip_from_camera(s: dict[str, Any], near: float = 0.01, far: float = 100.0) -> Tensor:
+    """(4, 4) perspective transform, z to [0, 1], of the frustum that the image's edges span: off-centre with cx and cy."""
+    left, right = -s["cx"] / s["fx"] * near, (s["width"] - s["cx"]) / s["fx"] * near
+    top, bottom = -s["cy"] / s["fy"] * near, (s["height"] - s["cy"]) / s["fy"] * near
+    matrix = torch.zeros(4, 4, dtype=torch.float64)
+    matrix[0, 0] = 2 * near / (right - left)
+    matrix[1, 1] = 2 * near / (bottom - top)
+    # A ray to the right of the axis has positive x/z; the frustum's middle must land on 0.
+    matrix[0, 2] = -(right + left) / (right - left)
+    matrix[1, 2] = -(bottom + top) / (bottom - top)
+    matrix[2, 2] = far / (far - near)
+    matrix[2, 3] = -far * near / (far - near)
+    matrix[3, 2] = 1.0
+    return matrix
+
+
+def settings_of(
+    scene: RasterScene, dtype: torch.dtype = torch.float64, **changes: Any
+) -> GaussianRasterizationSettings:
+    s = scene.settings
+    viewmat = scene.tensors["viewmat"]
+    world_view_transform = viewmat.T
+    fields: dict[str, Any] = dict(
+        image_height=s["height"],
+        image_width=s["width"],
+        tanfovx=math.tan(2 * math.atan(s["width"] / (2 * s["fx"])) / 2),
+        tanfovy=math.tan(2 * math.atan(s["height"] / (2 * s["fy"])) / 2),
+        bg=scene.tensors["background"].to(dtype),
+        scale_modifier=1.0,
+        viewmatrix=world_view_transform.to(dtype),
+        projmatrix=(world_view_transform @ clip_from_camera(s).T).to(dtype),
+        sh_degree=s.get("sh_degree", 0),
+        campos=torch.linalg.inv(viewmat)[:3, 3].to(dtype),
+        prefiltered=False,
+        debug=False,
+        antialiasing=s.get("antialiasing", False),
+    )
+    return GaussianRasterizationSettings(**{**fields, **changes})
+
+
+def arguments_of(leaves: dict[str, Tensor]) -> dict[str, Tensor | None]:
+    return {
+        "means3D": leaves["means"],
+        "opacities": leaves["opacities"],
+        "shs": leaves.get("shs"),
+        "colors_precomp": leaves.get("colors"),
+        "scales": leaves["scales"],
+        "rotations": leaves["quats"],
+        "cov3D_precomp": None,
+    }
+
+
+@pytest.mark.parametrize("antialiasing", [False, True])
+@pytest.mark.parametrize("sh_degree", [None, 2])
+def test_it_is_rasterize_by_other_names(sh_degree: int | None, antialiasing: bool) -> None:
+    scene = random_scene(1, n=40, sh_degree=sh_degree, antialiasing=antialiasing)
+    leaves, same = scene.leaves(), scene.leaves()
+    points = torch.zeros(40, 3, dtype=torch.float64, requires_grad=True)
+    screen = points + 0
+    screen.retain_grad()
+    rasterizer = GaussianRasterizer(raster_settings=settings_of(scene))
+    images = rasterizer(means2D=screen, **arguments_of(leaves))
+    assert len(images) == 4
+    color, radii, inv_depth, distortion = images
+    expected = rasterize(**same, **scene.settings)
+    expected.means2d.retain_grad()
+    for found, image in ((color, expected.color), (inv_depth, expected.inv_depth), (distortion, expected.distortion)):
+        assert image.any()
+        torch.testing.assert_close(found, image, atol=1e-9, rtol=1e-9)
+    assert torch.equal(radii, expected.radii)
+
+    rng = torch.Generator().manual_seed(0)
+    incoming = [torch.randn(i.shape, generator=rng, dtype=i.dtype) for i in (color, inv_depth, distortion)]
+    torch.autograd.backward([color, inv_depth, distortion], incoming)
+    torch.autograd.backward([expected.color, expected.inv_depth, expected.distortion], incoming)
+    for name in scene.gaussians():
+        torch.testing.assert_close(leaves[name].grad, same[name].grad, atol=1e-6, rtol=1e-6)
+    assert screen.grad is not None and expected.means2d.grad is not None and points.grad is not None
+    half = torch.tensor([scene.settings["width"], scene.settings["height"]]) / 2
+    torch.testing.assert_close(screen.grad[:, :2], expected.means2d.grad * half, atol=1e-6, rtol=1e-6)
+    assert not screen.grad[:, 2].any() and torch.equal(points.grad, screen.grad)
+
+
+def test_float32_as_scripts_use_it() -> None:
+    """Matrices in float32, as a script has them: the intrinsics are recovered well enough."""
+    scene = random_scene(2, n=40)
+    leaves = scene.leaves(torch.float32)
+    rasterizer = GaussianRasterizer(settings_of(scene, torch.float32))
+    color, _, _, _ = rasterizer(means2D=torch.zeros(40, 3), **arguments_of(leaves))
+    expected = scene.render(rasterize, torch.float32).color
+    assert ((color - expected).abs().amax(dim=0) < 1e-4).double().mean() >= 0.995
+
+
+def test_a_centred_projection_is_the_common_case() -> None:
+    scene = random_scene(3, n=40)
+    centred = scene.with_settings(cx=scene.settings["width"] / 2, cy=scene.settings["height"] / 2)
+    assert clip_from_camera(centred.settings)[:2, 2].abs().max() < 1e-12
+    color, *_ = GaussianRasterizer(settings_of(centred))(means2D=None, **arguments_of(scene.leaves()))
+    torch.testing.assert_close(color, centred.render(rasterize).color, atol=1e-9, rtol=1e-9)
+    assert not torch.allclose(color, scene.render(rasterize).color, atol=1e-3)
+
+
+def test_scale_modifier() -> None:
+    scene = random_scene(4, n=40)
+    color, *_ = GaussianRasterizer(settings_of(scene, scale_modifier=0.5))(means2D=None, **arguments_of(scene.leaves()))
+    torch.testing.assert_close(color, scene.render(rasterize, scale_modifier=0.5).color, atol=1e-9, rtol=1e-9)
+
+
+def test_it_says_what_it_does_not_take() -> None:
+    scene = random_scene(5, n=4)
+    rasterizer = GaussianRasterizer(settings_of(scene))
+    arguments = {"means2D": None, **arguments_of(scene.leaves())}
+    with pytest.raises(ValueError, match="cov3D_precomp.*must be None"):
+        rasterizer(**{**arguments, "cov3D_precomp": torch.zeros(4, 6, dtype=torch.float64)})
+    with pytest.raises(ValueError, match="scales or rotations"):
+        rasterizer(**{**arguments, "scales": None})
+    with pytest.raises(ValueError, match=r"means2D is \(3, 3\).*\(4, 3\)"):
+        rasterizer(**{**arguments, "means2D": torch.zeros(3, 3, dtype=torch.float64)})
+    with pytest.raises(ValueError, match="shs and colors"):
+        rasterizer(**{**arguments, "shs": None})
+    for field, value, words in (
+        ("image_height", 0, "image_height is 0"),
+        ("tanfovx", -1.0, "tanfovx is -1"),
+        ("viewmatrix", torch.eye(3, dtype=torch.float64), r"viewmatrix has shape \(3, 3\).*\(4, 4\)"),
+        ("projmatrix", torch.eye(3, dtype=torch.float64), r"projmatrix has shape \(3, 3\).*\(4, 4\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            GaussianRasterizer(settings_of(scene, **{field: value}))(**arguments)

@@ -1,0 +1,67 @@
+"""Every operator keeps torch's rules: its schema, its fake, its derivative, and all of them under tracing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from diff_gaussian_rasterization import Thresholds, ops
+from tests.rasterizer.scenes import RasterScene, random_scene
+
+PROJECT_INPUTS = ("means", "scales", "quats", "opacities", "shs", "viewmat")
+
+
+def project_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) -> tuple[Any, ...]:
+    tensors = [scene.tensors[name].to(dtype).requires_grad_(gradient) for name in PROJECT_INPUTS]
+    s = scene.settings
+    return (
+        *tensors, s["width"], s["height"], s["fx"], s["fy"], s["cx"], s["cy"], 0.2, 1.0, Thresholds().alpha_min,
+        s["sh_degree"], True,
+    )  # fmt: skip
+
+
+def blend_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) -> tuple[Any, ...]:
+    means2d, conics, opacities, colors, depths, reaches, radii, _ = ops.project(*project_arguments(scene, dtype, False))
+    size = scene.settings["width"], scene.settings["height"]
+    lists = ops.bin(means2d, conics, depths, reaches, radii, *size)
+    inputs = (means2d, conics, opacities, colors, depths, scene.tensors["background"].to(dtype))
+    leaves = [tensor.detach().clone().requires_grad_(gradient) for tensor in inputs]
+    return (*leaves, reaches, *lists, *size, *Thresholds(), False)
+
+
+def cotangents(outputs: tuple[Tensor, ...]) -> list[Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return [torch.randn(output.shape, generator=rng, dtype=output.dtype) for output in outputs]
+
+
+def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[Any, ...]:
+    if operator == "project":
+        return project_arguments(scene, dtype, True)
+    if operator == "blend":
+        return blend_arguments(scene, dtype, True)
+    project_inputs, blend_inputs = project_arguments(scene, dtype, False), blend_arguments(scene, dtype, False)
+    means2d, conics, opacities, colors, depths, reaches, radii, _ = ops.project(*project_inputs)
+    if operator == "project_backward":
+        return (*project_inputs, radii, *cotangents((means2d, conics, opacities, colors, depths)))
+    if operator == "bin":
+        return (means2d, conics, depths, reaches, radii, scene.settings["width"], scene.settings["height"])
+    images, state = ops.blend(*blend_inputs)[:5], ops.blend(*blend_inputs)[5:]
+    if operator == "blend_backward":
+        return (*blend_inputs, *state, *cotangents(images))
+    assert operator == "blend_statistics"
+    return (*blend_inputs, *state[1:])
+
+
+@pytest.mark.parametrize("n", [0, 12])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "operator", ["project", "project_backward", "bin", "blend", "blend_backward", "blend_statistics"]
+)
+def test_opcheck(operator: str, dtype: torch.dtype, n: int) -> None:
+    scene = random_scene(1, n=n, width=20, height=18, sh_degree=1)
+    inputs = arguments(operator, scene, dtype)
+    results = torch.library.opcheck(getattr(torch.ops.diff_gaussian_rasterization, operator).default, inputs)
+    assert len(results) >= 4 and set(results.values()) == {"SUCCESS"}
