@@ -16,7 +16,7 @@ from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args,
 from gaussian_renderer import RenderSettings, near_plane, render
 from gaussian_renderer.evaluate import measure, rasterizer_facts, render_views
 from scene import load_scene
-from scene.densify import densify, reset_opacities
+from scene.densify import default_grad_threshold, densify, reset_opacities
 from scene.gaussians import Gaussians
 from scene.initialize import initialize
 from scene.ply import write_gaussians, write_points
@@ -62,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
-    run, rates, density = options.run, options.optimization, options.densification
-    densify_until = run.iterations // 2 if density.densify_until_iter is None else density.densify_until_iter
-    weights = {"l1": 1 - rates.lambda_dssim, "dssim": rates.lambda_dssim}
+    run, density = options.run, options.densification
+    densify_from, densify_until, grad_threshold = densification_limits(options, scene)
+    weights = {"l1": 1 - options.optimization.lambda_dssim, "dssim": options.optimization.lambda_dssim}
     test = Photos(scene.test)
     gaussians, optimizer, statistics = state.gaussians, state.optimizer, state.statistics
 
@@ -86,18 +86,18 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             terms = photometric(output.color, photo.over(background), photo.mask)
             loss = weigh(terms, weights)
             loss.backward()
-            values = finite_values({"loss": loss, **terms, "distortion": output.distortion.mean()}, iteration, photo)
+            values = finite_values({**terms, "loss": loss, "distortion": output.distortion.mean()}, iteration, photo)
 
             if iteration < densify_until and output.means2d.grad is not None:
                 statistics.observe(output.means2d.grad, output.radii, photo.camera.width, photo.camera.height)
             optimizer.step(output.radii > 0)
 
-            if due(iteration, density.densify_from_iter, densify_until, density.densification_interval):
+            if due(iteration, densify_from, densify_until, density.densification_interval):
                 densify(
                     gaussians,
                     optimizer,
                     statistics,
-                    grad_threshold=density.densify_grad_threshold,
+                    grad_threshold=grad_threshold,
                     clone_below=density.percent_dense * scene.extent,
                     max_gaussians=density.max_gaussians,
                     generator=state.generator,
@@ -252,6 +252,16 @@ def background_color(options: TrainOptions, generator: torch.Generator | None = 
     if generator is not None and options.optimization.random_background:
         return torch.rand(3, generator=generator).to(options.run.device)
     return torch.full((3,), float(options.model.white_background), device=options.run.device)
+
+
+def densification_limits(options: TrainOptions, scene: Scene) -> tuple[int, int, float]:
+    """(first step, last step, gradient threshold) of densification: as given, or as fits the run and the photos."""
+    given, iterations = options.densification, options.run.iterations
+    start = min(500, iterations // 10) if given.densify_from_iter is None else given.densify_from_iter
+    stop = iterations // 2 if given.densify_until_iter is None else given.densify_until_iter
+    pixels = sum(view.camera.width * view.camera.height for view in scene.train) / len(scene.train)
+    fitting = default_grad_threshold(pixels)
+    return start, stop, fitting if given.densify_grad_threshold is None else given.densify_grad_threshold
 
 
 def prune_rules(options: TrainOptions, scene: Scene, iteration: int) -> PruneRules:

@@ -110,14 +110,19 @@ class OptimizationOptions:
 class DensificationOptions:
     """When and how the number of Gaussians changes"""
 
-    densify_from_iter: int = option(500, "densify and prune after this step", minimum=0)
+    densify_from_iter: int | None = option(
+        None, "densify and prune after this step", minimum=0, follows="500, or a tenth of --iterations if that is less"
+    )
     densify_until_iter: int | None = option(
         None, "densify, prune and reset opacities before this step", minimum=0, follows="half of --iterations"
     )
     densification_interval: int = option(100, "steps from one densification to the next", minimum=1)
     opacity_reset_interval: int = option(3_000, "steps from one opacity reset to the next", minimum=1)
-    densify_grad_threshold: float = option(
-        2e-4, "densify what has a mean view-space gradient over this, in half image sizes", minimum=0
+    densify_grad_threshold: float | None = option(
+        None,
+        "densify what has a mean view-space gradient over this, in half image sizes",
+        minimum=0,
+        follows="0.0002 for photos of a megapixel and over, more for smaller ones",
     )
     percent_dense: float = option(
         0.01, "clone Gaussians up to this scale and split larger ones, in scene extents", minimum=0

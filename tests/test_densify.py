@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scene.densify import DensityStatistics, densify, reset_opacities, rotate
+from scene.densify import DensityStatistics, default_grad_threshold, densify, reset_opacities, rotate
 from scene.gaussians import PARAMETERS, Gaussians
 from scene.optimizer import Optimizer
 from tests.clouds import random_gaussians
@@ -53,6 +53,11 @@ def test_the_threshold_does_not_depend_on_the_resolution() -> None:
     small.observe(torch.tensor([[2e-3, 1e-3]]), radii, 100, 80)
     large.observe(torch.tensor([[1e-3, 0.5e-3]]), radii, 200, 160)
     assert small.mean_gradient().item() == pytest.approx(large.mean_gradient().item())
+
+
+def test_small_photos_have_a_higher_threshold() -> None:
+    assert default_grad_threshold(1e6) == default_grad_threshold(4e6) == 2e-4
+    assert default_grad_threshold(288 * 512) == pytest.approx(6.3e-4, rel=0.01)
 
 
 def test_nothing_over_the_threshold_changes_nothing() -> None:

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import train
+from arguments import parse_train_options
 from gaussian_renderer import RenderSettings, render
 from scene.colmap import write_model
 from scene.initialize import SH_DC
-from scene.types import Camera, PointCloud
+from scene.types import Camera, PointCloud, Scene, View
 from scene.views import ShuffledPhotos
 from tests.clouds import random_gaussians
 from utils.errors import UserError
@@ -258,9 +259,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
 
 def test_options_that_follow_the_number_of_iterations() -> None:
-    from arguments import parse_train_options
-    from scene.types import Scene
-
     scene = Scene(Path(), "", (), (), PointCloud(np.zeros((0, 3)), np.zeros((0, 3))), 2.0, "")
     options = parse_train_options(["--iterations", "7000"])
     assert train.position_rate(options, scene, 0) == pytest.approx(2 * 1.6e-4)
@@ -269,9 +267,18 @@ def test_options_that_follow_the_number_of_iterations() -> None:
     assert train.position_rate(given, scene, 7000) == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
 
 
-def test_backgrounds() -> None:
-    from arguments import parse_train_options
+def test_densification_fits_the_run_and_the_photos() -> None:
+    views = [View(Camera("", 400, 250, 1.0, 1.0, 0.0, 0.0, np.eye(4)), Path())] * 2
+    scene = Scene(Path(), "", tuple(views), (), PointCloud(np.zeros((0, 3)), np.zeros((0, 3))), 1.0, "")
+    threshold = pytest.approx(2e-4 * 10**0.6)
+    for iterations, start, stop in ((30_000, 500, 15_000), (7_000, 500, 3_500), (1_000, 100, 500)):
+        options = parse_train_options(["--iterations", str(iterations)])
+        assert train.densification_limits(options, scene) == (start, stop, threshold)
+    flags = "--densify_from_iter 7 --densify_until_iter 9 --densify_grad_threshold 0.0002"
+    assert train.densification_limits(parse_train_options(flags.split()), scene) == (7, 9, 0.0002)
 
+
+def test_backgrounds() -> None:
     generator = torch.Generator().manual_seed(0)
     white, random = parse_train_options(["-w"]), parse_train_options(["--random_background"])
     assert train.background_color(white, generator).tolist() == [1, 1, 1]

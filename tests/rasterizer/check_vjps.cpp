@@ -291,7 +291,7 @@ static PixelSplat<double> layer_of(const Numbers& x, int i, bool inverse) {
   const double* p = &x[i * FIELDS];
   const double scale = falloff_scale<double>();
   return {p[0], p[1], scale * p[2], scale * p[3], scale * p[4], p[5],
-          p[6], p[7], p[8],         p[9],         1 / p[9],     inverse ? 1 / p[9] : p[9]};
+          p[6], p[7], p[8],         p[9],         1 / p[9],     inverse ? 1 / p[9] : 1.0};
 }
 static Falloff<double> falloff_at_origin(const PixelSplat<double>& s) {
   return falloff(s.xx, s.u, s.xy * s.v, s.yy * s.v * s.yy * s.v);
@@ -307,15 +307,15 @@ static PixelSums<double> compose(const Numbers& x, bool inverse) {
 }
 static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) {
   const PixelSums<double> sums = compose(x, inverse);
-  const PixelCotangent<double> c = {v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
-  PixelWalk<double> walk = {sums.transmittance, c.r * background[0] + c.g * background[1] + c.b * background[2],
-                            sums.reference, mean_offset(sums)};
+  const PixelCotangent<double> c = {v[0], v[1], v[2], v[3], v[4], v[6]};
+  const double behind = c.r * background[0] + c.g * background[1] + c.b * background[2] - v[5];
+  PixelWalk<double> walk = {sums.transmittance, behind, sums.reference, sums.reference_factor, mean_offset(sums)};
   Numbers gradient(x.size());
   for (int i = LAYERS - 1; i >= 0; --i) {
     const PixelSplat<double> s = layer_of(x, i, inverse);
     const Falloff<double> f = falloff_at_origin(s);
     const double alpha = s.opacity * f.weight;
-    const auto pair = blend_vjp(walk, s, inverse ? -s.inverse_depth * s.inverse_depth : 1.0, alpha, alpha, c);
+    const auto pair = blend_vjp(walk, s, alpha, alpha, c);
     SplatSums<double> splat_sums = {};
     add_pair(splat_sums, s, pair, f.slant, s.u, s.v, c);
     const SplatCotangent<double> g = finish(splat_sums, s);

@@ -45,7 +45,7 @@ class RasterScene:
     def gaussians(self) -> dict[str, Tensor]:
         return {name: tensor for name, tensor in self.tensors.items() if name not in CAMERA_TENSORS}
 
-    def leaves(self, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+    def leaves(self, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
         return {name: tensor.detach().to(dtype).clone().requires_grad_() for name, tensor in self.tensors.items()}
 
     def render(self, rasterizer: Rasterizer, dtype: torch.dtype = torch.float64, **settings: Any) -> RasterOutput:
@@ -152,7 +152,7 @@ def random_scene(
 
 
 def varied_scene(seed: int) -> RasterScene:
-    """One of a family that walks through the settings: both spaces, antialiasing, SH degrees and plain colours, sizes."""
+    """One of a family that walks through spaces, antialiasing, SH degrees and plain colours, and sizes."""
     sizes = [(40, 30), (33, 50), (17, 16), (64, 9)]
     width, height = sizes[seed % len(sizes)]
     return random_scene(
@@ -200,9 +200,8 @@ def gradients(
 
 def reference_splats(tensors: dict[str, Tensor], settings: dict[str, Any]) -> tuple[Tensor, Splats]:
     """The indices of the Gaussians that the reference draws, near first, and what it makes of them."""
-    order = depth_order(
-        tensors["means"], tensors["viewmat"], settings.get("near", 0.2), torch.ones(len(tensors["means"])) > 0
-    )
+    everyone = torch.ones(len(tensors["means"]), dtype=torch.bool)
+    order = depth_order(tensors["means"], tensors["viewmat"], settings.get("near", 0.2), everyone)
     features = tensors["shs"] if "shs" in tensors else tensors["colors"]
     gaussians = [tensors[name][order] for name in ("means", "scales", "quats", "opacities")]
     gaussians[1] = gaussians[1] * settings.get("scale_modifier", 1.0)

@@ -163,7 +163,7 @@ def test_radii(seed: int) -> None:
 
 
 def beside_image(splats: Splats, scene: RasterScene) -> Tensor:
-    """Whether the box around the ellipse where alpha reaches 1/255 holds no pixel's sample, or there is no such ellipse."""
+    """Whether the box around the ellipse where alpha reaches 1/255 holds no sample, or there is no such ellipse."""
     size = torch.tensor([scene.settings["width"], scene.settings["height"]])
     reach = torch.sqrt(2 * torch.log(255 * splats.opacities))[:, None]  # NaN where too faint
     half = reach * splats.covariances.diagonal(dim1=1, dim2=2).sqrt()

@@ -26,8 +26,10 @@ def ones(*shape: int, dtype: torch.dtype = DOUBLE, device: str = "cpu") -> Tenso
     return torch.ones(shape, dtype=dtype, device=device)
 
 
+Wrong = tuple[str, Any, list[str]]
+
 # argument, its value, and what the message must say besides its name: what it is, and what it must be
-WRONG_SHAPES = [
+WRONG_SHAPES: list[Wrong] = [
     ("means", ones(N), ["(5,)", "(N, 3)"]),
     ("means", ones(N, 4), ["(5, 4)", "(N, 3)"]),
     ("scales", ones(N, 1), ["(5, 1)", "(5, 3)"]),
@@ -45,7 +47,7 @@ WRONG_SHAPES = [
     ("background", ones(1), ["(1,)", "(3,)"]),
     ("means2d_offset", ones(N, 3), ["(5, 3)", "(5, 2)"]),
 ]
-WRONG_KINDS = [
+WRONG_KINDS: list[Wrong] = [
     ("means", ones(N, 3).tolist(), ["list", "tensor"]),
     ("means", ones(N, 3, dtype=torch.int64), ["int64", "float32", "float64"]),
     ("means", ones(N, 3, dtype=torch.float16), ["float16", "float32", "float64"]),
@@ -60,7 +62,7 @@ WRONG_KINDS = [
         ("viewmat", (4, 4)), ("background", (3,)),
     )),
 ]  # fmt: skip
-WRONG_NUMBERS = [
+WRONG_NUMBERS: list[Wrong] = [
     ("width", 0, ["0", "1"]),
     ("width", -3, ["-3", "1"]),
     ("width", 40.0, ["40.0", "integer"]),
@@ -264,7 +266,7 @@ def test_images_of_any_size(width: int, height: int) -> None:
 
 def test_inputs_need_not_be_contiguous() -> None:
     scene = random_scene(33, n=40)
-    tensors = {name: spread_out(tensor) for name, tensor in scene.tensors.items()}
+    tensors: dict[str, Any] = {name: spread_out(tensor) for name, tensor in scene.tensors.items()}
     assert not any(tensor.is_contiguous() for name, tensor in tensors.items())
     assert torch.equal(rasterize(**tensors, **scene.settings).color, scene.render(rasterize).color)
 
@@ -279,7 +281,9 @@ def spread_out(tensor: Tensor) -> Tensor:
 def test_only_what_asks_for_a_gradient_gets_one() -> None:
     scene = random_scene(34, n=20)
     for name in scene.tensors:
-        tensors = {key: tensor.clone().requires_grad_(key == name) for key, tensor in scene.tensors.items()}
+        tensors: dict[str, Any] = {
+            key: tensor.clone().requires_grad_(key == name) for key, tensor in scene.tensors.items()
+        }
         rasterize(**tensors, **scene.settings).color.sum().backward()
         gradient = tensors[name].grad
         assert gradient is not None and gradient.any(), name

@@ -14,7 +14,7 @@ from tests.rasterizer.scenes import RasterScene, random_scene
 
 
 def clip_from_camera(s: dict[str, Any], near: float = 0.01, far: float = 100.0) -> Tensor:
-    """(4, 4) perspective transform, z to [0, 1], of the frustum that the image's edges span: off-centre with cx and cy."""
+    """(4, 4) perspective transform, z to [0, 1], of the frustum that the image's edges span, off-centre or not."""
     left, right = -s["cx"] / s["fx"] * near, (s["width"] - s["cx"]) / s["fx"] * near
     top, bottom = -s["cy"] / s["fy"] * near, (s["height"] - s["cy"]) / s["fy"] * near
     matrix = torch.zeros(4, 4, dtype=torch.float64)

@@ -54,7 +54,7 @@ def test_the_images_are_sums_over_the_weights(seed: int, space: str) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("shift", [2.0, 50.0])
 def test_adding_a_constant_to_every_depth_leaves_the_distortion(shift: float, seed: int) -> None:
-    """Scaled about the camera's centre, a Gaussian looks the same from there; so each is scaled to lie `shift` deeper."""
+    """Scaled about the camera's centre, a Gaussian looks the same: so each is scaled to lie `shift` deeper."""
     scene = random_scene(seed, n=30, sh_degree=None, kinds=["ordinary", "opaque", "needle"])
     centre = -torch.linalg.solve(scene.tensors["viewmat"][:3, :3], scene.tensors["viewmat"][:3, 3])
     z = camera_points(scene)[:, 2:]
@@ -109,7 +109,7 @@ def test_nothing_is_seen_where_nothing_is_hit(space: str) -> None:
 
 
 def far_layers(distance: float, gap: float, foreground: bool) -> RasterScene:
-    """Translucent walls `gap` apart; before them, if asked for, something faint and near that the first moment is about."""
+    """Translucent walls `gap` apart; before them, if asked for, something faint that comes first and is far off."""
     rng = torch.Generator().manual_seed(9)
     layers = 8
     z = distance + gap * torch.arange(layers, dtype=torch.float64)
@@ -145,10 +145,8 @@ def test_float32_keeps_its_digits_far_away(space: str, foreground: bool) -> None
     cotangents = random_cotangents(expected, 9, ["distortion"])
     truth = gradients(rasterize_reference, scene, cotangents)
     for name, gradient in gradients(rasterize, scene, cotangents, torch.float32).items():
-        difference = (gradient.double() - truth[name]).norm()
-        assert difference <= 1e-3 * truth[name].norm(), (
-            f"gradient of {name} is off by {difference / truth[name].norm():.2g}"
-        )
+        size, error = truth[name].norm(), (gradient.double() - truth[name]).norm()
+        assert error <= 1e-3 * size, f"gradient of {name} is off by {error / size:.2g}"
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -163,7 +161,7 @@ def test_float32_keeps_the_statistics_digits_far_away(space: str) -> None:
 
 
 def test_float32_keeps_the_digits_of_a_saturated_alpha() -> None:
-    """Behind a thousand veils alpha is 1 − 1e-4: how it depends on each is T_end/(1 − α_i), not a difference of ones."""
+    """Of a thousand veils alpha is 1 − 1e-4: its derivative by each is T_end/(1 − α_i), not a difference of ones."""
     rng = torch.Generator().manual_seed(0)
     n = 1000
     z = uniform(rng, n, 1, low=2.0, high=6.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 from diff_gaussian_rasterization import Thresholds, ops
 from tests.rasterizer.scenes import RasterScene, random_scene
 
+OPERATORS = ["project", "project_backward", "bin", "blend", "blend_backward", "blend_statistics"]
 PROJECT_INPUTS = ("means", "scales", "quats", "opacities", "shs", "viewmat")
 
 
@@ -57,9 +58,7 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
 
 @pytest.mark.parametrize("n", [0, 12])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    "operator", ["project", "project_backward", "bin", "blend", "blend_backward", "blend_statistics"]
-)
+@pytest.mark.parametrize("operator", OPERATORS)
 def test_opcheck(operator: str, dtype: torch.dtype, n: int) -> None:
     scene = random_scene(1, n=n, width=20, height=18, sh_degree=1)
     inputs = arguments(operator, scene, dtype)

@@ -1,4 +1,4 @@
-"""The reference itself, against something still more naive: NumPy matrices, SciPy's rotations and harmonics, Python loops."""
+"""The reference itself, against something still more naive: NumPy, SciPy's rotations and harmonics, Python loops."""
 
 from __future__ import annotations
 
@@ -65,11 +65,8 @@ def naive_pixel(splats: list[dict[str, np.ndarray]], i: int, j: int, scene: Rast
     inverse = scene.settings.get("distortion_space") == "inverse"
     m = [1 / splat["z"] if inverse else splat["z"] for _, splat in hits]
     total = sum(w for w, _ in hits)
-    pairs = sum(
-        wi * wj * (mi - mj) ** 2
-        for (wi, _), mi in zip(hits, m, strict=True)
-        for (wj, _), mj in zip(hits, m, strict=True)
-    )
+    w_m = [(w, value) for (w, _), value in zip(hits, m, strict=True)]
+    pairs = sum(wi * wj * (mi - mj) ** 2 for wi, mi in w_m for wj, mj in w_m)
     return {
         "color": sum((w * s["color"] for w, s in hits), start=light * scene.tensors["background"].numpy()),
         "inv_depth": np.array([sum(w / s["z"] for w, s in hits)]),

@@ -89,8 +89,8 @@ struct BlendInput {
 template <class T, class Count>
 struct PixelState {
   T* transmittance;  // (H, W) T_end
-  T* reference;      // (H, W) m₀
-  T* offset;         // (H, W) M − m₀
+  T* reference;      // (H, W) z of the first splat that counts
+  T* offset;         // (H, W) M − m₀, from that splat's measure
   Count* end;        // (H, W) how many ids of its tile a pixel saw
 };
 

@@ -105,7 +105,7 @@ def rasterize_reference(
 
 
 def finite_gaussians(means: Tensor, scales: Tensor, quats: Tensor, opacities: Tensor, features: Tensor) -> Tensor:
-    """(N,) bool: whether all values of a Gaussian are finite. A quaternion of length 0 says no rotation (0/0): it is not."""
+    """(N,) bool: whether all values of a Gaussian are finite. A quaternion of length 0 is not: normalised it is 0/0."""
     values = (means, scales, quats, opacities, features.flatten(1))
     finite = torch.stack([value.isfinite().all(dim=1) for value in values]).all(dim=0)
     return finite & (quats != 0).any(dim=1)
@@ -135,7 +135,7 @@ def project_gaussians(
     sh_degree: int | None,
     antialiasing: bool,
 ) -> Splats:
-    """S Gaussians as the camera sees them; `sh_degree` None says that features are colours. Intrinsics are fx, fy, cx, cy."""
+    """S Gaussians as the camera sees them. `sh_degree` None: features are colours. `intrinsics`: fx, fy, cx, cy."""
     fx, fy, cx, cy = intrinsics
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
     points = means @ rotation.T + translation
@@ -155,7 +155,7 @@ def project_points(points: Tensor, fx: float, fy: float, cx: float, cy: float) -
 
 
 def jacobian(points: Tensor, fx: float, fy: float, width: int, height: int) -> Tensor:
-    """(S, 2, 3) derivative of the pinhole at (x̃, ỹ, z), x̃ = z·clamp(x/z, ±1.3·W/(2·fx)): outside the image it would explode."""
+    """(S, 2, 3) derivative of the pinhole at (x̃, ỹ, z), x̃ = z·clamp(x/z, ±1.3·W/(2fx)): far out it would explode."""
     x, y, z = points.unbind(-1)
     limit_x, limit_y = FRUSTUM_MARGIN * width / (2 * fx), FRUSTUM_MARGIN * height / (2 * fy)
     clamped_x = z * (x / z).clamp(-limit_x, limit_x)
@@ -203,7 +203,7 @@ def sh_color(shs: Tensor, means: Tensor, centre: Tensor, degree: int) -> Tensor:
 
 
 def sh_basis(directions: Tensor, degree: int) -> Tensor:
-    """(S, (degree + 1)²) real spherical harmonics with the Condon-Shortley phase, l²+l+m the column of degree l, order m."""
+    """(S, (degree + 1)²) real spherical harmonics, Condon-Shortley phase; degree l, order m in column l²+l+m."""
     x, y, z = directions.unbind(-1)
     pi = math.pi
     columns = [torch.full_like(x, math.sqrt(1 / (4 * pi)))]
@@ -254,7 +254,8 @@ def splat_alphas(splats: Splats, samples: Tensor, alpha_max: float) -> Tensor:
 def blend_weights(alphas: Tensor, thresholds: Thresholds) -> tuple[Tensor, Tensor, Tensor]:
     """The weights w = α·T (P, S) of splats near first, T_end (P,), and which alphas were not skipped (P, S).
 
-    Light only gets less from splat to splat: so "T·(1 − α) is still enough" also says that no splat before ended the pixel.
+    Light only gets less from splat to splat, so "T·(1 − α) is still enough" also says that nothing before ended the
+    pixel.
     """
     kept = alphas >= thresholds.alpha_min
     alphas = torch.where(kept, alphas, 0)

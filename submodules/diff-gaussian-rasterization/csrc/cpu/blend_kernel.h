@@ -40,7 +40,7 @@ inline TileFrame tile_frame(const Image& image, const int32_t* ranges, int tile)
 // A gathered splat; u and v relative to the centre of the tile's first pixel.
 template <class T>
 struct alignas(64) Record {
-  T u, v, xx, xy, yy, opacity, r, g, b, depth, inverse_depth, measure;
+  T u, v, xx, xy, yy, opacity, r, g, b, depth, inverse_depth, measure_factor;
 };
 
 template <class L, class T>
@@ -97,7 +97,7 @@ GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, i
                         in.colors[3 * id + 2],
                         depth,
                         inverse_depth,
-                        in.inverse_distortion ? inverse_depth : depth};
+                        in.inverse_distortion ? inverse_depth : T(1)};
 
     const Ellipse<T> e = ellipse(xx, xy, yy, in.reaches[id]);
     const T top = v - e.half_height, bottom = v + e.half_height;
@@ -128,7 +128,7 @@ GSR_FN PixelSplat<L> broadcast(const Record<T>& q) {
           L(q.b),
           L(q.depth),
           L(q.inverse_depth),
-          L(q.measure)};
+          L(q.measure_factor)};
 }
 
 // A splat at the pixels of a strip.
@@ -303,6 +303,13 @@ GSR_FN CountedAlpha<L> counted_alpha(const BlendInput<T>& in, const Record<T>& q
   return {counted, select(raw > alpha_max, zero, counted), any(counts)};
 }
 
+// The factor of a pixel's reference; 0 where nothing was hit.
+template <class L, class T>
+GSR_FN L reference_factor(const BlendInput<T>& in, L reference) {
+  const L zero = L(T(0)), one = L(T(1));
+  return select(reference > zero, in.inverse_distortion ? one / reference : one, zero);
+}
+
 // ---- backward
 
 template <class L, class T>
@@ -325,12 +332,13 @@ GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
     const Strip<L, T> strip = strip_at<L, T>(s);
     const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, strip); };
     const PixelCotangent<L> c = {pixels(v.v_color),     pixels(v.v_color + plane), pixels(v.v_color + 2 * plane),
-                                 pixels(v.v_inv_depth), pixels(v.v_depth),         pixels(v.v_alpha),
-                                 pixels(v.v_distortion)};
+                                 pixels(v.v_inv_depth), pixels(v.v_depth),         pixels(v.v_distortion)};
     const L transmittance = pixels(v.state.transmittance);
-    const L behind = c.r * L(in.background[0]) + c.g * L(in.background[1]) + c.b * L(in.background[2]);
+    const L behind =
+        c.r * L(in.background[0]) + c.g * L(in.background[1]) + c.b * L(in.background[2]) - pixels(v.v_alpha);
     scratch.v[s] = c;
-    scratch.walk[s] = {transmittance, behind, pixels(v.state.reference), pixels(v.state.offset)};
+    const L reference = pixels(v.state.reference);
+    scratch.walk[s] = {transmittance, behind, reference, reference_factor<L>(in, reference), pixels(v.state.offset)};
     scratch.end[s] = pixels(v.state.end);
     longest = maximum(longest, scratch.end[s]);
     v_background[0] += transmittance * c.r;
@@ -363,7 +371,6 @@ template <class L, class T>
 GSR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scratch, int i, int position, T* slot) {
   const Record<T>& q = scratch.batch.records[i];
   const PixelSplat<L> splat = broadcast<L>(q);
-  const L d_measure = in.inverse_distortion ? -(splat.inverse_depth * splat.inverse_depth) : L(T(1));
   const L zero = L(T(0));
   SplatSums<L> sums = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
   bool touched = false;
@@ -375,7 +382,7 @@ GSR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scra
       const CountedAlpha<L> a = counted_alpha(in, q, pair.falloff, position, scratch.end[s]);
       if (!a.any) continue;
       touched = true;
-      const PairCotangent<L> v = blend_vjp(scratch.walk[s], splat, d_measure, a.alpha, a.free, scratch.v[s]);
+      const PairCotangent<L> v = blend_vjp(scratch.walk[s], splat, a.alpha, a.free, scratch.v[s]);
       add_pair(sums, splat, v, pair.falloff.slant, pair.dx, pair.dy, scratch.v[s]);
     }
   for (int k = 0; k < SLOT; ++k) slot[k] = T(0);
@@ -417,7 +424,7 @@ void blend_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, i
 template <class L, class T>
 struct StatisticsScratch {
   Gathered<L, T> batch;
-  L transmittance[strips<L>()], reference[strips<L>()], offset[strips<L>()], end[strips<L>()];
+  L transmittance[strips<L>()], reference[strips<L>()], factor[strips<L>()], offset[strips<L>()], end[strips<L>()];
 };
 
 template <class L, class T>
@@ -430,7 +437,8 @@ GSR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scr
       const int s = row * strips_per_row<L>() + c;
       const CountedAlpha<L> a = counted_alpha(in, q, pair_at(q, strip_at<L, T>(s)).falloff, position, scratch.end[s]);
       const L w = a.alpha * scratch.transmittance[s];
-      const L delta = (L(q.measure) - scratch.reference[s]) - scratch.offset[s];
+      const L delta = measure_difference(L(q.depth), L(q.measure_factor), scratch.reference[s], scratch.factor[s]) -
+                      scratch.offset[s];
       scratch.transmittance[s] = scratch.transmittance[s] - w;
       weight += w;
       most = maximum(most, w);
@@ -451,6 +459,7 @@ void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int
     const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, strip); };
     scratch.transmittance[s] = L(T(1));
     scratch.reference[s] = pixels(out.state.reference);
+    scratch.factor[s] = reference_factor<L>(in, scratch.reference[s]);
     scratch.offset[s] = pixels(out.state.offset);
     scratch.end[s] = pixels(out.state.end);
   }

@@ -12,7 +12,7 @@ struct PixelSplat {
   V opacity;
   V r, g, b;
   V depth, inverse_depth;
-  V measure;  // m: what the distortion measures, depth or inverse depth
+  V measure_factor;  // 1 if the distortion measures z, 1/z if it measures 1/z: see measure_difference
 };
 
 template <class S>
@@ -33,21 +33,28 @@ GSR_FN Falloff<V> falloff(V xx, V dx, V row_slant, V row_square) {
   return {slant, exponential2(-(slant * slant + row_square))};
 }
 
-// A pixel's sums while its splats pass, near ones first. The distortion's moments are taken about the measure of the first
-// splat that counts. With weight w₀ ≥ alpha_min there, Σw·δ² ≤ (1 + A/w₀)·D for any layers behind, so the final subtraction
+// m − m₀ for the measure m = z, or m = −1/z, whose distortion is that of 1/z. Both are (z − z₀)·f·f₀ with factors f of 1 or of
+// 1/z: so far away, where all 1/z look alike in float32, their difference keeps the digits of z.
+template <class V>
+GSR_FN V measure_difference(V depth, V factor, V depth0, V factor0) {
+  return (depth - depth0) * (factor * factor0);
+}
+
+// A pixel's sums while its splats pass, near ones first. The distortion's moments are taken about the measure m₀ of the
+// first splat that counts. With weight w₀ ≥ alpha_min there, Σw·δ² ≤ (1 + A/w₀)·D for any layers behind, so the final subtraction
 // loses at most 8 bits, wherever the scene lies.
 template <class V>
 struct PixelSums {
   V transmittance;                 // T
   V r, g, b;                       // Σw·c
   V inverse_depth, depth, weight;  // Σw/z, Σw·z, Σw
-  V reference;                     // m₀
+  V reference, reference_factor;   // z and factor of the first splat that counts
   V first, second;                 // Σw·δ, Σw·δ², δ = m − m₀
 };
 template <class V>
 GSR_FN PixelSums<V> empty_pixel() {
   const V zero = V(Scalar<V>(0));
-  return {V(Scalar<V>(1)), zero, zero, zero, zero, zero, zero, zero, zero, zero};
+  return {V(Scalar<V>(1)), zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
 }
 template <class V>
 GSR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittance) {
@@ -57,9 +64,12 @@ GSR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittan
   sums.b += w * s.b;
   sums.inverse_depth += w * s.inverse_depth;
   sums.depth += w * s.depth;
-  sums.reference = select(sums.weight == V(Scalar<V>(0)), s.measure, sums.reference);
+  const Mask<V> first = sums.weight == V(Scalar<V>(0));
+  sums.reference = select(first, s.depth, sums.reference);
+  sums.reference_factor = select(first, s.measure_factor, sums.reference_factor);
   sums.weight += w;
-  const V delta = s.measure - sums.reference, moment = w * delta;
+  const V delta = measure_difference(s.depth, s.measure_factor, sums.reference, sums.reference_factor);
+  const V moment = w * delta;
   sums.first += moment;
   sums.second += moment * delta;
 }
@@ -75,21 +85,22 @@ GSR_FN V distortion(const PixelSums<V>& sums) {
   return maximum(sums.second - sums.first * mean_offset(sums), V(Scalar<V>(0)));
 }
 
-// Incoming gradients at a pixel.
+// Incoming gradients at a pixel. That of alpha = Σw = 1 − T_end is not among them: it acts as a background of −g_A would, and
+// as such keeps its digits where alpha is close to 1.
 template <class V>
 struct PixelCotangent {
   V r, g, b;
-  V inverse_depth, depth, weight, distortion;
+  V inverse_depth, depth, distortion;
 };
 
 // What the backward pass knows of a pixel while it walks from the last splat to the first. `behind` is what lies behind the
-// current splat as that splat sees it: b_i = (Σ_{k>i} w_k·q_k + T_end·g_C·background)/T_{i+1}, which obeys
+// current splat as that splat sees it: b_i = (Σ_{k>i} w_k·q_k + T_end·(g_C·background − g_A))/T_{i+1}, which obeys
 // b_{i−1} = α_i·q_i + (1 − α_i)·b_i. No difference of large sums appears.
 template <class V>
 struct PixelWalk {
   V transmittance;
   V behind;
-  V reference, offset;  // M = reference + offset
+  V reference, reference_factor, offset;  // M lies `offset` from the reference's measure
 };
 
 // Cotangents of one splat at one pixel.
@@ -100,19 +111,21 @@ struct PairCotangent {
   V exponent;  // of the logarithm of alpha: ∂L/∂α·α, 0 where alpha is clamped
 };
 
-// q_i = ∂L/∂w_i (RASTERIZER.md, "Exact backward"); ∂L/∂α_i = T_i·(q_i − b_i). `alpha` is 0 where the splat does not
-// count, `alpha_free` moreover where it is held at alpha_max. d_measure = dm/dz.
+// q_i = ∂L/∂w_i but for g_A; ∂L/∂α_i = T_i·(q_i − b_i). `alpha` is 0 where the splat does not count, `alpha_free` moreover
+// where it is held at alpha_max. dm/dz is the square of the measure's factor.
 template <class V>
-GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V d_measure, V alpha, V alpha_free,
+GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V alpha, V alpha_free,
                                   const PixelCotangent<V>& v) {
   using S = Scalar<V>;
   walk.transmittance = walk.transmittance / (S(1) - alpha);
   const V weight = alpha * walk.transmittance;
-  const V delta = (s.measure - walk.reference) - walk.offset, v_delta = v.distortion * delta;
-  const V q = v.r * s.r + v.g * s.g + v.b * s.b + v.inverse_depth * s.inverse_depth + v.depth * s.depth + v.weight +
-              v_delta * delta;
+  const V delta = measure_difference(s.depth, s.measure_factor, walk.reference, walk.reference_factor) - walk.offset;
+  const V v_delta = v.distortion * delta;
+  const V q =
+      v.r * s.r + v.g * s.g + v.b * s.b + v.inverse_depth * s.inverse_depth + v.depth * s.depth + v_delta * delta;
   const V ahead = q - walk.behind;
-  const V v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth) + S(2) * d_measure * v_delta;
+  const V v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth) +
+                    v_delta * (S(2) * s.measure_factor * s.measure_factor);
   const V v_exponent = alpha_free * walk.transmittance * ahead;
   walk.behind += alpha * ahead;
   return {weight, weight * v_depth, v_exponent};
