@@ -37,7 +37,7 @@ def resized(width: int, height: int, resolution: int) -> tuple[int, int]:
 def load_image(view: View) -> LoadedImage:
     """Decode a view's photo and bring it to the size of `view.camera`.
 
-    An alpha channel means one of two things. With `view.alpha_background` (Blender's renderings) transparent pixels show
+    An alpha channel means one of two things. With `view.alpha_background` (Blender renderings) transparent pixels show
     that grey and count like all others; without (a subject cut out of its photo) alpha is a mask. A mask file is one.
 
     Raises: UserError for a file that cannot be decoded or a mask of another size.

@@ -39,5 +39,7 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
       "Tensor reference, Tensor offset, Tensor end) -> "
       "(Tensor weight_sum, Tensor weight_max, Tensor distortion_share)");
+  m.def("ssim(Tensor image, Tensor target, int partial_count) -> (Tensor map, Tensor partials)");
+  m.def("ssim_backward(Tensor image, Tensor other, Tensor v_map, Tensor partials, bool is_target) -> Tensor v_image");
   m.def("instruction_set() -> str");
 }

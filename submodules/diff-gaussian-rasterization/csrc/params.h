@@ -124,4 +124,35 @@ struct BlendStatistics {
   T* statistics;         // (M, STATISTICS_SLOT)
 };
 
+// Structural similarity, channel by channel, in tiles of SSIM_ROWS×SSIM_COLUMNS.
+constexpr int SSIM_ROWS = 32, SSIM_COLUMNS = 128;  // pixels
+
+// The maps of partial derivatives, in the order in which they are kept.
+enum SsimPartial { SSIM_SQUARES, SSIM_PRODUCT, SSIM_MEAN_X, SSIM_MEAN_Y };
+
+struct SsimShape {
+  int64_t channels;   // C
+  int height, width;  // pixels
+  int64_t tiles_x() const { return (width + SSIM_COLUMNS - 1) / SSIM_COLUMNS; }
+  int64_t tiles_of_channel() const { return tiles_x() * ((height + SSIM_ROWS - 1) / SSIM_ROWS); }
+  int64_t pixels() const { return channels * height * width; }
+};
+
+template <class T>
+struct SsimOutput {
+  T* map;             // (C, H, W)
+  T* partials;        // (partial_count, C, H, W), of the map by the windows' means: see SsimPartial
+  int partial_count;  // 0; 3: all that the image's gradient needs; 4: the target's too
+};
+
+template <class T>
+struct SsimCotangents {
+  const T* image;    // (C, H, W), whose gradient is wanted
+  const T* other;    // (C, H, W)
+  const T* v_map;    // (C, H, W)
+  const T* mean;     // (C, H, W) partials of the map by `image`'s windows' means
+  const T* squares;  // (C, H, W)
+  const T* product;  // (C, H, W)
+};
+
 }  // namespace gsr

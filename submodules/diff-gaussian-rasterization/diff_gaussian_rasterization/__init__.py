@@ -3,6 +3,7 @@
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import instruction_set
 from .rasterize import RasterOutput, Statistics, Thresholds, rasterize
+from .ssim import ssim_map
 
 __all__ = [
     "GaussianRasterizationSettings",
@@ -12,4 +13,5 @@ __all__ = [
     "Thresholds",
     "instruction_set",
     "rasterize",
+    "ssim_map",
 ]

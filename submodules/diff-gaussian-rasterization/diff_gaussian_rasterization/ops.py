@@ -1,7 +1,8 @@
 """The native operators as torch sees them: loading, shapes for tracing (fakes), and derivatives.
 
-`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels. Schemas stand in
-csrc/ops.cpp, shapes in csrc/params.h. `project` and `blend` are differentiable; `bin` only decides where to look.
+`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels; `ssim` compares images.
+Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. All but `bin`, which only decides where to look, and
+`blend_statistics` are differentiable.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ project = _ops.project
 bin = _ops.bin
 blend = _ops.blend
 blend_statistics = _ops.blend_statistics
+ssim = _ops.ssim
 
 
 def instruction_set() -> str:
@@ -110,3 +112,35 @@ def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
 @torch.library.register_fake("diff_gaussian_rasterization::blend_statistics")
 def _(means2d: Tensor, *_inputs: Any) -> tuple[Tensor, ...]:
     return tuple(means2d.new_empty((means2d.shape[0],)) for _ in range(3))
+
+
+# ---- ssim: inputs 0 and 1 have gradients; partial_count says whose will be asked for (0 nobody's, 3 the image's, 4 both)
+
+
+def _ssim_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    image, target, _ = inputs
+    _, partials = output
+    ctx.mark_non_differentiable(partials)
+    ctx.set_materialize_grads(False)  # or autograd would make zeros for the cotangent of partials
+    ctx.save_for_backward(image, target, partials)
+
+
+def _ssim_backward(ctx: Any, v_map: Tensor, _v_partials: Tensor | None) -> tuple[Any, ...]:
+    image, target, partials = ctx.saved_tensors
+    v_map, (by_image, by_target, _) = v_map.contiguous(), ctx.needs_input_grad
+    v_image = _ops.ssim_backward(image, target, v_map, partials, False) if by_image else None
+    v_target = _ops.ssim_backward(target, image, v_map, partials, True) if by_target else None
+    return v_image, v_target, None
+
+
+torch.library.register_autograd("diff_gaussian_rasterization::ssim", _ssim_backward, setup_context=_ssim_context)
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::ssim")
+def _(image: Tensor, target: Tensor, partial_count: int) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(image), image.new_empty((partial_count, *image.shape))
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::ssim_backward")
+def _(image: Tensor, *_inputs: Any) -> Tensor:
+    return torch.empty_like(image)

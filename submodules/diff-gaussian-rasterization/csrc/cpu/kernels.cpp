@@ -3,7 +3,7 @@
 
 #include "blend_kernel.h"
 #include "project_kernel.h"
-
+#include "ssim_kernel.h"
 GSR_NAMESPACE_BEGIN
 
 #if defined(__AVX512F__)
@@ -30,7 +30,9 @@ struct Table {
         blend_tile<L, T>,
         blend_tile_backward<L, T>,
         tile_statistics<L, T>,
-        largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>))};
+        largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>)),
+        ssim_tile<L, T>,           ssim_tile_backward<L, T>,
+        largest(sizeof(SsimForwardScratch<T>), sizeof(SsimBackwardScratch<T>), 0)};
     return table;
   }
 };

@@ -19,6 +19,10 @@ struct Kernels {
   void (*blend_backward)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
   void (*blend_statistics)(const BlendInput<T>&, const BlendStatistics<T>&, int tile, void* scratch);
   size_t scratch_bytes;
+  // One tile of two images' similarity, and of its gradient by one of them; `scratch` has ssim_scratch_bytes.
+  void (*ssim)(const SsimShape&, const T* x, const T* y, const SsimOutput<T>&, int64_t tile, void* scratch);
+  void (*ssim_backward)(const SsimShape&, const SsimCotangents<T>&, T* v_image, int64_t tile, void* scratch);
+  size_t ssim_scratch_bytes;
 };
 
 // The best instruction set that this processor has, or the one that DGR_ISA names (v1, v3, v4), for tests.
