@@ -1,4 +1,4 @@
-"""What `rasterize` accepts, checked once, before any work. A message names the argument, what it is and must be."""
+"""What the public functions accept, checked once, before any work. A message names the argument and what it must be."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 
-def check_tensor(name: str, value: object, shape: Sequence[int | str], like: Tensor | None = None) -> Tensor:
+def check_tensor(
+    name: str, value: object, shape: Sequence[int | str], like: Tensor | None = None, *, like_name: str = "means"
+) -> Tensor:
     """`value` as a contiguous tensor of `shape` (a str names a free dimension), of `like`'s dtype and device.
+
+    `like_name` is what messages call `like`.
 
     Raises: TypeError for what is no floating-point tensor of the right dtype; ValueError for a wrong shape or device.
     """
@@ -24,9 +28,9 @@ def check_tensor(name: str, value: object, shape: Sequence[int | str], like: Ten
     if not fits:
         raise ValueError(f"{name} has shape {tuple(value.shape)}; it must be {_words(shape)}")
     if like is not None and value.dtype != like.dtype:
-        raise TypeError(f"{name} has dtype {value.dtype}; it must be {like.dtype}, as means has")
+        raise TypeError(f"{name} has dtype {value.dtype}; it must be {like.dtype}, as {like_name} has")
     if like is not None and value.device != like.device:
-        raise ValueError(f"{name} is on device {value.device}; it must be on {like.device}, as means is")
+        raise ValueError(f"{name} is on device {value.device}; it must be on {like.device}, as {like_name} is")
     return value.contiguous()
 
 

@@ -114,7 +114,7 @@ def _(means2d: Tensor, *_inputs: Any) -> tuple[Tensor, ...]:
     return tuple(means2d.new_empty((means2d.shape[0],)) for _ in range(3))
 
 
-# ---- ssim: inputs 0 and 1 have gradients; partial_count says whose will be asked for (0 nobody's, 3 the image's, 4 both)
+# ---- ssim: inputs 0 and 1 have gradients; partial_count says whose can be asked for: 0 none, 3 the first, 4 both
 
 
 def _ssim_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

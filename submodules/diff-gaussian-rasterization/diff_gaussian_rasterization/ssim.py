@@ -10,7 +10,7 @@ from .checks import check_device, check_tensor
 
 
 def ssim_map(image: Tensor, target: Tensor) -> Tensor:
-    """(C, H, W) structural similarity (Wang et al. 2004, eq. 13) of two images at each pixel and channel; 1 where equal.
+    """(C, H, W) structural similarity (Wang et al. 2004, eq. 13) of two images, pixel by pixel; 1 where equal.
 
     11×11 Gaussian window with σ = 1.5 pixels, zero padding, C1 = 0.01² and C2 = 0.03²: for values in [0,1]. In float32,
     rounding of the variances E[x²] − E[x]² changes the similarity by up to some 1e-4 in bright flat regions.
