@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
-from gaussian_renderer import RenderSettings, near_plane, render
+from gaussian_renderer import RenderSettings, near_plane, render, ssim_map
 from gaussian_renderer.evaluate import measure, rasterizer_facts, render_views
 from scene import load_scene
 from scene.densify import default_grad_threshold, densify, reset_opacities
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         white_background=options.model.white_background,
     )
     state = first_state(options, scene)
-    if not (options.run.resume or options.run.start_checkpoint):
+    if not goes_on_in(options, folder):
         model_folder.claim(folder, scene.source, options.run.overwrite)
     write_inputs(options, scene, folder)
     if not train(options, scene, state, folder):
@@ -65,25 +66,26 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     run, density = options.run, options.densification
     densify_from, densify_until, grad_threshold = densification_limits(options, scene)
     weights = {"l1": 1 - options.optimization.lambda_dssim, "dssim": options.optimization.lambda_dssim}
-    test = Photos(scene.test)
+    test = Photos(scene.test, run.device)
     gaussians, optimizer, statistics = state.gaussians, state.optimizer, state.statistics
 
-    facts = rasterizer_facts()
+    limits = {"start": densify_from, "stop": densify_until, "grad_threshold": grad_threshold}
+    facts = rasterizer_facts() | {"extent": scene.extent, "densification": limits}
     with (
         Report(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
         Interrupt() as interrupt,
+        torch.autograd.set_detect_anomaly(run.detect_anomaly),
     ):
         report.event(scene.summary)
         for iteration in range(state.iteration + 1, run.iterations + 1):
             photo = state.photos.next()
+            background = background_color(options, state.generator)
             settings = render_settings(options, scene, iteration)
             optimizer.rates["means"] = position_rate(options, scene, iteration)
 
-            background = background_color(options, state.generator)
-
             output = render(gaussians, photo.camera, background, settings)
             output.means2d.retain_grad()
-            terms = photometric(output.color, photo.over(background), photo.mask)
+            terms = photometric(output.color, photo.over(background), photo.mask, ssim_map)
             loss = weigh(terms, weights)
             loss.backward()
             values = finite_values({**terms, "loss": loss, "distortion": output.distortion.mean()}, iteration, photo)
@@ -104,6 +106,10 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                 )
                 prune(gaussians, optimizer, statistics, prune_rules(options, scene, iteration))
                 statistics.reset()
+                if len(gaussians) == 0:
+                    raise UserError(
+                        f"iteration {iteration}: no Gaussian is left, none was opaque or small enough to stay"
+                    )
             if due(iteration, 0, densify_until, density.opacity_reset_interval):
                 reset_opacities(gaussians, optimizer)
 
@@ -124,7 +130,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                 report.saved(checkpoint_path(folder, iteration))
             if interrupt.requested and not last:
                 report.outcome("interrupted")
-                report.event(f"stopped; go on with: python train.py -m {folder} --resume")
+                report.event(f"stopped; go on with: python train.py -m {shlex.quote(str(folder))} --resume")
                 return False
         finish(options, scene, gaussians, report, folder)
     return True
@@ -165,6 +171,12 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
     if not model.model_path:
         model = dataclasses.replace(model, model_path=str(model_folder.default_folder(Path(model.source_path))))
     return dataclasses.replace(options, model=model)
+
+
+def goes_on_in(options: TrainOptions, folder: Path) -> bool:
+    """Whether the run is that of the model folder itself, gone on with."""
+    checkpoint = options.run.start_checkpoint
+    return options.run.resume or (bool(checkpoint) and Path(checkpoint).resolve().parent == folder.resolve())
 
 
 def first_state(options: TrainOptions, scene: Scene) -> TrainingState:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import RasterOutput, rasterize
+from diff_gaussian_rasterization import RasterOutput, rasterize, ssim_map
 from scene.gaussians import Gaussians
 from scene.types import Camera
+
+__all__ = ["RasterOutput", "RenderSettings", "near_plane", "render", "ssim_map"]
 
 NEAR_IN_EXTENTS = 0.01
 
@@ -28,7 +30,9 @@ class RenderSettings:
 
 def near_plane(extent: float) -> float:
     """The near plane of a scene of this extent, world units: it grows with the scene, whatever its unit."""
-    return NEAR_IN_EXTENTS * extent
+    return __all__ = ["RasterOutput", "RenderSettings", "near_plane", "render", "ssim_map"]
+
+NEAR_IN_EXTENTS * extent
 
 
 def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: RenderSettings) -> RasterOutput:

@@ -182,6 +182,9 @@ def test_a_checkpoint_can_be_taken_further_elsewhere(dataset: Path, tmp_path: Pa
     run(dataset, tmp_path / "first", "--checkpoint_iterations 5", iterations=5)
     run(dataset, tmp_path / "second", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=8)
     assert log_lines(tmp_path / "second")[-1]["iteration"] == 8
+    with pytest.raises(UserError, match="holds a run"):  # not its own
+        run(dataset, tmp_path / "second", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=8)
+    run(dataset, tmp_path / "first", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=8)
     with pytest.raises(UserError, match="5 iterations already"):
         run(dataset, tmp_path / "third", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=5)
 

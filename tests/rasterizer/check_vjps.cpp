@@ -9,6 +9,7 @@
 
 #include "math/blend.h"
 #include "math/splat.h"
+#include "math/ssim.h"
 
 using namespace gsr;
 using Numbers = std::vector<double>;
@@ -350,6 +351,31 @@ static void check_blend() {
         [=](const Numbers& x, const Numbers& v) { return pixel_gradient(x, v, inverse); });
 }
 
+// One window over a row of pixels: the means, the similarity, and back to the pixels. x is 0..10, y 11..21.
+static SsimMeans<double> window_means(const Numbers& pixels) {
+  const SsimWeights<double> weights = ssim_weights<double>();
+  SsimMeans<double> means = {};
+  for (int k = 0; k < SSIM_WINDOW; ++k) add_pixel(means, weights.at[k], pixels[k], pixels[SSIM_WINDOW + k]);
+  return means;
+}
+static void check_ssim() {
+  check(
+      "ssim", [] { return random_numbers(2 * SSIM_WINDOW, 0.1, 0.9); },
+      [](const Numbers& pixels) { return Numbers{ssim(ssim_factors(window_means(pixels)))}; },
+      [](const Numbers& pixels, const Numbers& v) {
+        const SsimMeans<double> means = window_means(pixels);
+        const auto g = ssim_vjp(means, ssim_factors(means), v[0]);
+        const SsimWeights<double> weights = ssim_weights<double>();
+        Numbers out(2 * SSIM_WINDOW);
+        for (int k = 0; k < SSIM_WINDOW; ++k) {
+          const double x = pixels[k], y = pixels[SSIM_WINDOW + k], w = weights.at[k];
+          out[k] = pixel_vjp(x, y, w * g.x, w * g.squares, w * g.product);
+          out[SSIM_WINDOW + k] = pixel_vjp(y, x, w * g.y, w * g.squares, w * g.product);
+        }
+        return out;
+      });
+}
+
 int main() {
   check_quaternions();
   check_camera();
@@ -358,5 +384,6 @@ int main() {
   check_orthonormality();
   check_project();
   check_blend();
+  check_ssim();
   return failures;
 }

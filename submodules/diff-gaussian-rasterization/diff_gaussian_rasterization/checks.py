@@ -1,4 +1,4 @@
-"""What the public functions accept, checked once, before any work. A message names the argument and what it must be."""
+"""What the public functions accept, checked once, before any work. Messages name the argument and what it must be."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ struct Table {
         blend_tile_backward<L, T>,
         tile_statistics<L, T>,
         largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>)),
-        ssim_tile<L, T>,           ssim_tile_backward<L, T>,
+        ssim_tile<L, T>,
+        ssim_tile_backward<L, T>,
         largest(sizeof(SsimForwardScratch<T>), sizeof(SsimBackwardScratch<T>), 0)};
     return table;
   }

@@ -10,7 +10,8 @@ static SsimShape shape_of(const Tensor& image) { return {image.size(0), int(imag
 template <class T, class F>
 static void for_each_ssim_tile(const SsimShape& shape, const F& f) {
   WorkerScratch scratch(kernels<T>().ssim_scratch_bytes);
-  for_each_task(shape.channels * shape.tiles_of_channel(), [&](int64_t tile, int64_t worker) { f(tile, scratch.of(worker)); });
+  for_each_task(shape.channels * shape.tiles_of_channel(),
+                [&](int64_t tile, int64_t worker) { f(tile, scratch.of(worker)); });
 }
 
 template <class T>
@@ -18,7 +19,8 @@ static void run_ssim(const Tensor& image, const Tensor& target, Tensor& map, Ten
   const SsimShape shape = shape_of(image);
   const SsimOutput<T> out = {write<T>(map), write<T>(partials), int(partials.size(0))};
   const T *x = read<T>(image), *y = read<T>(target);
-  for_each_ssim_tile<T>(shape, [&](int64_t tile, void* scratch) { kernels<T>().ssim(shape, x, y, out, tile, scratch); });
+  for_each_ssim_tile<T>(shape,
+                        [&](int64_t tile, void* scratch) { kernels<T>().ssim(shape, x, y, out, tile, scratch); });
 }
 
 static std::tuple<Tensor, Tensor> ssim(Tensor image, Tensor target, int64_t partial_count) {
@@ -39,7 +41,8 @@ static void run_ssim_backward(const Tensor& image, const Tensor& other, const Te
   const SsimCotangents<T> in = {read<T>(image), read<T>(other),        read<T>(v_map),
                                 partial(mean),  partial(SSIM_SQUARES), partial(SSIM_PRODUCT)};
   T* v = write<T>(v_image);
-  for_each_ssim_tile<T>(shape, [&](int64_t tile, void* scratch) { kernels<T>().ssim_backward(shape, in, v, tile, scratch); });
+  for_each_ssim_tile<T>(shape,
+                        [&](int64_t tile, void* scratch) { kernels<T>().ssim_backward(shape, in, v, tile, scratch); });
 }
 
 static Tensor ssim_backward(Tensor image, Tensor other, Tensor v_map, Tensor partials, bool is_target) {
