@@ -108,7 +108,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                 statistics.reset()
                 if len(gaussians) == 0:
                     raise UserError(
-                        f"iteration {iteration}: no Gaussian is left, none was opaque or small enough to stay"
+                        f"iteration {iteration}: no Gaussian is left; all were too transparent or too large"
                     )
             if due(iteration, 0, densify_until, density.opacity_reset_interval):
                 reset_opacities(gaussians, optimizer)

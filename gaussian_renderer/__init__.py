@@ -30,9 +30,7 @@ class RenderSettings:
 
 def near_plane(extent: float) -> float:
     """The near plane of a scene of this extent, world units: it grows with the scene, whatever its unit."""
-    return __all__ = ["RasterOutput", "RenderSettings", "near_plane", "render", "ssim_map"]
-
-NEAR_IN_EXTENTS * extent
+    return NEAR_IN_EXTENTS * extent
 
 
 def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: RenderSettings) -> RasterOutput:

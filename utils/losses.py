@@ -22,7 +22,7 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """The mean of (C,H,W) `values` with the weights of a (1,H,W) mask in [0,1]; of all without one."""
     if mask is None:
         return values.mean()
-    total = mask.sum() * values.shape[0]
+    total = mask.sum(dtype=torch.float64).to(values.dtype) * values.shape[0]  # the same for any number of threads
     return (values * mask).sum() / torch.where(total > 0, total, 1.0)
 
 
@@ -59,7 +59,7 @@ def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def dssim(image: Tensor, target: Tensor, mask: Tensor | None = None, similarity: Similarity = ssim_map) -> Tensor:
-    """Structural dissimilarity, 1 − `ssim`; 0 where the mask is empty. `similarity`: a faster `ssim_map`, if there is."""
+    """Structural dissimilarity, 1 − `ssim`; 0 where the mask is empty. `similarity` may be a faster `ssim_map`."""
     return masked_mean(1 - similarity(select(image, mask), select(target, mask)), mask)
 
 

@@ -125,7 +125,9 @@ def _ssim_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ctx.save_for_backward(image, target, partials)
 
 
-def _ssim_backward(ctx: Any, v_map: Tensor, _v_partials: Tensor | None) -> tuple[Any, ...]:
+def _ssim_backward(ctx: Any, v_map: Tensor | None, _v_partials: None) -> tuple[Any, ...]:
+    if v_map is None:
+        return None, None, None
     image, target, partials = ctx.saved_tensors
     v_map, (by_image, by_target, _) = v_map.contiguous(), ctx.needs_input_grad
     v_image = _ops.ssim_backward(image, target, v_map, partials, False) if by_image else None

@@ -1,0 +1,118 @@
+"""Writing the synthetic room as an RGB-D scene: a COLMAP model, photos, a depth camera's maps, and the truth beside it.
+
+images/00000.png         8-bit photos
+depth/00000.png          16-bit millimetres of z as a depth camera would give them, 0 unknown
+sparse/0/*.txt           COLMAP's text model, one pinhole camera for each photo, points as from SfM
+truth/depth/00000.npy    (H, W) float32, exact z of the ray through each pixel's centre, metres
+truth/points.ply         dense exact points of every surface that a photo shows
+truth/scene.json         what made the folder: version, seed, views, size
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scene.colmap import write_model
+from scene.ply import write_points
+from scene.synthetic.camera_path import make_cameras
+from scene.synthetic.lighting import Lighting, quality_for
+from scene.synthetic.plan import Solid
+from scene.synthetic.points import sample_points
+from scene.synthetic.render import Picture, Renderer
+from scene.synthetic.room import VERSION, build_room
+from scene.synthetic.sensor import sense
+from scene.types import Camera
+from utils.errors import UserError
+from utils.files import write_json
+from utils.report import progress
+
+MAKER = "scene.synthetic"
+MARK = Path("truth") / "scene.json"
+SPARSE_POINTS, DENSE_POINTS = 8_000, 400_000
+POINTS_PER_PIXEL = 0.12  # of SfM points, at most: small pictures give fewer
+
+
+def write_scene(
+    folder: Path, views: int = 60, width: int = 480, height: int = 360, seed: int = 0, quiet: bool = False
+) -> None:
+    """Make the scene in `folder`, which is replaced if this function made it, and otherwise must be empty or missing.
+
+    The same arguments give the same bytes. Raises: UserError for sizes that make no scene, and for foreign folders.
+    """
+    for name, value, least in (("views", views, 2), ("width", width, 16), ("height", height, 16), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"--{name} is {value}; it must be at least {least}")
+    _refuse_foreign(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        _write_into(building, views, width, height, seed, quiet)
+        building.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        building.rename(folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_dir():
+        if any(folder.iterdir()) and not _is_ours(folder / MARK):
+            raise UserError(f"{folder} is not empty and was not made by {MAKER}; name a new folder or an empty one")
+    elif folder.exists():
+        raise UserError(f"{folder} is a file; name a new folder or an empty one")
+
+
+def _is_ours(mark: Path) -> bool:
+    try:
+        return bool(json.loads(mark.read_text())["maker"] == MAKER)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _write_into(folder: Path, views: int, width: int, height: int, seed: int, quiet: bool) -> None:
+    workers = os.cpu_count() or 1
+    room = build_room(seed)
+    renderer = Renderer(room.solids, Lighting(room, quality_for(width), workers))
+    cameras = make_cameras(views, width, height, seed)
+    for name in ("images", "depth", "truth/depth"):
+        (folder / name).mkdir(parents=True)
+    with ThreadPoolExecutor(workers) as pool:
+        work = pool.map(renderer.render, cameras)
+        pictures = list(progress(work, f"rendering the synthetic scene, {width} × {height}", views, quiet))
+    for number, (camera, picture) in enumerate(zip(cameras, pictures, strict=True)):
+        _write_view(folder, camera, picture, room.solids, seed + 1000 * number)
+    _write_points(folder, cameras, pictures, seed)
+    made_by = {"maker": MAKER, "version": VERSION, "seed": seed, "views": views, "width": width, "height": height}
+    write_json(folder / MARK, made_by)
+
+
+def _write_view(folder: Path, camera: Camera, picture: Picture, solids: list[Solid], seed: int) -> None:
+    """The photo, what a depth camera would say, and the exact depth."""
+    color = np.round(picture.color * 255).astype(np.uint8)
+    _write_png(folder / "images" / camera.name, color[..., ::-1])
+    _write_png(folder / "depth" / camera.name, sense(picture, solids, camera.fx, seed))
+    np.save((folder / "truth" / "depth" / camera.name).with_suffix(".npy"), picture.depth.astype(np.float32))
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), pixels):
+        raise UserError(f"{path} could not be written")
+
+
+def _write_points(folder: Path, cameras: Sequence[Camera], pictures: Sequence[Picture], seed: int) -> None:
+    pixels = sum(picture.depth.size for picture in pictures)
+    sparse = sample_points(cameras, pictures, min(SPARSE_POINTS, int(POINTS_PER_PIXEL * pixels)), 2, seed, noisy=True)
+    write_model(folder / "sparse" / "0", cameras, sparse)
+    dense = sample_points(cameras, pictures, min(DENSE_POINTS, pixels), 1, seed)
+    write_points(folder / "truth" / "points.ply", dense)
