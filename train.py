@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
-from gaussian_renderer import RenderSettings, near_plane, render, ssim_map
+from gaussian_renderer import RenderSettings, near_plane, render
 from gaussian_renderer.evaluate import measure, rasterizer_facts, render_views
 from scene import load_scene
 from scene.densify import default_grad_threshold, densify, reset_opacities
@@ -85,7 +85,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
 
             output = render(gaussians, photo.camera, background, settings)
             output.means2d.retain_grad()
-            terms = photometric(output.color, photo.over(background), photo.mask, ssim_map)
+            terms = photometric(output.color, photo.over(background), photo.mask)
             loss = weigh(terms, weights)
             loss.backward()
             values = finite_values({**terms, "loss": loss, "distortion": output.distortion.mean()}, iteration, photo)
