@@ -316,10 +316,11 @@ static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) 
     const PixelSplat<double> s = layer_of(x, i, inverse);
     const Falloff<double> f = falloff_at_origin(s);
     const double alpha = s.opacity * f.weight;
-    const auto pair = blend_vjp(walk, s, alpha, alpha, c);
+    const auto pair = blend_vjp<true>(walk, s, alpha, alpha, c);
     SplatSums<double> splat_sums = {};
     add_pair(splat_sums, s, pair, f.slant, s.u, s.v, c);
-    const SplatCotangent<double> g = finish(splat_sums, s);
+    const double* p = &x[i * FIELDS];
+    const SplatCotangent<double> g = finish(splat_sums, p[2], p[3], p[4], p[5]);
     const double all[FIELDS] = {
         g.u, g.v, g.xx, g.xy, g.yy, g.opacity, splat_sums.red, splat_sums.green, splat_sums.blue, splat_sums.depth};
     std::copy(all, all + FIELDS, gradient.begin() + i * FIELDS);

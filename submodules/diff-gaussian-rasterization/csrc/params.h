@@ -8,11 +8,8 @@
 namespace gsr {
 
 constexpr int TILE = 16;            // pixels
-constexpr int SLOT = 12;            // numbers an intersection's gradient has: see SlotEntry
+constexpr int SLOT = 12;            // numbers in an intersection's part of the gradient: SplatSums in math/blend.h
 constexpr int STATISTICS_SLOT = 3;  // Σw, max w, Σw·(m − M)²
-
-// The numbers of a gradient slot, one slot an intersection; a Gaussian's slots are added up in their order.
-enum SlotEntry { U, V, ABS_U, ABS_V, XX, XY, YY, OPACITY, RED, GREEN, BLUE, DEPTH };
 
 struct Image {
   int width, height;  // pixels
@@ -104,6 +101,7 @@ struct BlendOutput {
   PixelState<T, int32_t> state;
 };
 
+// Null where no gradient comes.
 template <class T>
 struct BlendCotangents {
   const T* v_color;       // (3, H, W)
@@ -113,7 +111,7 @@ struct BlendCotangents {
   const T* v_distortion;  // (H, W)
   PixelState<const T, const int32_t> state;
   const int32_t* slots;  // (M) the slot of each intersection
-  T* gradients;          // (M, SLOT)
+  T* sums;               // (M, SLOT) to be added up over a Gaussian's slots in their order, then finished
   T* v_background;       // (tiles, 3)
 };
 

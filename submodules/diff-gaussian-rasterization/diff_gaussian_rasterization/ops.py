@@ -81,13 +81,15 @@ def _(means2d: Tensor, conics: Tensor, depths: Tensor, reaches: Tensor, radii: T
 
 
 def _blend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[:11], *output[5:])
     ctx.settings = inputs[11:]
 
 
-def _blend_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
+def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     tensors, state = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
-    images = [cotangent.contiguous() for cotangent in v[:5]]
+    # An image that no loss looks at has no gradient: the kernels take a tensor without elements for that, not zeros.
+    images = [tensors[0].new_empty(0) if image is None else image.contiguous() for image in v[:5]]
     v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *ctx.settings, *state, *images)
     # Not the gradient of anything, so no place in autograd's graph: it is left on the tensor that it describes.
     tensors[0].absgrad = absgrad

@@ -1,4 +1,5 @@
 // blend, blend_backward and blend_statistics on the CPU: tiles in parallel, then sums over each Gaussian's slots in order.
+#include "../math/blend.h"
 #include "kernels.h"
 #include "tensors.h"
 
@@ -48,7 +49,7 @@ static void run_blend(const BlendInput<T>& in, BlendOutputTensors& t) {
   for_each_tile<T>(in.image, [&](int tile, void* scratch) { kernels<T>().blend(in, out, tile, scratch); });
 }
 
-static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend(
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_forward(
     Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
     Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
     double alpha_max, double transmittance_min, bool inverse_distortion) {
@@ -76,28 +77,38 @@ struct SplatCotangentTensors {
   Tensor means2d, absgrad, conics, opacities2d, colors, depths, background;
 };
 
+template <class T>
+static SplatSums<T> sum_slots(const T* sums, int64_t begin, int64_t end) {
+  T s[SLOT] = {};
+  for (int64_t slot = begin; slot < end; ++slot)
+    for (int k = 0; k < SLOT; ++k) s[k] += sums[slot * SLOT + k];
+  return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11]};
+}
+
 // A Gaussian's slots, added in their order, become its gradients.
 template <class T>
-static void reduce_slots(int64_t n, const int32_t* offsets, const T* gradients, SplatCotangentTensors& out) {
+static void reduce_slots(const BlendInput<T>& in, int64_t n, const int32_t* offsets, const T* sums,
+                         SplatCotangentTensors& out) {
   T *means2d = write<T>(out.means2d), *absgrad = write<T>(out.absgrad), *conics = write<T>(out.conics),
     *opacities = write<T>(out.opacities2d), *colors = write<T>(out.colors), *depths = write<T>(out.depths);
   for_each_chunk(n, 4096, [&](int64_t begin, int64_t end, int64_t) {
     for (int64_t i = begin; i < end; ++i) {
-      T sum[SLOT] = {};
-      for (int64_t slot = offsets[i]; slot < offsets[i + 1]; ++slot)
-        for (int k = 0; k < SLOT; ++k) sum[k] += gradients[slot * SLOT + k];
-      means2d[2 * i] = sum[U];
-      means2d[2 * i + 1] = sum[V];
-      absgrad[2 * i] = sum[ABS_U];
-      absgrad[2 * i + 1] = sum[ABS_V];
-      conics[3 * i] = sum[XX];
-      conics[3 * i + 1] = sum[XY];
-      conics[3 * i + 2] = sum[YY];
-      opacities[i] = sum[OPACITY];
-      colors[3 * i] = sum[RED];
-      colors[3 * i + 1] = sum[GREEN];
-      colors[3 * i + 2] = sum[BLUE];
-      depths[i] = sum[DEPTH];
+      const SplatSums<T> total = sum_slots(sums, offsets[i], offsets[i + 1]);
+      SplatCotangent<T> v = {};
+      if (offsets[i] < offsets[i + 1])
+        v = finish(total, in.conics[3 * i], in.conics[3 * i + 1], in.conics[3 * i + 2], in.opacities[i]);
+      means2d[2 * i] = v.u;
+      means2d[2 * i + 1] = v.v;
+      absgrad[2 * i] = v.abs_u;
+      absgrad[2 * i + 1] = v.abs_v;
+      conics[3 * i] = v.xx;
+      conics[3 * i + 1] = v.xy;
+      conics[3 * i + 2] = v.yy;
+      opacities[i] = v.opacity;
+      colors[3 * i] = total.red;
+      colors[3 * i + 1] = total.green;
+      colors[3 * i + 2] = total.blue;
+      depths[i] = total.depth;
     }
   });
 }
@@ -106,20 +117,20 @@ template <class T>
 static void run_blend_backward(const BlendTensors& t, const BlendSettings& s, const BlendCotangentTensors& v,
                                SplatCotangentTensors& out) {
   const BlendInput<T> in = input_of<T>(t, s);
-  Tensor gradients = empty(t.means2d, {t.ids.size(0), SLOT}), v_background = empty(t.means2d, {s.image.tiles(), 3});
+  Tensor sums = empty(t.means2d, {t.ids.size(0), SLOT}), v_background = empty(t.means2d, {s.image.tiles(), 3});
   const BlendCotangents<T> cotangents = {
-      read<T>(v.v_color),
-      read<T>(v.v_inv_depth),
-      read<T>(v.v_depth),
-      read<T>(v.v_alpha),
-      read<T>(v.v_distortion),
+      read_if_any<T>(v.v_color),
+      read_if_any<T>(v.v_inv_depth),
+      read_if_any<T>(v.v_depth),
+      read_if_any<T>(v.v_alpha),
+      read_if_any<T>(v.v_distortion),
       {read<T>(v.transmittance), read<T>(v.reference), read<T>(v.offset), read<int32_t>(v.end)},
       read<int32_t>(t.slots),
-      write<T>(gradients),
+      write<T>(sums),
       write<T>(v_background)};
   for_each_tile<T>(s.image,
                    [&](int tile, void* scratch) { kernels<T>().blend_backward(in, cotangents, tile, scratch); });
-  reduce_slots(t.means2d.size(0), read<int32_t>(t.offsets), read<T>(gradients), out);
+  reduce_slots(in, t.means2d.size(0), read<int32_t>(t.offsets), read<T>(sums), out);
   T* background = write<T>(out.background);
   for (int c = 0; c < 3; ++c) background[c] = 0;
   for (int64_t i = 0; i < 3 * int64_t(s.image.tiles()); ++i) background[i % 3] += read<T>(v_background)[i];
@@ -195,7 +206,7 @@ static std::tuple<Tensor, Tensor, Tensor> blend_statistics(
 }  // namespace gsr
 
 STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CPU, m) {
-  m.impl("blend", TORCH_BOX(&gsr::blend));
+  m.impl("blend", TORCH_BOX(&gsr::blend_forward));
   m.impl("blend_backward", TORCH_BOX(&gsr::blend_backward));
   m.impl("blend_statistics", TORCH_BOX(&gsr::blend_statistics));
 }

@@ -1,8 +1,9 @@
 // One 16×16 tile: forward, backward and statistics.
 //
-// A strip is W pixels of a row, one vector. The ids of a tile come in batches that are gathered once into records; for every
-// record the rows it can reach are known exactly (math/ellipse.h), so strips see only splats that may touch them.
-// Forward: strip by strip with the pixels' sums in registers. Backward: splat by splat, last first, with the splat's sums in
+// A block is W pixels, one vector, as square as they can be: a small splat touches a third fewer of them than strips of a row.
+// The ids of a tile come in batches that are gathered once into records; for every record the blocks it can reach are known
+// from an exact test of each row (math/ellipse.h), so blocks see only splats that may touch them.
+// Forward: block by block with the pixels' sums in registers. Backward: splat by splat, last first, with the splat's sums in
 // registers.
 #pragma once
 #include "../math/blend.h"
@@ -14,16 +15,25 @@ GSR_NAMESPACE_BEGIN
 
 constexpr int BATCH = 256;
 
+// Blocks in a tile: numbered down the first column of blocks, then the next.
+constexpr int BLOCK_COLUMNS = 4;  // pixels
 template <class L>
-constexpr int strips_per_row() {
-  return TILE / L::width;
+constexpr int block_rows() {
+  return L::width / BLOCK_COLUMNS;
 }
 template <class L>
-constexpr int strips() {
-  return TILE * strips_per_row<L>();
+constexpr int blocks_down() {
+  return TILE / block_rows<L>();
+}
+template <class L>
+constexpr int blocks() {
+  return TILE / BLOCK_COLUMNS * blocks_down<L>();
 }
 
-// Where a tile lies, and the lanes' offsets.
+// A set of blocks: bit TILE·column of blocks + row, the row being the block's first.
+using BlockSet = uint64_t;
+
+// Where a tile lies.
 struct TileFrame {
   int x, y;           // its first pixel
   int columns, rows;  // pixels of it that are in the image
@@ -43,27 +53,39 @@ struct alignas(64) Record {
   T u, v, xx, xy, yy, opacity, r, g, b, depth, inverse_depth, measure_factor;
 };
 
-template <class L, class T>
-struct Strip {
+template <class L>
+struct Block {
   int row, column;  // of its first pixel, in the tile
-  L x;              // of its pixels, relative to the centre of the tile's first pixel
 };
-template <class L, class T>
-GSR_FN Strip<L, T> strip_at(int s) {
-  Strip<L, T> strip;
-  strip.row = s / strips_per_row<L>();
-  strip.column = s % strips_per_row<L>() * L::width;
-  for (int l = 0; l < L::width; ++l) strip.x.v[l] = T(strip.column + l);
-  return strip;
+template <class L>
+GSR_FN Block<L> block_at(int b) {
+  return {b % blocks_down<L>() * block_rows<L>(), b / blocks_down<L>() * BLOCK_COLUMNS};
+}
+// The lanes' pixels, relative to the block's first.
+template <class L>
+GSR_FN L lane_columns() {
+  L columns;
+  for (int l = 0; l < L::width; ++l) columns.v[l] = typename RealTraits<L>::Scalar(l % BLOCK_COLUMNS);
+  return columns;
+}
+template <class L>
+GSR_FN L lane_rows() {
+  L rows;
+  for (int l = 0; l < L::width; ++l) rows.v[l] = typename RealTraits<L>::Scalar(l / BLOCK_COLUMNS);
+  return rows;
 }
 
 template <class L, class T>
 struct Gathered {
   Record<T> records[BATCH];
-  // Nonzero where the record may touch a strip; by strip column, then row.
-  typename L::Integer touches[BATCH][strips_per_row<L>()][TILE];
-  int first_row[BATCH], last_row[BATCH];
+  BlockSet touches[BATCH];  // the blocks that a record may touch
 };
+
+// The number of a set's first block. A walk over all of them drops that bit each time: set &= set - 1.
+template <class L>
+GSR_FN int first_block(BlockSet set) {
+  return __builtin_ctzll(set) / block_rows<L>();
+}
 
 // A tile's splats lie anywhere in memory: ask for them some records ahead.
 constexpr int PREFETCH = 12;
@@ -77,9 +99,29 @@ GSR_FN void prefetch(const BlendInput<T>& in, int64_t id) {
   __builtin_prefetch(in.reaches + id);
 }
 
+// The blocks with a row that the ellipse around (u, v) reaches.
+template <class L, class T>
+GSR_FN BlockSet touched_blocks(const Ellipse<T>& e, T u, T v) {
+  constexpr int W = L::width;
+  const Ellipse<L> lanes = {L(e.xx), L(e.xy), L(e.yy), L(e.radius), L(e.half_width), L(e.half_height)};
+  BlockSet set = 0;
+  for (int first = 0; first < TILE; first += W) {
+    L y;
+    for (int l = 0; l < W; ++l) y.v[l] = T(first + l);
+    for (int column = 0; column < TILE; column += BLOCK_COLUMNS) {
+      const auto meets = reaches_row(lanes, L(u - T(column + BLOCK_COLUMNS - 1)), L(u - T(column)), L(v) - y);
+      set |= BlockSet(bits(meets)) << (TILE / BLOCK_COLUMNS * column + first);
+    }
+  }
+  // A block's rows gather in its first: of 2, then of 4.
+  for (int rows = 1; rows < block_rows<L>(); rows *= 2) set |= set >> rows;
+  BlockSet first_rows = 0;
+  for (int b = 0; b < blocks<L>(); ++b) first_rows |= BlockSet(1) << (b * block_rows<L>());
+  return set & first_rows;
+}
+
 template <class L, class T>
 GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, int count, Gathered<L, T>& batch) {
-  using Raw = typename L::RawInteger;
   for (int i = 0; i < count; ++i) {
     prefetch(in, first + i + PREFETCH < frame.end ? in.ids[first + i + PREFETCH] : 0);
     const int64_t id = in.ids[first + i];
@@ -98,20 +140,7 @@ GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, i
                         depth,
                         inverse_depth,
                         in.inverse_distortion ? inverse_depth : T(1)};
-
-    const Ellipse<T> e = ellipse(xx, xy, yy, in.reaches[id]);
-    const T top = v - e.half_height, bottom = v + e.half_height;
-    batch.first_row[i] = top <= T(0) ? 0 : top >= T(TILE) ? TILE : int(top);
-    batch.last_row[i] = bottom >= T(frame.rows - 1) ? frame.rows - 1 : bottom < T(0) ? -1 : int(bottom);
-    const Ellipse<L> lanes = {L(xx), L(xy), L(yy), L(e.radius), L(e.half_width), L(e.half_height)};
-    for (int group = 0; group < TILE / L::width; ++group) {
-      L y;
-      for (int l = 0; l < L::width; ++l) y.v[l] = T(group * L::width + l);
-      for (int c = 0; c < strips_per_row<L>(); ++c) {
-        const auto meets = reaches_row(lanes, L(u - T((c + 1) * L::width - 1)), L(u - T(c * L::width)), L(v) - y);
-        __builtin_memcpy(&batch.touches[i][c][group * L::width], &meets.m, sizeof(Raw));
-      }
-    }
+    batch.touches[i] = touched_blocks<L>(ellipse(xx, xy, yy, in.reaches[id]), u, v);
   }
 }
 
@@ -131,53 +160,63 @@ GSR_FN PixelSplat<L> broadcast(const Record<T>& q) {
           L(q.measure_factor)};
 }
 
-// A splat at the pixels of a strip.
+// A splat at the pixels of a block.
 template <class L>
-struct StripPair {
+struct BlockPair {
   L dx, dy;
   Falloff<L> falloff;
 };
 template <class L, class T>
-GSR_FN StripPair<L> pair_at(const Record<T>& q, const Strip<L, T>& strip) {
-  const T dy = q.v - T(strip.row), rise = q.yy * dy;
-  const L dx = L(q.u) - strip.x;
-  return {dx, L(dy), falloff(L(q.xx), dx, L(q.xy * dy), L(rise * rise))};
+GSR_FN BlockPair<L> pair_at(const Record<T>& q, const Block<L>& block) {
+  const L dx = L(q.u - T(block.column)) - lane_columns<L>(), dy = L(q.v - T(block.row)) - lane_rows<L>();
+  const L rise = L(q.yy) * dy;
+  return {dx, dy, falloff(L(q.xx), dx, L(q.xy) * dy, rise * rise)};
 }
 
-// Pixels of a strip from and to an image plane; lanes beyond the image read as 0 and are not written. A whole strip has a loop
-// of its own, of fixed length, which the compiler turns into one instruction.
-template <class L, class T>
-GSR_FN int lanes_inside(const TileFrame& frame, const Strip<L, T>& strip) {
-  if (strip.row >= frame.rows) return 0;
-  const int rest = frame.columns - strip.column;
-  return rest < 0 ? 0 : rest < L::width ? rest : L::width;
-}
-template <class L, class T, class P>
-GSR_FN L load_pixels(const P* plane, const Image& image, const TileFrame& frame, const Strip<L, T>& strip) {
-  const int inside = lanes_inside(frame, strip);
-  const P* pixels = plane + int64_t(frame.y + strip.row) * image.width + frame.x + strip.column;
-  L value = L(T(0));
-  if (inside == L::width)
-    for (int l = 0; l < L::width; ++l) value.v[l] = T(pixels[l]);
-  else
-    for (int l = 0; l < inside; ++l) value.v[l] = T(pixels[l]);
-  return value;
-}
-template <class L, class T, class P>
-GSR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, const Strip<L, T>& strip, L value) {
-  const int inside = lanes_inside(frame, strip);
-  P* pixels = plane + int64_t(frame.y + strip.row) * image.width + frame.x + strip.column;
-  if (inside == L::width)
-    for (int l = 0; l < L::width; ++l) pixels[l] = P(value.v[l]);
-  else
-    for (int l = 0; l < inside; ++l) pixels[l] = P(value.v[l]);
-}
-
+// How many of a block's columns and rows lie in the image.
+struct Inside {
+  int columns, rows;
+};
 template <class L>
-GSR_FN L lane_numbers() {
-  L numbers;
-  for (int l = 0; l < L::width; ++l) numbers.v[l] = typename RealTraits<L>::Scalar(l);
-  return numbers;
+GSR_FN Inside inside(const TileFrame& frame, const Block<L>& block) {
+  const int columns = frame.columns - block.column, rows = frame.rows - block.row;
+  return {columns < 0               ? 0
+          : columns < BLOCK_COLUMNS ? columns
+                                    : BLOCK_COLUMNS,
+          rows < 0                 ? 0
+          : rows < block_rows<L>() ? rows
+                                   : block_rows<L>()};
+}
+
+// Pixels of a block from and to an image plane (null: all 0); lanes beyond the image read as 0 and are not written. A whole
+// block has a loop of its own, of fixed length, which the compiler turns into a few instructions.
+template <class L, class T, class P>
+GSR_FN L load_pixels(const P* plane, const Image& image, const TileFrame& frame, const Block<L>& block) {
+  T lanes[L::width] = {};
+  const Inside part = plane == nullptr ? Inside{0, 0} : inside(frame, block);
+  const P* pixels = plane + int64_t(frame.y + block.row) * image.width + frame.x + block.column;
+  if (part.columns == BLOCK_COLUMNS && part.rows == block_rows<L>()) {
+    for (int r = 0; r < block_rows<L>(); ++r)
+      for (int c = 0; c < BLOCK_COLUMNS; ++c) lanes[r * BLOCK_COLUMNS + c] = T(pixels[int64_t(r) * image.width + c]);
+  } else {
+    for (int r = 0; r < part.rows; ++r)
+      for (int c = 0; c < part.columns; ++c) lanes[r * BLOCK_COLUMNS + c] = T(pixels[int64_t(r) * image.width + c]);
+  }
+  return L::load(lanes);
+}
+template <class L, class P>
+GSR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, const Block<L>& block, L value) {
+  typename RealTraits<L>::Scalar lanes[L::width];
+  value.store(lanes);
+  const Inside part = inside(frame, block);
+  P* pixels = plane + int64_t(frame.y + block.row) * image.width + frame.x + block.column;
+  if (part.columns == BLOCK_COLUMNS && part.rows == block_rows<L>()) {
+    for (int r = 0; r < block_rows<L>(); ++r)
+      for (int c = 0; c < BLOCK_COLUMNS; ++c) pixels[int64_t(r) * image.width + c] = P(lanes[r * BLOCK_COLUMNS + c]);
+  } else {
+    for (int r = 0; r < part.rows; ++r)
+      for (int c = 0; c < part.columns; ++c) pixels[int64_t(r) * image.width + c] = P(lanes[r * BLOCK_COLUMNS + c]);
+  }
 }
 
 // ---- forward
@@ -185,33 +224,31 @@ GSR_FN L lane_numbers() {
 template <class L, class T>
 struct ForwardScratch {
   Gathered<L, T> batch;
-  PixelSums<L> sums[strips<L>()];
-  L limit[strips<L>()];  // alpha from which a splat counts: alpha_min while the pixel lasts, 2 after it has ended
-  L end[strips<L>()];    // where in the tile's list the pixel ended
-  uint16_t list[strips<L>()][BATCH];
-  int listed[strips<L>()];
-  bool alive[strips<L>()];
+  PixelSums<L> sums[blocks<L>()];
+  L limit[blocks<L>()];  // alpha from which a splat counts: alpha_min while the pixel lasts, 2 after it has ended
+  L end[blocks<L>()];    // where in the tile's list the pixel ended
+  uint16_t list[blocks<L>()][BATCH];
+  int listed[blocks<L>()];
+  bool alive[blocks<L>()];
 };
 
-// The strips' lists of the batch's records that may touch them, in order.
+// The blocks' lists of the batch's records that may touch them, in order.
 template <class L, class T>
-GSR_FN void list_by_strip(ForwardScratch<L, T>& s, int count) {
+GSR_FN void list_by_block(ForwardScratch<L, T>& s, int count) {
   for (int& n : s.listed) n = 0;
   for (int i = 0; i < count; ++i)
-    for (int row = s.batch.first_row[i]; row <= s.batch.last_row[i]; ++row)
-      for (int c = 0; c < strips_per_row<L>(); ++c) {
-        const int strip = row * strips_per_row<L>() + c;
-        s.list[strip][s.listed[strip]] = uint16_t(i);
-        s.listed[strip] += int(s.batch.touches[i][c][row] & 1);
-      }
+    for (BlockSet set = s.batch.touches[i]; set != 0; set &= set - 1) {
+      const int b = first_block<L>(set);
+      s.list[b][s.listed[b]++] = uint16_t(i);
+    }
 }
 
-// Blends one strip's list; returns whether any of its pixels goes on. Pixels end at random splats, which no branch
+// Blends one block's list; returns whether any of its pixels goes on. Pixels end at random splats, which no branch
 // predictor can know: so their end is a select, and only now and then is it asked whether all have ended.
 template <class L, class T>
-GSR_FN bool blend_strip(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, int s, int batch_start) {
+GSR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, int s, int batch_start) {
   constexpr int ROUND = 8;
-  const Strip<L, T> strip = strip_at<L, T>(s);
+  const Block<L> block = block_at<L>(s);
   const L alpha_max = L(in.alpha_max), transmittance_min = L(in.transmittance_min), zero = L(T(0)), ended = L(T(2));
   PixelSums<L> sums = scratch.sums[s];
   L limit = scratch.limit[s], end = scratch.end[s];
@@ -222,7 +259,7 @@ GSR_FN bool blend_strip(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, 
     for (int i = first; i < stop; ++i) {
       const int index = scratch.list[s][i];
       const Record<T>& q = scratch.batch.records[index];
-      const StripPair<L> pair = pair_at(q, strip);
+      const BlockPair<L> pair = pair_at(q, block);
       const L raw = minimum(L(q.opacity) * pair.falloff.weight, alpha_max);
       const L alpha = select(raw >= limit, raw, zero);
       const L w = alpha * sums.transmittance, next = sums.transmittance - w;
@@ -240,13 +277,13 @@ GSR_FN bool blend_strip(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, 
 }
 
 template <class L, class T>
-GSR_FN void write_strip(const BlendInput<T>& in, const BlendOutput<T>& out, const TileFrame& frame,
+GSR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, const TileFrame& frame,
                         const ForwardScratch<L, T>& scratch, int s) {
   const Image& image = in.image;
   const int64_t plane = int64_t(image.width) * image.height;
-  const Strip<L, T> strip = strip_at<L, T>(s);
+  const Block<L> block = block_at<L>(s);
   const PixelSums<L>& sums = scratch.sums[s];
-  const auto put = [&](T* pixels, L value) { store_pixels(pixels, image, frame, strip, value); };
+  const auto put = [&](T* pixels, L value) { store_pixels(pixels, image, frame, block, value); };
   put(out.color, sums.r + sums.transmittance * L(in.background[0]));
   put(out.color + plane, sums.g + sums.transmittance * L(in.background[1]));
   put(out.color + 2 * plane, sums.b + sums.transmittance * L(in.background[2]));
@@ -257,7 +294,7 @@ GSR_FN void write_strip(const BlendInput<T>& in, const BlendOutput<T>& out, cons
   put(out.state.transmittance, sums.transmittance);
   put(out.state.reference, sums.reference);
   put(out.state.offset, mean_offset(sums));
-  store_pixels(out.state.end, image, frame, strip, scratch.end[s]);
+  store_pixels(out.state.end, image, frame, block, scratch.end[s]);
 }
 
 template <class L, class T>
@@ -265,25 +302,26 @@ void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, vo
   ForwardScratch<L, T>& scratch = *static_cast<ForwardScratch<L, T>*>(memory);
   const TileFrame frame = tile_frame(in.image, in.ranges, tile);
   int living = 0;
-  for (int s = 0; s < strips<L>(); ++s) {
-    const int inside = lanes_inside(frame, strip_at<L, T>(s));
+  for (int s = 0; s < blocks<L>(); ++s) {
+    const Inside part = inside(frame, block_at<L>(s));
+    const auto exists = (lane_columns<L>() < L(T(part.columns))) & (lane_rows<L>() < L(T(part.rows)));
     scratch.sums[s] = empty_pixel<L>();
-    scratch.limit[s] = select(lane_numbers<L>() < L(T(inside)), L(in.alpha_min), L(T(2)));
+    scratch.limit[s] = select(exists, L(in.alpha_min), L(T(2)));
     scratch.end[s] = L(T(frame.end - frame.begin));
-    scratch.alive[s] = inside > 0;
+    scratch.alive[s] = any(exists);
     living += scratch.alive[s];
   }
   for (int first = frame.begin; first < frame.end && living > 0; first += BATCH) {
     const int count = frame.end - first < BATCH ? frame.end - first : BATCH;
     gather(in, frame, first, count, scratch.batch);
-    list_by_strip(scratch, count);
-    for (int s = 0; s < strips<L>(); ++s)
-      if (scratch.alive[s] && !blend_strip(in, scratch, s, first - frame.begin)) {
+    list_by_block(scratch, count);
+    for (int s = 0; s < blocks<L>(); ++s)
+      if (scratch.alive[s] && !blend_block(in, scratch, s, first - frame.begin)) {
         scratch.alive[s] = false;
         --living;
       }
   }
-  for (int s = 0; s < strips<L>(); ++s) write_strip(in, out, frame, scratch, s);
+  for (int s = 0; s < blocks<L>(); ++s) write_block(in, out, frame, scratch, s);
 }
 
 // ---- what backward and statistics share: a walk over a tile's pairs
@@ -315,9 +353,9 @@ GSR_FN L reference_factor(const BlendInput<T>& in, L reference) {
 template <class L, class T>
 struct BackwardScratch {
   Gathered<L, T> batch;
-  PixelCotangent<L> v[strips<L>()];
-  PixelWalk<L> walk[strips<L>()];
-  L end[strips<L>()];
+  PixelCotangent<L> v[blocks<L>()];
+  PixelWalk<L> walk[blocks<L>()];
+  L end[blocks<L>()];
 };
 
 // Loads what the pixels know at their end; returns how many ids the longest of them saw.
@@ -328,11 +366,12 @@ GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
   const L zero = L(T(0));
   L longest = zero;
   L v_background[3] = {zero, zero, zero};
-  for (int s = 0; s < strips<L>(); ++s) {
-    const Strip<L, T> strip = strip_at<L, T>(s);
-    const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, strip); };
-    const PixelCotangent<L> c = {pixels(v.v_color),     pixels(v.v_color + plane), pixels(v.v_color + 2 * plane),
-                                 pixels(v.v_inv_depth), pixels(v.v_depth),         pixels(v.v_distortion)};
+  for (int s = 0; s < blocks<L>(); ++s) {
+    const Block<L> block = block_at<L>(s);
+    const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, block); };
+    const auto channel = [&](int c) { return v.v_color == nullptr ? zero : pixels(v.v_color + c * plane); };
+    const PixelCotangent<L> c = {
+        channel(0), channel(1), channel(2), pixels(v.v_inv_depth), pixels(v.v_depth), pixels(v.v_distortion)};
     const L transmittance = pixels(v.state.transmittance);
     const L behind =
         c.r * L(in.background[0]) + c.g * L(in.background[1]) + c.b * L(in.background[2]) - pixels(v.v_alpha);
@@ -351,56 +390,53 @@ GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
   return int(most);
 }
 
-// The twelve sums over lanes, W of them at a time.
+// Writes the twelve sums over lanes to a slot.
 template <class L, class T>
-GSR_FN SplatSums<T> sum_lanes(const SplatSums<L>& sums) {
-  constexpr int W = L::width, COUNT = 12, ROUNDS = (COUNT + W - 1) / W;
-  const L all[COUNT] = {sums.red,      sums.green,    sums.blue, sums.depth,  sums.total, sums.slant,
-                        sums.slant_dx, sums.slant_dy, sums.row,  sums.row_dy, sums.abs_u, sums.abs_v};
+GSR_FN void sum_lanes(const SplatSums<L>& sums, T* slot) {
+  constexpr int W = L::width, ROUNDS = (SLOT + W - 1) / W;
+  const L all[SLOT] = {sums.red,      sums.green,    sums.blue, sums.depth,  sums.total, sums.slant,
+                       sums.slant_dx, sums.slant_dy, sums.row,  sums.row_dy, sums.abs_u, sums.abs_v};
   T total[ROUNDS * W];
   for (int round = 0; round < ROUNDS; ++round) {
     L some[W];
-    for (int i = 0; i < W; ++i) some[i] = round * W + i < COUNT ? all[round * W + i] : L(T(0));
+    for (int i = 0; i < W; ++i) some[i] = round * W + i < SLOT ? all[round * W + i] : L(T(0));
     sums_of(some).store(total + round * W);
   }
-  return {total[0], total[1], total[2], total[3], total[4],  total[5],
-          total[6], total[7], total[8], total[9], total[10], total[11]};
+  __builtin_memcpy(slot, total, SLOT * sizeof(T));
 }
 
-template <class L, class T>
+template <bool Depths, class L, class T>
 GSR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scratch, int i, int position, T* slot) {
   const Record<T>& q = scratch.batch.records[i];
   const PixelSplat<L> splat = broadcast<L>(q);
   const L zero = L(T(0));
   SplatSums<L> sums = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
   bool touched = false;
-  for (int row = scratch.batch.first_row[i]; row <= scratch.batch.last_row[i]; ++row)
-    for (int c = 0; c < strips_per_row<L>(); ++c) {
-      if (!scratch.batch.touches[i][c][row]) continue;
-      const int s = row * strips_per_row<L>() + c;
-      const StripPair<L> pair = pair_at(q, strip_at<L, T>(s));
-      const CountedAlpha<L> a = counted_alpha(in, q, pair.falloff, position, scratch.end[s]);
-      if (!a.any) continue;
-      touched = true;
-      const PairCotangent<L> v = blend_vjp(scratch.walk[s], splat, a.alpha, a.free, scratch.v[s]);
-      add_pair(sums, splat, v, pair.falloff.slant, pair.dx, pair.dy, scratch.v[s]);
-    }
-  for (int k = 0; k < SLOT; ++k) slot[k] = T(0);
-  if (!touched) return;
-  const SplatSums<T> total = sum_lanes<L, T>(sums);
-  const SplatCotangent<T> v = finish(total, broadcast<T>(q));
-  slot[U] = v.u;
-  slot[V] = v.v;
-  slot[ABS_U] = v.abs_u;
-  slot[ABS_V] = v.abs_v;
-  slot[XX] = v.xx;
-  slot[XY] = v.xy;
-  slot[YY] = v.yy;
-  slot[OPACITY] = v.opacity;
-  slot[RED] = total.red;
-  slot[GREEN] = total.green;
-  slot[BLUE] = total.blue;
-  slot[DEPTH] = total.depth;
+  for (BlockSet set = scratch.batch.touches[i]; set != 0; set &= set - 1) {
+    const int s = first_block<L>(set);
+    const BlockPair<L> pair = pair_at(q, block_at<L>(s));
+    const CountedAlpha<L> a = counted_alpha(in, q, pair.falloff, position, scratch.end[s]);
+    if (!a.any) continue;
+    touched = true;
+    const PairCotangent<L> v = blend_vjp<Depths>(scratch.walk[s], splat, a.alpha, a.free, scratch.v[s]);
+    add_pair(sums, splat, v, pair.falloff.slant, pair.dx, pair.dy, scratch.v[s]);
+  }
+  if (touched)
+    sum_lanes(sums, slot);
+  else
+    for (int k = 0; k < SLOT; ++k) slot[k] = T(0);
+}
+
+template <bool Depths, class L, class T>
+void walk_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, const TileFrame& frame, int last,
+                        BackwardScratch<L, T>& scratch) {
+  for (int stop = last; stop > frame.begin;) {
+    const int first = stop - BATCH > frame.begin ? stop - BATCH : frame.begin;
+    gather(in, frame, first, stop - first, scratch.batch);
+    for (int i = stop - first - 1; i >= 0; --i)
+      backward_record<Depths>(in, scratch, i, first - frame.begin + i, v.sums + int64_t(v.slots[first + i]) * SLOT);
+    stop = first;
+  }
 }
 
 template <class L, class T>
@@ -409,14 +445,11 @@ void blend_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, i
   const TileFrame frame = tile_frame(in.image, in.ranges, tile);
   const int last = frame.begin + load_pixels_backward(in, v, frame, tile, scratch);
   for (int id = last; id < frame.end; ++id)  // behind every pixel's end
-    for (int k = 0; k < SLOT; ++k) v.gradients[int64_t(v.slots[id]) * SLOT + k] = T(0);
-  for (int stop = last; stop > frame.begin;) {
-    const int first = stop - BATCH > frame.begin ? stop - BATCH : frame.begin;
-    gather(in, frame, first, stop - first, scratch.batch);
-    for (int i = stop - first - 1; i >= 0; --i)
-      backward_record(in, scratch, i, first - frame.begin + i, v.gradients + int64_t(v.slots[first + i]) * SLOT);
-    stop = first;
-  }
+    for (int k = 0; k < SLOT; ++k) v.sums[int64_t(v.slots[id]) * SLOT + k] = T(0);
+  if (v.v_inv_depth != nullptr || v.v_depth != nullptr || v.v_distortion != nullptr)
+    walk_tile_backward<true>(in, v, frame, last, scratch);
+  else
+    walk_tile_backward<false>(in, v, frame, last, scratch);
 }
 
 // ---- statistics
@@ -424,26 +457,24 @@ void blend_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, i
 template <class L, class T>
 struct StatisticsScratch {
   Gathered<L, T> batch;
-  L transmittance[strips<L>()], reference[strips<L>()], factor[strips<L>()], offset[strips<L>()], end[strips<L>()];
+  L transmittance[blocks<L>()], reference[blocks<L>()], factor[blocks<L>()], offset[blocks<L>()], end[blocks<L>()];
 };
 
 template <class L, class T>
 GSR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int i, int position, T* slot) {
   const Record<T>& q = scratch.batch.records[i];
   L weight = L(T(0)), most = weight, share = weight;
-  for (int row = scratch.batch.first_row[i]; row <= scratch.batch.last_row[i]; ++row)
-    for (int c = 0; c < strips_per_row<L>(); ++c) {
-      if (!scratch.batch.touches[i][c][row]) continue;
-      const int s = row * strips_per_row<L>() + c;
-      const CountedAlpha<L> a = counted_alpha(in, q, pair_at(q, strip_at<L, T>(s)).falloff, position, scratch.end[s]);
-      const L w = a.alpha * scratch.transmittance[s];
-      const L delta = measure_difference(L(q.depth), L(q.measure_factor), scratch.reference[s], scratch.factor[s]) -
-                      scratch.offset[s];
-      scratch.transmittance[s] = scratch.transmittance[s] - w;
-      weight += w;
-      most = maximum(most, w);
-      share += w * delta * delta;
-    }
+  for (BlockSet set = scratch.batch.touches[i]; set != 0; set &= set - 1) {
+    const int s = first_block<L>(set);
+    const CountedAlpha<L> a = counted_alpha(in, q, pair_at(q, block_at<L>(s)).falloff, position, scratch.end[s]);
+    const L w = a.alpha * scratch.transmittance[s];
+    const L delta = measure_difference(L(q.depth), L(q.measure_factor), scratch.reference[s], scratch.factor[s]) -
+                    scratch.offset[s];
+    scratch.transmittance[s] = scratch.transmittance[s] - w;
+    weight += w;
+    most = maximum(most, w);
+    share += w * delta * delta;
+  }
   slot[0] = sum(weight);
   slot[1] = T(0);
   for (int l = 0; l < L::width; ++l) slot[1] = most.v[l] > slot[1] ? T(most.v[l]) : slot[1];
@@ -454,9 +485,9 @@ template <class L, class T>
 void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int tile, void* memory) {
   StatisticsScratch<L, T>& scratch = *static_cast<StatisticsScratch<L, T>*>(memory);
   const TileFrame frame = tile_frame(in.image, in.ranges, tile);
-  for (int s = 0; s < strips<L>(); ++s) {
-    const Strip<L, T> strip = strip_at<L, T>(s);
-    const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, strip); };
+  for (int s = 0; s < blocks<L>(); ++s) {
+    const Block<L> block = block_at<L>(s);
+    const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, block); };
     scratch.transmittance[s] = L(T(1));
     scratch.reference[s] = pixels(out.state.reference);
     scratch.factor[s] = reference_factor<L>(in, scratch.reference[s]);

@@ -24,23 +24,24 @@ struct IntegerOf<double> {
   using unsigned_type = uint64_t;
 };
 
-// Whether a bit of a mask's lanes is set. Lanes are all ones or all zeros, so their signs tell; that is one instruction,
-// where the extension's own way is a tree of shuffles.
-template <class RawInteger>
-GSR_FN bool any_bit(RawInteger mask) {
+// One bit for each lane of a mask. Lanes are all ones or all zeros, so their signs tell; that is one instruction where there
+// is one, and a loop elsewhere.
+template <class Integer, class RawInteger>
+GSR_FN uint32_t sign_bits(RawInteger mask) {
+  [[maybe_unused]] constexpr bool narrow = sizeof(Integer) == 4;
 #if defined(__AVX512DQ__)
-  if constexpr (sizeof mask == 64) return _mm512_movepi32_mask((__m512i)mask) != 0;
+  if constexpr (sizeof mask == 64)
+    return narrow ? _mm512_movepi32_mask((__m512i)mask) : _mm512_movepi64_mask((__m512i)mask);
 #endif
 #if defined(__AVX__)
-  if constexpr (sizeof mask == 32) return _mm256_movemask_ps((__m256)mask) != 0;
+  if constexpr (sizeof mask == 32) return narrow ? _mm256_movemask_ps((__m256)mask) : _mm256_movemask_pd((__m256d)mask);
 #endif
 #if defined(__SSE2__)
-  if constexpr (sizeof mask == 16) return _mm_movemask_ps((__m128)mask) != 0;
+  if constexpr (sizeof mask == 16) return narrow ? _mm_movemask_ps((__m128)mask) : _mm_movemask_pd((__m128d)mask);
 #endif
-  int64_t words[sizeof(RawInteger) / 8], all = 0;
-  __builtin_memcpy(words, &mask, sizeof mask);
-  for (int64_t word : words) all |= word;
-  return all != 0;
+  uint32_t all = 0;
+  for (unsigned l = 0; l < sizeof mask / sizeof(Integer); ++l) all |= uint32_t(mask[l] < 0) << l;
+  return all;
 }
 
 template <class T, int W>
@@ -101,7 +102,8 @@ struct Lanes {
     for (int l = 0; l < W; ++l) a.v[l] = gsr::logarithm(T(a.v[l]));
     return a;
   }
-  GSR_FN friend bool any(Mask c) { return any_bit(c.m); }
+  GSR_FN friend uint32_t bits(Mask c) { return sign_bits<Integer>(c.m); }
+  GSR_FN friend bool any(Mask c) { return bits(c) != 0; }
 };
 
 template <class T, int W>

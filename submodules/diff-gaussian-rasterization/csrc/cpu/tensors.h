@@ -50,6 +50,11 @@ template <class T>
 const T* read(const Tensor& t) {
   return t.const_data_ptr<T>();
 }
+// The same, but null for a tensor without elements, which stands for one that is absent.
+template <class T>
+const T* read_if_any(const Tensor& t) {
+  return t.numel() == 0 ? nullptr : read<T>(t);
+}
 template <class T>
 T* write(Tensor& t) {
   return t.mutable_data_ptr<T>();

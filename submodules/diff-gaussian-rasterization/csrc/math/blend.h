@@ -112,20 +112,23 @@ struct PairCotangent {
 };
 
 // q_i = ∂L/∂w_i but for g_A; ∂L/∂α_i = T_i·(q_i − b_i). `alpha` is 0 where the splat does not count, `alpha_free` moreover
-// where it is held at alpha_max. dm/dz is the square of the measure's factor.
-template <class V>
+// where it is held at alpha_max. dm/dz is the square of the measure's factor. Without Depths no gradient comes by inverse
+// depth, depth or distortion: their terms, all 0, are not computed.
+template <bool Depths, class V>
 GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V alpha, V alpha_free,
                                   const PixelCotangent<V>& v) {
   using S = Scalar<V>;
   walk.transmittance = walk.transmittance / (S(1) - alpha);
   const V weight = alpha * walk.transmittance;
-  const V delta = measure_difference(s.depth, s.measure_factor, walk.reference, walk.reference_factor) - walk.offset;
-  const V v_delta = v.distortion * delta;
-  const V q =
-      v.r * s.r + v.g * s.g + v.b * s.b + v.inverse_depth * s.inverse_depth + v.depth * s.depth + v_delta * delta;
+  V q = v.r * s.r + v.g * s.g + v.b * s.b, v_depth = V(S(0));
+  if constexpr (Depths) {
+    const V delta = measure_difference(s.depth, s.measure_factor, walk.reference, walk.reference_factor) - walk.offset;
+    const V v_delta = v.distortion * delta;
+    q += v.inverse_depth * s.inverse_depth + v.depth * s.depth + v_delta * delta;
+    v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth) +
+              v_delta * (S(2) * s.measure_factor * s.measure_factor);
+  }
   const V ahead = q - walk.behind;
-  const V v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth) +
-                    v_delta * (S(2) * s.measure_factor * s.measure_factor);
   const V v_exponent = alpha_free * walk.transmittance * ahead;
   walk.behind += alpha * ahead;
   return {weight, weight * v_depth, v_exponent};
@@ -164,15 +167,16 @@ template <class V>
 struct SplatCotangent {
   V u, v, abs_u, abs_v, xx, xy, yy, opacity;
 };
-// From scaled moments to cotangents of the unscaled parameters. alpha = opacity·weight, so Σp/opacity is ∂L/∂opacity.
+// From scaled moments, summed over all pixels, to the cotangents of a splat with the factor xx, xy, yy (not scaled).
+// alpha = opacity·weight, so Σp/opacity is ∂L/∂opacity.
 template <class V>
-GSR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, const PixelSplat<V>& s) {
+GSR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, V xx, V xy, V yy, V opacity) {
   using S = Scalar<V>;
-  const S once = S(1) / falloff_scale<S>(), twice = once * once;
-  return {-(twice * s.xx) * sums.slant, -twice * (s.xy * sums.slant + s.yy * s.yy * sums.row),
-          twice * s.xx * sums.abs_u,    twice * sums.abs_v,
-          -once * sums.slant_dx,        -once * sums.slant_dy,
-          -once * s.yy * sums.row_dy,   sums.total / s.opacity};
+  const S once = S(1) / falloff_scale<S>();
+  return {-once * xx * sums.slant, -(once * xy * sums.slant + yy * yy * sums.row),
+          once * xx * sums.abs_u,  once * once * sums.abs_v,
+          -once * sums.slant_dx,   -once * sums.slant_dy,
+          -yy * sums.row_dy,       sums.total / opacity};
 }
 
 GSR_NAMESPACE_END
