@@ -40,15 +40,15 @@ struct GaussianArrays {
   const T* viewmat;    // (4, 4) world to camera
 };
 
-template <class T>
+template <class T, class Count = int32_t>
 struct SplatArrays {
-  T* means2d;      // (N, 2) pixels
-  T* conics;       // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
-  T* opacities;    // (N)
-  T* colors;       // (N, 3)
-  T* depths;       // (N) world units
-  T* reaches;      // (N) standard deviations from the centre within which alpha ≥ alpha_min
-  int32_t* radii;  // (N) pixels, 0: touches no pixel
+  T* means2d;    // (N, 2) pixels
+  T* conics;     // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
+  T* opacities;  // (N)
+  T* colors;     // (N, 3)
+  T* depths;     // (N) world units
+  T* reaches;    // (N) standard deviations from the centre within which alpha ≥ alpha_min
+  Count* radii;  // (N) pixels, 0: touches no pixel
 };
 
 template <class T>
@@ -64,6 +64,19 @@ struct GaussianCotangents {
   T* v_quats;              // (N, 4)
   T* v_opacities;          // (N)
   T* v_features;           // (N, sh_count, 3) or (N, 3)
+};
+
+template <class T>
+using SplatInput = SplatArrays<const T, const int32_t>;
+
+// Tiles first..last of a row of tiles; none if first > last.
+struct TileSpan {
+  int32_t first, last;
+};
+// The rows of tiles that a splat reaches, and its span in each.
+struct TileReach {
+  const TileSpan* spans;
+  int32_t first_row, rows;
 };
 
 template <class T>

@@ -4,11 +4,10 @@
 // radix sort, so ties stay in index order) and dealt out to their tiles in that order: each tile's list is sorted without
 // ever sorting an intersection. The order is unique, so neither it nor anything after it depends on the number of threads.
 #include <cstring>
+#include <memory>
 #include <stdexcept>
-#include <string>
 
-#include "../math/ellipse.h"
-#include "../params.h"
+#include "kernels.h"
 #include "tensors.h"
 
 namespace gsr {
@@ -77,84 +76,23 @@ static std::vector<int32_t> order_by_depth(int64_t n, const int32_t* radii, cons
   return order;
 }
 
-template <class T>
-struct Splats {
-  const T* means2d;
-  const T* conics;
-  const T* reaches;
-};
-
-// The first and last pixel whose centre lies in [low, high] on an axis of `size` pixels; first > last if there is none.
-struct Pixels {
-  int first, last;
-};
-template <class T>
-static Pixels pixels_within(T low, T high, int size) {
-  const T first = std::ceil(low - T(0.5)), last = std::floor(high - T(0.5));
-  return {first <= T(0)      ? 0
-          : first >= T(size) ? size
-                             : int(first),
-          last >= T(size - 1) ? size - 1
-          : last < T(0)       ? -1
-                              : int(last)};
-}
-
-// Tiles first..last of a row of tiles.
-struct Span {
-  int32_t first, last;
-};
-// The rows of tiles that a splat reaches, and its span in each.
-struct Reach {
-  const Span* spans;
-  int32_t first_row, rows;
-};
-
-// Appends the spans of one splat; returns its rows (with spans yet unset) and counts its tiles.
-template <class T>
-static Reach find_spans(const Image& image, const Splats<T>& splats, int64_t id, std::vector<Span>& spans,
-                        int32_t& tiles) {
-  const T u = splats.means2d[2 * id], v = splats.means2d[2 * id + 1];
-  const T* conic = splats.conics + 3 * id;
-  const Ellipse<T> e = ellipse(conic[0], conic[1], conic[2], splats.reaches[id]);
-  const Pixels rows = pixels_within(v - e.half_height, v + e.half_height, image.height);
-  tiles = 0;
-  if (rows.first > rows.last) return {nullptr, 0, 0};
-  const int first_row = rows.first / TILE, last_row = rows.last / TILE;
-  for (int row = first_row; row <= last_row; ++row) {
-    const T top = T(row * TILE) + T(0.5) - v;
-    const Interval<T> x = extent_over_rows(e, top, top + T(TILE - 1));
-    const Pixels columns = x.low > x.high ? Pixels{1, 0} : pixels_within(u + x.low, u + x.high, image.width);
-    const bool empty = columns.first > columns.last;
-    spans.push_back(empty ? Span{0, -1} : Span{columns.first / TILE, columns.last / TILE});
-    tiles += spans.back().last - spans.back().first + 1;
-  }
-  return {nullptr, first_row, last_row - first_row + 1};
-}
-
 // The spans of all splats, in chunks whose memory stays where it is.
 struct AllSpans {
-  std::vector<Reach> reaches;  // (N)
-  std::vector<std::vector<Span>> chunks;
+  std::unique_ptr<TileReach[]> reaches;  // (N)
+  std::vector<std::unique_ptr<TileSpan[]>> chunks;
 };
 
 // Also writes each splat's number of tiles to counts (N).
 template <class T>
-static AllSpans find_all_spans(const Image& image, const Splats<T>& splats, int64_t n, const int32_t* radii,
-                               int32_t* counts) {
+static AllSpans find_all_spans(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* counts) {
   constexpr int64_t CHUNK = 4096;
-  AllSpans all = {std::vector<Reach>(n), std::vector<std::vector<Span>>((n + CHUNK - 1) / CHUNK)};
+  AllSpans all;
+  all.reaches.reset(new TileReach[n]);
+  all.chunks.resize((n + CHUNK - 1) / CHUNK);
   for_each_chunk(n, CHUNK, [&](int64_t begin, int64_t end, int64_t chunk) {
-    std::vector<Span>& spans = all.chunks[chunk];
-    spans.reserve(2 * CHUNK);
-    for (int64_t i = begin; i < end; ++i) {
-      counts[i] = 0;
-      all.reaches[i] = radii[i] > 0 ? find_spans(image, splats, i, spans, counts[i]) : Reach{nullptr, 0, 0};
-    }
-    const Span* next = spans.data();
-    for (int64_t i = begin; i < end; ++i) {
-      all.reaches[i].spans = next;
-      next += all.reaches[i].rows;
-    }
+    const int64_t rows = kernels<T>().tile_rows(image, splats, begin, end, all.reaches.get());
+    all.chunks[chunk].reset(new TileSpan[rows]);
+    kernels<T>().tile_spans(image, splats, begin, end, all.reaches.get(), all.chunks[chunk].get(), counts);
   });
   return all;
 }
@@ -167,7 +105,7 @@ static void for_each_intersection(const Image& image, const AllSpans& all, const
   for (int64_t i = begin; i < end; ++i) {
     if (i + 2 * AHEAD < end) __builtin_prefetch(&all.reaches[order[i + 2 * AHEAD]]);
     if (i + AHEAD < end) __builtin_prefetch(all.reaches[order[i + AHEAD]].spans);
-    const Reach reach = all.reaches[order[i]];
+    const TileReach reach = all.reaches[order[i]];
     for (int row = 0; row < reach.rows; ++row) {
       const int tiles = (reach.first_row + row) * image.tiles_x();
       for (int x = reach.spans[row].first; x <= reach.spans[row].last; ++x) f(order[i], tiles + x);
@@ -207,8 +145,9 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor> run_bin(const Tensor& means2d,
                                                           const Tensor& radii, Image image) {
   const int64_t n = means2d.size(0), tiles = image.tiles();
   Tensor offsets = empty_int32(radii, {n + 1}), ranges = empty_int32(radii, {tiles + 1});
-  const AllSpans all = find_all_spans<T>(image, {read<T>(means2d), read<T>(conics), read<T>(reaches)}, n,
-                                         read<int32_t>(radii), write<int32_t>(offsets));
+  const SplatInput<T> splats = {read<T>(means2d), read<T>(conics),     nullptr, nullptr, read<T>(depths),
+                                read<T>(reaches), read<int32_t>(radii)};
+  const AllSpans all = find_all_spans<T>(image, splats, n, write<int32_t>(offsets));
   const int32_t total = offsets_from_counts(write<int32_t>(offsets), n);
   const std::vector<int32_t> order = order_by_depth(n, read<int32_t>(radii), read<T>(depths));
 

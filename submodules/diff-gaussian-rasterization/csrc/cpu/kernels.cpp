@@ -1,6 +1,7 @@
 // Compiled once for each instruction set, with GSR_ISA naming it (v1, v3, v4: the x86-64 levels; portable elsewhere).
 #include "kernels.h"
 
+#include "bin_kernel.h"
 #include "blend_kernel.h"
 #include "project_kernel.h"
 #include "ssim_kernel.h"
@@ -27,6 +28,8 @@ struct Table {
     static const Kernels<T> table = {
         project_block<L, T>,
         project_backward_block<L, T>,
+        tile_rows<L, T>,
+        tile_spans<L, T>,
         blend_tile<L, T>,
         blend_tile_backward<L, T>,
         tile_statistics<L, T>,

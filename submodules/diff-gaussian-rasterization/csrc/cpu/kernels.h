@@ -14,6 +14,11 @@ struct Kernels {
   // Their gradients; v_pose (12: rotation row-major, translation) is what they add to the camera's.
   void (*project_backward)(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&,
                            int64_t begin, int64_t end, T* v_pose);
+  // Where splats [begin, end) lie: their rows of tiles, whose sum is returned; then, to `spans` one after the other, their spans,
+  // and how many tiles each has.
+  int64_t (*tile_rows)(const Image&, const SplatInput<T>&, int64_t begin, int64_t end, TileReach*);
+  void (*tile_spans)(const Image&, const SplatInput<T>&, int64_t begin, int64_t end, TileReach*, TileSpan* spans,
+                     int32_t* counts);
   // One tile; `scratch` has scratch_bytes, 64-byte aligned, for this thread alone.
   void (*blend)(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);
   void (*blend_backward)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);

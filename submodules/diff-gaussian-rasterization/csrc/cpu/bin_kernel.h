@@ -1,0 +1,95 @@
+// Where splats lie among the tiles, W splats at a time: the rows of tiles that each reaches, then its span in each row.
+#pragma once
+#include "../math/ellipse.h"
+#include "../params.h"
+#include "columns.h"
+
+GSR_NAMESPACE_BEGIN
+
+// The first and last tile that holds a pixel whose centre lies in [low, high], on an axis of `size` pixels; first > last if
+// there is none.
+template <class L>
+struct Tiles {
+  typename L::RawInteger first, last;
+};
+// floor(x) and ceil(x) by truncation of what is positive. The shift may round up to the next integer but never past one, so
+// that an interval can get wider by a pixel but not narrower.
+template <class L, class T>
+GSR_FN Tiles<L> tiles_within(L low, L high, int size) {
+  constexpr int SHIFT = 2;
+  const L before = clamp(L(T(0.5)) - low, L(T(-size - 1)), L(T(1))), after = clamp(high - T(0.5), L(T(-1)), L(T(size)));
+  Tiles<L> tiles;
+  for (int l = 0; l < L::width; ++l) {
+    using Integer = typename L::Integer;
+    const Integer first = -(Integer(before.v[l] + T(size + SHIFT)) - (size + SHIFT));
+    const Integer last = Integer(after.v[l] + T(SHIFT)) - SHIFT;
+    const Integer within = last < size - 1 ? last : size - 1, begin = first > 0 ? first : 0;
+    tiles.first[l] = begin > within ? 1 : begin / TILE;
+    tiles.last[l] = begin > within ? 0 : within / TILE;
+  }
+  return tiles;
+}
+
+template <class L, class T>
+struct PlacedSplats {
+  L u, v;
+  Ellipse<L> ellipse;
+};
+template <class L, class T>
+GSR_FN PlacedSplats<L, T> place(const SplatInput<T>& splats, int64_t first, int64_t end) {
+  const auto column = [&](const T* rows, int stride, int c) { return load_column<L>(rows, stride, c, first, end); };
+  return {column(splats.means2d, 2, 0), column(splats.means2d, 2, 1),
+          ellipse(column(splats.conics, 3, 0), column(splats.conics, 3, 1), column(splats.conics, 3, 2),
+                  column(splats.reaches, 1, 0))};
+}
+
+template <class L, class T>
+int64_t tile_rows(const Image& image, const SplatInput<T>& splats, int64_t begin, int64_t end, TileReach* reaches) {
+  int64_t total = 0;
+  for (int64_t first = begin; first < end; first += L::width) {
+    const PlacedSplats<L, T> s = place<L>(splats, first, end);
+    const Tiles<L> rows = tiles_within<L, T>(s.v - s.ellipse.half_height, s.v + s.ellipse.half_height, image.height);
+    const int count = int(end - first < L::width ? end - first : L::width);
+    for (int l = 0; l < count; ++l) {
+      const int32_t reached = splats.radii[first + l] > 0 ? int32_t(rows.last[l] - rows.first[l] + 1) : 0;
+      reaches[first + l] = {nullptr, int32_t(rows.first[l]), reached};
+      total += reached;
+    }
+  }
+  return total;
+}
+
+template <class L, class T>
+void tile_spans(const Image& image, const SplatInput<T>& splats, int64_t begin, int64_t end, TileReach* reaches,
+                TileSpan* spans, int32_t* counts) {
+  for (int64_t first = begin; first < end; first += L::width) {
+    const PlacedSplats<L, T> s = place<L>(splats, first, end);
+    const int count = int(end - first < L::width ? end - first : L::width);
+    TileSpan* own[L::width];
+    L row_top = L(T(0));
+    int most = 0;
+    for (int l = 0; l < count; ++l) {
+      TileReach& reach = reaches[first + l];
+      reach.spans = own[l] = spans;
+      spans += reach.rows;
+      row_top.v[l] = T(reach.first_row * TILE) + T(0.5);
+      most = reach.rows > most ? reach.rows : most;
+      counts[first + l] = 0;
+    }
+    for (int row = 0; row < most; ++row) {
+      const L top = row_top + L(T(row * TILE)) - s.v;
+      const Interval<L> x = extent_over_rows(s.ellipse, top, top + L(T(TILE - 1)));
+      const Tiles<L> columns = tiles_within<L, T>(s.u + x.low, s.u + x.high, image.width);
+      const auto empty = x.low > x.high;
+      for (int l = 0; l < count; ++l) {
+        if (row >= reaches[first + l].rows) continue;
+        const TileSpan span =
+            empty.m[l] ? TileSpan{1, 0} : TileSpan{int32_t(columns.first[l]), int32_t(columns.last[l])};
+        own[l][row] = span;
+        counts[first + l] += span.last - span.first + 1;
+      }
+    }
+  }
+}
+
+GSR_NAMESPACE_END
