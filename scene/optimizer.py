@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
+from diff_gaussian_rasterization import adam_
 from scene.gaussians import PARAMETERS, Gaussians
 
 BETA1, BETA2 = 0.9, 0.999
@@ -25,12 +25,10 @@ class Moments(NamedTuple):
 class Optimizer:
     """Adam (Kingma & Ba 2015) with one learning rate for each parameter of the Gaussians.
 
-    Semantics, which a faster implementation has to keep: there is one step count t for everything, rows that came
-    later included; a step with gradient g does m ← 0.9·m + 0.1·g, v ← 0.999·v + 0.001·g² and
-    p ← p − rate · (m / (1 − 0.9^t)) / (sqrt(v / (1 − 0.999^t)) + 1e-15). A parameter without a gradient (`grad` is
-    None, as with SH of a degree not in use) is left alone, moments too. With `visible_only`, a row that `step` is told
-    was not visible is left alone in the same way; otherwise its gradient is 0, and its moments go on decaying and
-    moving it.
+    There is one step count t for everything, rows that came later included; the formula is that of `adam_`. A parameter
+    without a gradient (`grad` is None, as with SH of a degree not in use) is left alone, moments too. With
+    `visible_only`, a row that `step` is told was not visible is left alone in the same way; otherwise its gradient is
+    0, and its moments go on decaying and moving it.
     """
 
     def __init__(self, gaussians: Gaussians, rates: Mapping[str, float], visible_only: bool = False) -> None:
@@ -43,16 +41,24 @@ class Optimizer:
     @torch.no_grad()
     def step(self, visible: Tensor) -> None:
         """Move the Gaussians along their gradients, which are then forgotten. `visible`: (N,) bool."""
-        rows = visible.nonzero().squeeze(1) if self.visible_only else None
-        for name, parameter in self.gaussians.parameters.items():
-            if parameter.grad is None:
-                continue
-            if rows is None:
-                self._update(parameter.detach(), parameter.grad, self.moments[name], self.rates[name])
-            else:
-                self._update_rows(name, rows)
-            parameter.grad = None
+        moved = [name for name in PARAMETERS if self.gaussians.parameters[name].grad is not None]
+        parameters = [self.gaussians.parameters[name] for name in moved]
+        moments = [self.moments[name] for name in moved]
         self.steps += 1
+        adam_(
+            parameters,
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            [each.first for each in moments],
+            [each.second for each in moments],
+            [self.rates[name] for name in moved],
+            step=self.steps,
+            visible=visible if self.visible_only else None,
+            beta1=BETA1,
+            beta2=BETA2,
+            epsilon=EPSILON,
+        )
+        for parameter in parameters:
+            parameter.grad = None
 
     def forget(self, name: str) -> None:
         """Set the moments of a parameter to 0: its values were changed by other means than its gradient."""
@@ -69,34 +75,6 @@ class Optimizer:
         self.steps = state["steps"]
         self.rates = dict(state["rates"])
         self.moments = {name: Moments(*state["moments"][name]) for name in PARAMETERS}
-
-    def _update_rows(self, name: str, rows: Tensor) -> None:
-        """The update of some rows: gathered, updated, put back."""
-        parameter, moments = self.gaussians.parameters[name], self.moments[name]
-        assert parameter.grad is not None
-        values, gathered = parameter.detach()[rows], Moments(moments.first[rows], moments.second[rows])
-        self._update(values, parameter.grad[rows], gathered, self.rates[name])
-        for whole, part in zip((parameter.detach(), *moments), (values, *gathered), strict=True):
-            whole[rows] = part
-
-    def _update(self, values: Tensor, gradient: Tensor, moments: Moments, rate: float) -> None:
-        """Adam's update, in place. torch's fused kernel: three times as fast as the same in single operations."""
-        adam(
-            [values],
-            [gradient.contiguous()],
-            [moments.first],
-            [moments.second],
-            [],
-            [torch.tensor(float(self.steps), device=values.device)],  # raised by one before it is used
-            fused=True,
-            amsgrad=False,
-            beta1=BETA1,
-            beta2=BETA2,
-            lr=rate,
-            weight_decay=0.0,
-            eps=EPSILON,
-            maximize=False,
-        )
 
 
 class RowStatistics(Protocol):

@@ -41,5 +41,8 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "(Tensor weight_sum, Tensor weight_max, Tensor distortion_share)");
   m.def("ssim(Tensor image, Tensor target, int partial_count) -> (Tensor map, Tensor partials)");
   m.def("ssim_backward(Tensor image, Tensor other, Tensor v_map, Tensor partials, bool is_target) -> Tensor v_image");
+  m.def(
+      "adam(Tensor(a!)[] values, Tensor[] gradients, Tensor(b!)[] firsts, Tensor(c!)[] seconds, float[] rates, "
+      "Tensor? visible, int step, float beta1, float beta2, float epsilon) -> ()");
   m.def("instruction_set() -> str");
 }

@@ -166,4 +166,20 @@ struct SsimCotangents {
   const T* product;  // (C, H, W)
 };
 
+struct AdamSettings {
+  int64_t step;  // 1 for the first
+  double beta1, beta2, epsilon;
+};
+
+// One parameter of N rows; all arrays are (N, columns).
+template <class T>
+struct AdamArrays {
+  int64_t columns;
+  T* values;
+  const T* gradients;
+  T* firsts;   // running mean of the gradient
+  T* seconds;  // running mean of its square
+  double rate;
+};
+
 }  // namespace gsr

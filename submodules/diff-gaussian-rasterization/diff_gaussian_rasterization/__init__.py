@@ -1,5 +1,6 @@
 """An exact, differentiable rasterizer of 3D Gaussians: color, depths, alpha and distortion in one pass."""
 
+from .adam import adam_
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import instruction_set
 from .rasterize import RasterOutput, Statistics, Thresholds, rasterize
@@ -11,6 +12,7 @@ __all__ = [
     "RasterOutput",
     "Statistics",
     "Thresholds",
+    "adam_",
     "instruction_set",
     "rasterize",
     "ssim_map",

@@ -1,8 +1,9 @@
 """The native operators as torch sees them: loading, shapes for tracing (fakes), and derivatives.
 
-`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels; `ssim` compares images.
-Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. All but `bin`, which only decides where to look, and
-`blend_statistics` are differentiable.
+`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels; `ssim` compares images;
+`adam` moves parameters.
+Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. `project`, `blend` and `ssim` are
+differentiable.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ bin = _ops.bin
 blend = _ops.blend
 blend_statistics = _ops.blend_statistics
 ssim = _ops.ssim
+adam = _ops.adam
 
 
 def instruction_set() -> str:
@@ -148,3 +150,11 @@ def _(image: Tensor, target: Tensor, partial_count: int) -> tuple[Tensor, Tensor
 @torch.library.register_fake("diff_gaussian_rasterization::ssim_backward")
 def _(image: Tensor, *_inputs: Any) -> Tensor:
     return torch.empty_like(image)
+
+
+# ---- adam: in place, no gradient
+
+
+@torch.library.register_fake("diff_gaussian_rasterization::adam")
+def _(*_inputs: Any) -> None:
+    return None

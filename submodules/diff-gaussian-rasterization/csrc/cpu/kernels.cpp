@@ -1,6 +1,7 @@
 // Compiled once for each instruction set, with GSR_ISA naming it (v1, v3, v4: the x86-64 levels; portable elsewhere).
 #include "kernels.h"
 
+#include "adam_kernel.h"
 #include "bin_kernel.h"
 #include "blend_kernel.h"
 #include "project_kernel.h"
@@ -36,7 +37,8 @@ struct Table {
         largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>)),
         ssim_tile<L, T>,
         ssim_tile_backward<L, T>,
-        largest(sizeof(SsimForwardScratch<T>), sizeof(SsimBackwardScratch<T>), 0)};
+        largest(sizeof(SsimForwardScratch<T>), sizeof(SsimBackwardScratch<T>), 0),
+        adam_piece<L, T>};
     return table;
   }
 };

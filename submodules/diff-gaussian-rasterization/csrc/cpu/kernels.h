@@ -28,6 +28,8 @@ struct Kernels {
   void (*ssim)(const SsimShape&, const T* x, const T* y, const SsimOutput<T>&, int64_t tile, void* scratch);
   void (*ssim_backward)(const SsimShape&, const SsimCotangents<T>&, T* v_image, int64_t tile, void* scratch);
   size_t ssim_scratch_bytes;
+  // Numbers [begin, end) of the arrays.
+  void (*adam)(const AdamSettings&, const AdamArrays<T>&, int64_t begin, int64_t end);
 };
 
 // The best instruction set that this processor has, or the one that DGR_ISA names (v1, v3, v4), for tests.
