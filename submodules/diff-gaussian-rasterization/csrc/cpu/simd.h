@@ -112,6 +112,16 @@ struct RealTraits<Lanes<T, W>> {
   using Mask = typename Lanes<T, W>::Mask;
 };
 
+#if defined(__AVX512F__)
+// As in math/real.h, NaN included, but in one instruction: where one side is a constant, GCC compares and then blends.
+GSR_FN Lanes<float, 16> maximum(Lanes<float, 16> a, Lanes<float, 16> b) {
+  return Lanes<float, 16>::of(_mm512_maskz_max_ps(0xffff, a.v, b.v));
+}
+GSR_FN Lanes<float, 16> minimum(Lanes<float, 16> a, Lanes<float, 16> b) {
+  return Lanes<float, 16>::of(_mm512_maskz_min_ps(0xffff, a.v, b.v));
+}
+#endif
+
 // 2^x for x ≤ 0. float32: x = n + f with |f| ≤ ½; 2^f by a polynomial fitted at Chebyshev nodes (relative error 1e-7, that of
 // float32 itself); 2^n by adding n to the exponent. float64 is for proofs, so exactness matters there and speed does not.
 template <int W>
