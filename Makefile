@@ -14,13 +14,13 @@ DEMO := out/demo
 DEMO_ITERATIONS ?= 3000
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: help env demo test check lint format bench clean
+.PHONY: help env demo test check instruction-sets lint format bench clean
 
 help:
 	@echo "make env      the Python environment in $(VENV), with torch and everything else; PYTHON=... and TORCH=... choose"
 	@echo "make demo     makes a scene, trains on it, renders and measures it: under 10 minutes on 2 cores"
 	@echo "make test     the tests"
-	@echo "make check    formatters, linters, types, then the tests: what CI runs"
+	@echo "make check    formatters, linters, types, then the tests with each instruction set: what CI runs"
 	@echo "make format   formats the Python and C++ files"
 	@echo "make bench    times the rasterizer; JSON lines"
 	@echo "make clean    removes what was built; data/, out/ and $(VENV) stay"
@@ -40,7 +40,8 @@ $(READY): $(BIN)/pip pyproject.toml setup.py submodules/diff-gaussian-rasterizat
 
 demo: env
 	$(BIN)/python -m scene.synthetic $(SCENE)
-	$(BIN)/python train.py -s $(SCENE) -m $(DEMO) --eval --iterations $(DEMO_ITERATIONS)
+	$(BIN)/python train.py -s $(SCENE) -m $(DEMO) --eval --iterations $(DEMO_ITERATIONS) \
+	  --test_iterations 250 500 1000 1500 2000 2500
 	$(BIN)/python render.py -m $(DEMO)
 	$(BIN)/python metrics.py -m $(DEMO)
 	@echo "The pictures are in $(DEMO): contact_sheet.png first, then test/ours_$(DEMO_ITERATIONS)/"
@@ -50,6 +51,15 @@ test: env
 
 check: lint
 	$(BIN)/python -m pytest
+	$(MAKE) instruction-sets
+
+# The tests above ran with the widest vectors that this processor has. Here are the others.
+instruction-sets: env
+	@for isa in v1 v3; do \
+	  if [ "$$(DGR_ISA=$$isa $(BIN)/python -c 'import diff_gaussian_rasterization as d; print(d.instruction_set())' 2>&1)" = $$isa ]; \
+	  then echo "with DGR_ISA=$$isa:"; DGR_ISA=$$isa $(BIN)/python -m pytest -q --durations=0 --no-header tests/rasterizer || exit 1; \
+	  else echo "this processor cannot run $$isa"; fi; \
+	done
 
 lint: env
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args,
 from gaussian_renderer import RenderSettings, near_plane, render
 from gaussian_renderer.evaluate import measure, rasterizer_facts, render_views
 from scene import load_scene
+from scene.coarse import halved
 from scene.densify import default_grad_threshold, densify, reset_opacities
 from scene.gaussians import Gaussians
 from scene.initialize import initialize
@@ -79,6 +80,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         report.event(scene.summary)
         for iteration in range(state.iteration + 1, run.iterations + 1):
             photo = state.photos.next()
+            if iteration < options.optimization.coarse_until_iter:
+                photo = halved(photo)
             background = background_color(options, state.generator)
             settings = render_settings(options, scene, iteration)
             optimizer.rates["means"] = position_rate(options, scene, iteration)

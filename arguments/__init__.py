@@ -89,6 +89,7 @@ class OptimizationOptions:
     lambda_dssim: float = option(
         0.2, "weight of 1 - SSIM in the photometric loss; L1 has the rest", minimum=0, maximum=1
     )
+    coarse_until_iter: int = option(0, "look at the photos at half their size before this step", minimum=0)
     random_background: bool = option(False, "put a new random colour behind everything in each step")
     position_lr_init: float = option(1.6e-4, "of the centres at the start, in scene extents per step", minimum=0)
     position_lr_final: float = option(1.6e-6, "of the centres at the end, in scene extents per step", minimum=0)

@@ -54,7 +54,7 @@ def kernels(n: int, width: int, height: int) -> tuple[dict[str, Callable[[], Any
     tensors = [*gaussians.values(), torch.eye(4)]
     settings = (width, height, focal, focal, width / 2, height / 2, 0.2, 1.0, 1 / 255, 3, False)
     *splats, reaches, radii, _ = ops.project(*tensors, *settings)
-    means2d, conics, opacities, colors, depths = splats
+    means2d, conics, depths = splats[0], splats[1], splats[4]
     lists = ops.bin(means2d, conics, depths, reaches, radii, width, height)
     blended = (*splats, torch.zeros(3), reaches, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
     state = ops.blend(*blended)[5:]
@@ -74,7 +74,7 @@ def kernels(n: int, width: int, height: int) -> tuple[dict[str, Callable[[], Any
         "project_backward": lambda: backward.project_backward(*tensors, *settings, radii, *v_splats),
         "ssim": lambda: ops.ssim(image, target, 3),
         "ssim_backward": lambda: backward.ssim_backward(image, target, color, partials, False),
-        "adam": lambda: adam_(tensors[:5], tensors[:5], *moments, [0.0] * 5, step=1),
+        "adam": lambda: adam_(tensors[:5], tensors[:5], moments[0], moments[1], [0.0] * 5, step=1),
     }, len(lists[0]) * TILE_PIXELS
 
 

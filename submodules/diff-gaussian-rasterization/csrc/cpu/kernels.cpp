@@ -3,7 +3,9 @@
 
 #include "adam_kernel.h"
 #include "bin_kernel.h"
-#include "blend_kernel.h"
+#include "blend_backward.h"
+#include "blend_forward.h"
+#include "blend_statistics.h"
 #include "project_kernel.h"
 #include "ssim_kernel.h"
 GSR_NAMESPACE_BEGIN
