@@ -59,14 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(values.model_path)
     iteration = find_iteration(values.model_path, values.iteration)
     model = options.model
-    scene = load_scene(
-        Path(values.source_path or model.source_path),
-        images=model.images,
-        resolution=model.resolution,
-        eval_split=model.eval,
-        test_images=model.test_images,
-        white_background=model.white_background,
-    )
+    scene = load_scene(Path(values.source_path or model.source_path), **model.scene_arguments())
     path = point_cloud_path(values.model_path, iteration)
     gaussians = Gaussians.from_arrays(read_gaussians(path), values.device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import torch
 from torch import Tensor
 
 from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
-from gaussian_renderer import RenderSettings, near_plane, render
+from gaussian_renderer import RasterOutput, RenderSettings, Statistics, near_plane, render
 from gaussian_renderer.evaluate import measure, rasterizer_facts, render_views
+from gaussian_renderer.objective import FLAGS, Objective
 from scene import load_scene
 from scene.coarse import halved
 from scene.densify import default_grad_threshold, densify, reset_opacities
@@ -23,37 +23,49 @@ from scene.gaussians import Gaussians
 from scene.initialize import initialize
 from scene.ply import write_gaussians, write_points
 from scene.prune import PruneRules, prune
+from scene.spikes import SpikeStatistics
 from scene.training_state import ENTRIES, TrainingState
 from scene.types import Camera, Scene, View
 from scene.views import Photo, Photos
-from utils import metrics, model_folder
+from utils import metrics, model_folder, regularizers
 from utils.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint, save_checkpoint
 from utils.errors import UserError
 from utils.files import atomic_write, write_json
+from utils.gradient_health import (
+    BalanceWatch,
+    EffectWatch,
+    audit,
+    audit_entry,
+    audit_table,
+    check_finite,
+    distortion_line,
+)
 from utils.interrupt import Interrupt
-from utils.losses import photometric, weigh
-from utils.report import Report, run_script
-from utils.schedules import due, log_linear, sh_degree_at
+from utils.losses import weigh
+from utils.report import Report, run_script, say
+from utils.schedules import due, log_linear, schedule_table, sh_degree_at, telling_iterations
 from utils.summary import write_summary
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 MAX_WORLD_SIZE = 0.1  # of the extent: larger Gaussians are pruned, once opacities have been reset
 MAX_SCREEN_SIZE = 0.15  # of the image's larger side: the same
 SH_REST_RATE = 1 / 20  # of the colours' learning rate
+SPIKES_EVERY = 4  # steps from one view that is looked at for spikes to the next: it takes a walk over the image more
+SPIKE_INTERVAL = 200  # steps from one pruning of spikes to the next: enough views for a judgement
+SPIKES_UNTIL = 0.9  # of the run: the rest heals what their pruning has torn
+AUDIT_EVERY = 500  # steps
+BALANCE_EVERY = 100
+LINE_EVERY = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; exits with 130 when it was interrupted."""
     options = read_options(arguments)
     folder = Path(options.model.model_path)
-    scene = load_scene(
-        Path(options.model.source_path),
-        images=options.model.images,
-        resolution=options.model.resolution,
-        eval_split=options.model.eval,
-        test_images=options.model.test_images,
-        white_background=options.model.white_background,
-    )
+    if options.run.print_schedule:
+        say(schedule_text(options))
+        return
+    scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
     state = first_state(options, scene)
     if not goes_on_in(options, folder):
         model_folder.claim(folder, scene.source, options.run.overwrite)
@@ -66,7 +78,9 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, density = options.run, options.densification
     densify_from, densify_until, grad_threshold = densification_limits(options, scene)
-    weights = {"l1": 1 - options.optimization.lambda_dssim, "dssim": options.optimization.lambda_dssim}
+    spikes_until = round(SPIKES_UNTIL * run.iterations)
+    objective = Objective.of(options, scene.extent)
+    effects, balance = EffectWatch(FLAGS), BalanceWatch()
     test = Photos(scene.test, run.device)
     gaussians, optimizer, statistics = state.gaussians, state.optimizer, state.statistics
 
@@ -78,23 +92,40 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
     ):
         report.event(scene.summary)
+        for text in scene.warnings:
+            report.warning(text)
         for iteration in range(state.iteration + 1, run.iterations + 1):
             photo = state.photos.next()
             if iteration < options.optimization.coarse_until_iter:
                 photo = halved(photo)
             background = background_color(options, state.generator)
-            settings = render_settings(options, scene, iteration)
+            look_for_spikes = iteration < spikes_until and iteration % SPIKES_EVERY == 0
+            settings = render_settings(options, scene, iteration, statistics=look_for_spikes)
             optimizer.rates["means"] = position_rate(options, scene, iteration)
 
             output = render(gaussians, photo.camera, background, settings)
+            weights = objective.weights(iteration)
+            terms = objective.terms(output, photo, background, gaussians, weights)
+            if run.audit_gradients and iteration % AUDIT_EVERY in (0, 1):
+                rows = audit(terms, weights, gaussians.parameters)
+                report.record(iteration, {"audit": audit_entry(rows)}, audit_table(rows))
+            for text in effects.look(iteration, terms, weights, gaussians.parameters, photo.camera.name):
+                report.warning(text)
             output.means2d.retain_grad()
-            terms = photometric(output.color, photo.over(background), photo.mask)
             loss = weigh(terms, weights)
             loss.backward()
-            values = finite_values({**terms, "loss": loss, "distortion": output.distortion.mean()}, iteration, photo)
+            values = check_finite(
+                terms, gaussians.parameters, iteration, photo.camera.name, images=rendered_images(output)
+            )
+            weighted = {name: weights[name] * value for name, value in values.items()}
+            if iteration % BALANCE_EVERY == 0:
+                for text in balance.look(iteration, weighted):
+                    report.warning(text)
 
             if iteration < densify_until and output.means2d.grad is not None:
                 statistics.observe(output.means2d.grad, output.radii, photo.camera.width, photo.camera.height)
+            if output.statistics is not None:
+                observe_spikes(options, gaussians, statistics, output.statistics, photo)
             optimizer.step(output.radii > 0)
 
             if due(iteration, densify_from, densify_until, density.densification_interval):
@@ -107,18 +138,26 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                     max_gaussians=density.max_gaussians,
                     generator=state.generator,
                 )
-                prune(gaussians, optimizer, statistics, prune_rules(options, scene, iteration))
+                pruned = prune(gaussians, optimizer, statistics, prune_rules(options, scene, iteration))
+                report.record(iteration, {"pruned": pruned._asdict()}, str(pruned) if run.verbose else "")
                 statistics.reset()
-                if len(gaussians) == 0:
-                    raise UserError(
-                        f"iteration {iteration}: no Gaussian is left; all were too transparent or too large"
-                    )
+            if due(iteration, densify_from, spikes_until, SPIKE_INTERVAL):
+                pruned = prune(gaussians, optimizer, statistics, spike_rules(options, scene))
+                report.record(iteration, {"pruned": pruned._asdict()}, str(pruned) if run.verbose else "")
+                statistics.reset_spikes()
+            if len(gaussians) == 0:
+                raise UserError(f"iteration {iteration}: no Gaussian is left; all were too transparent or too large")
             if due(iteration, 0, densify_until, density.opacity_reset_interval):
                 reset_opacities(gaussians, optimizer)
 
             state.iteration = iteration
             last = iteration == run.iterations
+            values["loss"] = sum(weighted.values())
+            values.setdefault("distortion", mean_distortion(output, photo, scene.extent))
             report.step(iteration, values, len(gaussians))
+            if iteration % LINE_EVERY == 0:
+                entry, text = distortion_entry(objective, output, photo, iteration, values["distortion"])
+                report.record(iteration, entry, text if run.verbose else "")
             if report.preview_due(iteration):
                 report.preview(iteration, output.color, photo.color, photo.camera.name)
             if iteration in run.test_iterations and len(test) and not last:
@@ -148,8 +187,15 @@ def finish(options: TrainOptions, scene: Scene, gaussians: Gaussians, report: Re
     for _ in render_views(gaussians, Photos(views, options.run.device), rendered, background, settings):
         pass
     scores = metrics.evaluate_model(folder)[rendered.name]
-    report.evaluation(iteration, part, {name: scores[name] for name in metrics.NAMES}, len(views))
+    shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}
+    report.evaluation(iteration, part, shown, len(views))
     report.summary(write_summary(folder))
+
+
+def schedule_text(options: TrainOptions) -> str:
+    """What --print_schedule says."""
+    schedules = list(Objective.of(options, 1.0).schedules.values())
+    return schedule_table(schedules, telling_iterations(schedules, options.run.iterations))
 
 
 # ---- before the first step -------------------------------------------------------------------------------------------
@@ -246,12 +292,13 @@ def camera_entry(index: int, camera: Camera) -> dict[str, Any]:
 # ---- in each step ----------------------------------------------------------------------------------------------------
 
 
-def render_settings(options: TrainOptions, scene: Scene, iteration: int) -> RenderSettings:
+def render_settings(options: TrainOptions, scene: Scene, iteration: int, statistics: bool = False) -> RenderSettings:
     """How pictures are drawn at `iteration`."""
     return RenderSettings(
         near=near_plane(scene.extent),
         sh_degree=sh_degree_at(iteration, options.model.sh_degree),
         antialiasing=options.pipeline.antialiasing,
+        statistics=statistics,
     )
 
 
@@ -280,22 +327,62 @@ def densification_limits(options: TrainOptions, scene: Scene) -> tuple[int, int,
 
 
 def prune_rules(options: TrainOptions, scene: Scene, iteration: int) -> PruneRules:
-    """What is pruned: large Gaussians only after the first opacity reset; until then many are still shrinking."""
+    """What is pruned with each densification: large Gaussians only after the first opacity reset; until then many are
+    still shrinking."""
     if iteration <= options.densification.opacity_reset_interval:
         return PruneRules()
     return PruneRules(max_world_size=MAX_WORLD_SIZE * scene.extent, max_screen_size=MAX_SCREEN_SIZE)
 
 
-def finite_values(terms: Mapping[str, Tensor], iteration: int, photo: Photo) -> dict[str, float]:
-    """The terms as numbers. UserError when one is not: every parameter would be lost in the next step."""
-    values = {name: term.item() for name, term in terms.items()}
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise UserError(
-                f"iteration {iteration}: the term {name} is {value} for the photo {photo.camera.name}; "
-                "--detect_anomaly names the operation that made it so"
-            )
-    return values
+def spike_rules(options: TrainOptions, scene: Scene) -> PruneRules:
+    """What is pruned when spikes are."""
+    spikes = options.spikes
+    return PruneRules(
+        spike_size=spikes.spike_extent * scene.extent,
+        min_ray_views=spikes.spike_ray_views or None,
+        max_elongation=spikes.spike_ratio or None,
+        max_spread=spikes.spike_spread * scene.extent or None,
+        min_views_before=spikes.floater_views or None,
+        min_weight=spikes.prune_min_weight or None,
+        max_fraction=spikes.prune_max_fraction,
+    )
+
+
+def observe_spikes(
+    options: TrainOptions, gaussians: Gaussians, statistics: SpikeStatistics, gathered: Statistics, photo: Photo
+) -> None:
+    """Add what a view has shown of spikes."""
+    statistics.observe_spikes(
+        gaussians,
+        photo.camera,
+        gathered.weight_sum,
+        gathered.weight_max,
+        gathered.distortion_share,
+        ray_ratio_max=options.regularizers.ray_ratio_max,
+        depth=photo.depth,
+        depth_valid=photo.depth_valid,
+    )
+
+
+def rendered_images(output: RasterOutput) -> dict[str, Tensor]:
+    """What was rendered, by name."""
+    names = ("color", "inv_depth", "depth", "alpha", "distortion")
+    return {name: getattr(output, name) for name in names}
+
+
+def mean_distortion(output: RasterOutput, photo: Photo, extent: float) -> float:
+    """What the term of the loss would be, where it has no weight."""
+    with torch.no_grad():
+        return regularizers.distortion(output.distortion, output.alpha, extent, photo.mask).item()
+
+
+def distortion_entry(
+    objective: Objective, output: RasterOutput, photo: Photo, iteration: int, mean: float
+) -> tuple[dict[str, Any], str]:
+    """How the distortion stands: for the log, and as a line."""
+    largest = regularizers.largest_distortion(output.distortion, objective.extent, photo.mask)
+    at = {name: objective.schedules[name].at(iteration) for name in ("lambda_dist", "depth_l1_mult")}
+    return {"depth_distortion": {"mean": mean, "max": largest, **at}}, distortion_line(iteration, mean, largest, **at)
 
 
 def shown_views(scene: Scene) -> tuple[str, tuple[View, ...]]:

@@ -44,6 +44,15 @@ class ModelOptions:
     source_path: str = option("", "dataset folder", "-s")
     model_path: str = option("", "folder for everything the run leaves", "-m", follows="output/<name of the dataset>")
     images: str = option("images", "image folder inside the dataset", "-i")
+    depths: str = option(
+        "",
+        "folder of depth maps inside the dataset; none: leave depth alone",
+        "-d",
+        follows="depth or depths, where the scene has one",
+    )
+    depth_scale: float | None = option(
+        None, "scene units in one step of a depth map", minimum=0, follows="found out from the points of the scene"
+    )
     resolution: int = option(
         -1,
         "1, 2, 4 or 8 divides the photos' size; a larger number is the width in pixels; "
@@ -56,6 +65,18 @@ class ModelOptions:
     test_images: tuple[str, ...] = option((), "hold out these photos, by name (instead of every 8th; implies --eval)")
     sh_degree: int = option(3, "highest degree of the spherical harmonics", minimum=0, maximum=3)
     data_device: str = option("cpu", "where the decoded photos are kept", choices=("cpu",))
+
+    def scene_arguments(self) -> dict[str, Any]:
+        """The keyword arguments that `scene.load_scene` takes."""
+        return dict(
+            images=self.images,
+            depths=self.depths,
+            depth_scale=self.depth_scale,
+            resolution=self.resolution,
+            eval_split=self.eval,
+            test_images=self.test_images,
+            white_background=self.white_background,
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,9 @@ class RunOptions:
     resume: bool = option(False, "go on from the newest checkpoint in the model folder, with the settings stored there")
     overwrite: bool = option(False, "delete the run that the model folder holds")
     quiet: bool = option(False, "print nothing but errors")
+    verbose: bool = option(False, "print a line about depth and distortion every 100 steps (the log has it always)")
+    print_schedule: bool = option(False, "print how the weights move over the run, and stop")
+    audit_gradients: bool = option(False, "print what each term of the loss does to each parameter, every 500 steps")
     detect_anomaly: bool = option(False, "let autograd name the operation that makes a NaN (slow)")
 
 
@@ -104,6 +128,55 @@ class OptimizationOptions:
         "default",
         "default: Adam moves every Gaussian in every step; sparse_adam: only those that the step has seen",
         choices=("default", "sparse_adam"),
+    )
+
+
+SCHEDULE = "a number, or knots of a run of 30000 steps as in 0:10 3000:10 15000:1, which scale with --iterations"
+DEPTH_LOSSES = ("inv_l1", "l1", "log_l1", "inv_weighted_l1", "silog", "ssi", "g2", "mip_l1", "mip_laplace")
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """Depth supervision, where the scene has depth maps; lengths in scene extents"""
+
+    depth_loss: str = option("inv_l1", "how rendered depth is compared with the maps'", choices=DEPTH_LOSSES)
+    depth_l1_weight_init: float = option(1.0, "weight of the depth loss at the start", minimum=0)
+    depth_l1_weight_final: float = option(0.01, "weight of the depth loss at the end; log-linear between", minimum=0)
+    depth_l1_mult: str = option("0:0.5 3000:0.5 15000:1", f"factor on that weight: {SCHEDULE}")
+    depth_max: float | None = option(
+        None, "depth beyond this is not used, in scene units", minimum=0, follows="no limit"
+    )
+    depth_edge_weight: float = option(
+        0.0, "k in the weight exp(-k * relative depth step) that trusts the maps less at their edges", minimum=0
+    )
+    mip_window: int = option(5, "side of the window of the mip losses, pixels", minimum=1)
+    mip_lambda_prior: float = option(0.5, "part of a pixel's footprint in the depth's spread (mip losses)", minimum=0)
+    mip_alpha_clamp: float = option(0.3, "largest spread, in parts of the depth (mip losses)", minimum=0)
+
+
+@dataclass(frozen=True)
+class RegularizerOptions:
+    """What is asked of the cloud, whatever the photos show; lengths in scene extents"""
+
+    lambda_dist: str = option("0:1 3000:1 15000:0.1", f"weight of the depth distortion: {SCHEDULE}")
+    lambda_ray: str = option("0", f"weight of elongation along the view ray: {SCHEDULE}")
+    ray_ratio_max: float = option(3.0, "elongation along the view ray that costs nothing", minimum=0)
+    lambda_opacity: float = option(0.0, "weight of the mean opacity", minimum=0)
+    lambda_scale: float = option(0.0, "weight of the mean scale", minimum=0)
+
+
+@dataclass(frozen=True)
+class SpikeOptions:
+    """Which spikes and floaters are pruned beside what is transparent or too large; 0 switches a rule off"""
+
+    spike_ratio: float = option(10.0, "a needle: longest axis over so many times the middle one", minimum=0)
+    spike_extent: float = option(0.01, "... and with a longest axis over this, in scene extents", minimum=0)
+    spike_ray_views: int = option(3, "elongated along the view ray in so many views, and in most", minimum=0)
+    spike_spread: float = option(0.0, "spread over this in depth around its pixels, in scene extents", minimum=0)
+    floater_views: int = option(3, "before the measured depth in so many views, and on it in none", minimum=0)
+    prune_min_weight: float = option(0.0, "of less weight than this in every pixel of every view", minimum=0)
+    prune_max_fraction: float = option(
+        0.05, "part of all that a rule removes at once, the worst first", minimum=0, maximum=1
     )
 
 
@@ -139,7 +212,10 @@ class TrainOptions:
     pipeline: PipelineOptions = PipelineOptions()
     run: RunOptions = RunOptions()
     optimization: OptimizationOptions = OptimizationOptions()
+    depth: DepthOptions = DepthOptions()
+    regularizers: RegularizerOptions = RegularizerOptions()
     densification: DensificationOptions = DensificationOptions()
+    spikes: SpikeOptions = SpikeOptions()
 
 
 # ---- command line ----------------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import RasterOutput, rasterize
+from diff_gaussian_rasterization import RasterOutput, Statistics, rasterize
 from scene.gaussians import Gaussians
 from scene.types import Camera
 
-__all__ = ["RasterOutput", "RenderSettings", "near_plane", "render"]
+__all__ = ["RasterOutput", "RenderSettings", "Statistics", "near_plane", "render"]
 
 NEAR_IN_EXTENTS = 0.01
 

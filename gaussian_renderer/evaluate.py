@@ -13,11 +13,12 @@ from diff_gaussian_rasterization import RasterOutput, instruction_set
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians import Gaussians
 from scene.types import Camera
-from scene.views import Photos
+from scene.views import Photo, Photos
 from utils import metrics
+from utils.depth_metrics import average_depth, depth_scores
 from utils.errors import UserError
 from utils.files import write_json
-from utils.pictures import ColorScale, depth_scale, distortion_scale, to_bytes, write_png
+from utils.pictures import ColorScale, depth_error_scale, depth_scale, distortion_scale, to_bytes, write_png
 
 MIN_ALPHA = 0.05  # a pixel with less has no depth worth showing
 SAMPLED_VIEWS = 8  # that decide the range of the colours
@@ -32,12 +33,15 @@ def rasterizer_facts() -> dict[str, str]:
 @torch.no_grad()
 def measure(gaussians: Gaussians, photos: Photos, background: Tensor, settings: RenderSettings) -> metrics.Scores:
     """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
-    scores = []
+    scores, depths = [], []
     for photo in (photos[index] for index in range(len(photos))):
         output = render(gaussians, photo.camera, background, settings)
         mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
         scores.append(metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask))
-    return metrics.average(scores)
+        if photo.depth is not None:
+            depths.append(_depth_scores(output, photo))
+    mean = metrics.average(scores)
+    return {**mean, "depth_MAE": average_depth(depths)["MAE"]} if depths else mean
 
 
 @torch.no_grad()
@@ -48,6 +52,8 @@ def render_views(
 
     renders/ and gt/ hold 8-bit colours, masks/ the photos' masks where they have one, depth/ (depth / alpha) and
     distortion/ colour-mapped values with one range for all views, in colors.json; names.json maps files to photos.
+    Where there is a depth map, measured_depth/ has its values in the colours of depth/, depth_error/ the difference,
+    and depth_scores.json maps files to `utils.depth_metrics.depth_scores` in scene units.
     """
     if len(photos) == 0:
         raise UserError(f"there are no views to render into {folder}")
@@ -56,6 +62,7 @@ def render_views(
     depths, distortions = color_scales(gaussians, [cameras[index] for index in order], background, settings)
     files = {f"{place:05}.png": index for place, index in enumerate(order)}
     _remove_others(folder, files)
+    errors, scores = depth_error_scale(depths), {}
     for file, index in files.items():
         photo = photos[index]
         output = render(gaussians, photo.camera, background, settings)
@@ -66,9 +73,18 @@ def render_views(
         write_png(folder / "distortion" / file, distortions.paint(distortion))
         if photo.mask is not None:
             write_png(folder / "masks" / file, to_bytes(photo.mask)[..., 0])
+        if photo.depth is not None and photo.depth_valid is not None:
+            measured, valid = photo.depth[0].cpu().numpy(), photo.depth_valid[0].cpu().numpy()
+            write_png(folder / "measured_depth" / file, depths.paint(measured, valid))
+            write_png(folder / "depth_error" / file, errors.paint(np.abs(depth - measured), valid & hit))
+            scores[file] = _depth_scores(output, photo)
         yield photo.camera.name
     write_json(folder / "names.json", {file: cameras[index].name for file, index in files.items()})
-    write_json(folder / "colors.json", {"depth": depths.describe(), "distortion": distortions.describe()})
+    colors = {"depth": depths.describe(), "distortion": distortions.describe()}
+    if scores:
+        write_json(folder / "depth_scores.json", scores)
+        colors["depth_error"] = errors.describe()
+    write_json(folder / "colors.json", colors)
 
 
 @torch.no_grad()
@@ -91,8 +107,17 @@ def _maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return depth / np.maximum(alpha, np.finfo(alpha.dtype).tiny), distortion, alpha >= MIN_ALPHA
 
 
+def _depth_scores(output: RasterOutput, photo: Photo) -> metrics.Scores:
+    """A view's depth against its map, in scene units."""
+    assert photo.depth is not None and photo.depth_valid is not None
+    depth, _, _ = _maps(output)
+    target, valid, alpha = (each[0].cpu().numpy() for each in (photo.depth, photo.depth_valid, output.alpha))
+    return depth_scores(depth, target, valid, alpha)
+
+
 def _remove_others(folder: Path, files: dict[str, int]) -> None:
     """Delete pictures of an earlier rendering with other views, which would be measured as well."""
     for path in folder.glob("*/*.png"):
-        if path.name not in files or path.parent.name == "masks":
+        if path.name not in files or path.parent.name in ("masks", "measured_depth", "depth_error"):
             path.unlink()
+    (folder / "depth_scores.json").unlink(missing_ok=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from scene import colmap, lenses
+from scene.depth_folder import IGNORED, find_folder, find_maps
+from scene.depth_units import Depths, attach_depth
+from scene.fuse_points import add_fused
 from scene.images import resized
 from scene.ply import read_points
 from scene.transforms import Frame, read_transforms
@@ -19,12 +23,28 @@ from utils.errors import UserError
 TEST_EVERY = 8
 RANDOM_POINTS = 20_000  # that a scene without points starts from
 NAMED_AT_MOST = 5  # missing files that the summary names
+NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What load_scene is asked for, as its arguments say it."""
+
+    images: str
+    depths: str
+    depth_scale: float | None
+    resolution: int
+    eval_split: bool
+    test_images: Sequence[str]
+    grey: float  # behind transparent pixels of renderings
 
 
 def load_scene(
     source: Path | str,
     *,
     images: str = "images",
+    depths: str = "",
+    depth_scale: float | None = None,
     resolution: int = -1,
     eval_split: bool = False,
     test_images: Sequence[str] = (),
@@ -35,6 +55,9 @@ def load_scene(
     Args:
         source: the dataset's folder, which is only read.
         images: the folder of the photos in it, for a COLMAP model.
+        depths: the folder of the depth maps in it; "": what the scene itself lists, or else `depth` or `depths`;
+            "none": depth is ignored.
+        depth_scale: world units of a step of the depth maps; None: found out (scene.depth_units).
         resolution: as `-r` has it (scene.images.resized).
         eval_split: every 8th photo by name is a test view; a scene that comes with test views has those.
         test_images: names or stems of the photos that are test views instead.
@@ -45,14 +68,17 @@ def load_scene(
     source = Path(source)
     if not source.is_dir():
         raise UserError(f"the dataset folder {source} is not there")
+    if depth_scale is not None and not 0 < depth_scale < np.inf:
+        raise UserError(f"the scale of the depth maps is {depth_scale}; it must be above 0: world units of a step")
     grey = 1.0 if white_background else 0.0
+    request = Request(images, depths, depth_scale, resolution, eval_split, test_images, grey)
     if (model_folder := colmap.find_model(source)) is not None:
-        return _colmap_scene(source, model_folder, images, resolution, eval_split, test_images)
+        return _colmap_scene(source, model_folder, request)
     if (source / "transforms.json").is_file():
-        return _transforms_scene(source, ["transforms.json"], resolution, eval_split, test_images, grey)
+        return _transforms_scene(source, ["transforms.json"], request)
     if (source / "transforms_train.json").is_file():
         files = [name for name in ("transforms_train.json", "transforms_test.json") if (source / name).is_file()]
-        return _transforms_scene(source, files, resolution, eval_split, test_images, grey)
+        return _transforms_scene(source, files, request)
     found = ", ".join(sorted(path.name for path in source.iterdir())[:8]) or "nothing"
     raise UserError(
         f"{source} is no dataset: it needs sparse/0 with cameras, images and points3D (COLMAP), transforms.json or "
@@ -63,11 +89,9 @@ def load_scene(
 # ---- COLMAP
 
 
-def _colmap_scene(
-    source: Path, folder: Path, images: str, resolution: int, eval_split: bool, test_images: Sequence[str]
-) -> Scene:
+def _colmap_scene(source: Path, folder: Path, request: Request) -> Scene:
     model = colmap.read_model(folder)
-    image_folder = source / images
+    image_folder = source / request.images
     if not image_folder.is_dir():
         raise UserError(f"the image folder {image_folder} is not there; -i names another")
     views, missing = [], []
@@ -75,13 +99,16 @@ def _colmap_scene(
         path = image_folder / image.name
         if path.is_file():
             mask = _mask_beside(image_folder, image.name)
-            views.append(_view(image.name, path, mask, image.lens, image.camera_from_world, resolution))
+            views.append(_view(image.name, path, mask, image.lens, image.camera_from_world, request.resolution))
         else:
             missing.append(image.name)
     if not views:
         raise UserError(f"none of the {len(missing)} photos of {folder} is in {image_folder}, such as {missing[0]}")
-    test = _test_names([view.camera.name for view in views], eval_split, test_images)
-    return _scene(source, "COLMAP", views, test, model.points, missing, [])
+    tracked = any(len(image.observed) for image in model.images)
+    tracks = {image.name: image.observed for image in model.images} if tracked else {}
+    depths = _with_depth(source, views, {}, model.points, tracks, request.depth_scale, request)
+    test = _test_names([view.camera.name for view in views], request)
+    return _scene(source, "COLMAP", depths, test, model.points, missing, [])
 
 
 def _mask_beside(image_folder: Path, name: str) -> Path | None:
@@ -94,33 +121,34 @@ def _mask_beside(image_folder: Path, name: str) -> Path | None:
 # ---- transforms.json
 
 
-def _transforms_scene(
-    source: Path, files: Sequence[str], resolution: int, eval_split: bool, test_images: Sequence[str], grey: float
-) -> Scene:
+def _transforms_scene(source: Path, files: Sequence[str], request: Request) -> Scene:
     parts = [read_transforms(source / name) for name in files]
-    views, missing = [], [name for part in parts for name in part.missing]
-    for frame in (frame for part in parts for frame in part.frames):
-        views.append(_frame_view(frame, resolution, grey))
+    frames = [frame for part in parts for frame in part.frames]
+    missing = [name for part in parts for name in part.missing]
+    views = [_frame_view(frame, request) for frame in frames]
     if not views:
         raise UserError(
             f"none of the {len(missing)} photos that {source / files[0]} lists is there, such as {missing[0]}"
         )
     names = [view.camera.name for view in views]
     own_test = {frame.name for frame in parts[1].frames} if len(parts) > 1 else set()
-    test = own_test if own_test and not test_images else _test_names(names, eval_split, test_images)
-    notes = []
+    test = own_test if own_test and not request.test_images else _test_names(names, request)
     points_path = next((part.points_path for part in parts if part.points_path), None)
-    if points_path is not None:
-        points = read_points(points_path)
-    else:
+    points = NO_POINTS if points_path is None else read_points(points_path)
+    listed = {frame.name: frame.depth_path for frame in frames if frame.depth_path is not None}
+    scale = request.depth_scale or parts[0].depth_scale
+    depths = _with_depth(source, views, listed, points, {}, scale, request)
+    notes = []
+    if len(points) == 0 and not any(view.depth for view in depths.views):
         points = _random_points([view.camera for view in views])
         notes.append(f"no points are given, so {len(points)} random ones between the cameras are the start")
-    return _scene(source, "nerfstudio" if parts[0].has_lens else "Blender", views, test, points, missing, notes)
+    return _scene(source, "nerfstudio" if parts[0].has_lens else "Blender", depths, test, points, missing, notes)
 
 
-def _frame_view(frame: Frame, resolution: int, grey: float) -> View:
-    view = _view(frame.name, frame.image_path, frame.mask_path, frame.lens, frame.camera_from_world, resolution)
-    return View(view.camera, view.image_path, view.mask_path, view.undistortion, alpha_background=grey)
+def _frame_view(frame: Frame, request: Request) -> View:
+    pose = frame.camera_from_world
+    view = _view(frame.name, frame.image_path, frame.mask_path, frame.lens, pose, request.resolution)
+    return replace(view, alpha_background=request.grey)
 
 
 def _random_points(cameras: Sequence[Camera]) -> PointCloud:
@@ -156,12 +184,41 @@ def _view(
     return View(camera, path, mask, None if lenses.is_pinhole(lens) else lens)
 
 
-def _test_names(names: Sequence[str], eval_split: bool, wanted: Sequence[str]) -> set[str]:
+def _with_depth(
+    source: Path,
+    views: Sequence[View],
+    listed: Mapping[str, Path],
+    points: PointCloud,
+    tracks: Mapping[str, np.ndarray],
+    scale: float | None,
+    request: Request,
+) -> Depths:
+    """The views with the depth maps that the request names, the scene lists, or a usual folder holds."""
+    if request.depths == IGNORED:
+        return Depths(list(views), "", [])
+    paths, warnings = dict(listed), []
+    if request.depths or not listed:
+        folder = find_folder(source, request.depths)
+        paths = {} if folder is None else find_maps(folder, [view.camera.name for view in views])
+        if folder is not None and not paths:
+            stem = Path(views[0].camera.name).stem
+            warnings.append(f"the depth folder {folder} has a map of no photo: there is no {stem}.png, .npy or .tiff")
+    gone = [path for path in paths.values() if not path.is_file()]
+    if gone:
+        warnings.append(f"{len(gone)} listed depth maps are missing, such as {gone[0]}")
+    paths = {name: path for name, path in paths.items() if path not in gone}
+    if not paths:
+        return Depths(list(views), "", warnings)
+    depths = attach_depth(views, paths, points, tracks, scale)
+    return replace(depths, warnings=[*warnings, *depths.warnings])
+
+
+def _test_names(names: Sequence[str], request: Request) -> set[str]:
     """The photos to hold out. Raises: UserError for a name that is not there."""
-    if not wanted:
-        return set(sorted(names)[::TEST_EVERY]) if eval_split else set()
+    if not request.test_images:
+        return set(sorted(names)[::TEST_EVERY]) if request.eval_split else set()
     chosen = set()
-    for name in wanted:
+    for name in request.test_images:
         found = [n for n in names if name in (n, Path(n).name, Path(n).stem)]
         if not found:
             near = difflib.get_close_matches(name, [*names, *(Path(n).name for n in names)], n=3) or sorted(names)[:3]
@@ -173,20 +230,22 @@ def _test_names(names: Sequence[str], eval_split: bool, wanted: Sequence[str]) -
 def _scene(
     source: Path,
     kind: str,
-    views: Sequence[View],
+    depths: Depths,
     test_names: set[str],
     points: PointCloud,
     missing: Sequence[str],
     notes: Sequence[str],
 ) -> Scene:
-    ordered = sorted(views, key=lambda view: view.camera.name)
+    ordered = sorted(depths.views, key=lambda view: view.camera.name)
     train = tuple(view for view in ordered if view.camera.name not in test_names)
     test = tuple(view for view in ordered if view.camera.name in test_names)
     if not train:
         raise UserError(f"{source}: all {len(test)} photos are test views, and none is left to train on")
     extent = _extent(train)
+    points, added = add_fused(points, train)
+    notes = [*([depths.text] if depths.text else []), *([added] if added else []), *notes]
     summary = _summary(source, kind, train, test, points, extent, missing, notes)
-    return Scene(source, kind, train, test, points, extent, summary)
+    return Scene(source, kind, train, test, points, extent, summary, tuple(depths.warnings))
 
 
 def _extent(views: Sequence[View]) -> float:

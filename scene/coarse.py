@@ -18,7 +18,17 @@ def halved(photo: Photo) -> Photo:
         color=avg_pool2d(photo.color, 2),
         mask=_halved_weights(photo.mask),
         alpha=_halved_weights(photo.alpha),
+        depth=_every_other(photo.depth),
+        depth_valid=_every_other(photo.depth_valid),
     )
+
+
+def _every_other(values: Tensor | None) -> Tensor | None:
+    """One of each 2×2: a mean over an edge would be a depth where nothing is."""
+    if values is None:
+        return None
+    height, width = values.shape[1] // 2, values.shape[2] // 2
+    return values[:, : 2 * height : 2, : 2 * width : 2].contiguous()
 
 
 def _halved_weights(weights: Tensor | None) -> Tensor | None:

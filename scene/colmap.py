@@ -6,8 +6,9 @@ import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -32,6 +33,15 @@ class PosedImage:
     name: str  # path relative to the image folder
     lens: Undistortion
     camera_from_world: np.ndarray  # (4, 4) float64
+    observed: np.ndarray  # (K,) int64, which of the model's points were found in it: none where tracks are not kept
+
+
+class PointTable(NamedTuple):
+    """Points as a file lists them."""
+
+    ids: np.ndarray  # (P,) int64
+    positions: np.ndarray  # (P, 3) float64
+    colors: np.ndarray  # (P, 3) 0 to 255
 
 
 @dataclass(frozen=True)
@@ -49,16 +59,18 @@ def find_model(source: Path) -> Path | None:
 def read_model(folder: Path) -> Model:
     """Read a model. Raises: UserError, naming the file, for one that is missing, cut short or not understood."""
     cameras = dict(_read(folder, "cameras", _binary_cameras, _text_cameras))
+    points = _read_points(folder)
     images = []
-    for name, camera_id, pose in _read(folder, "images", _binary_images, _text_images):
+    for name, camera_id, pose, ids in _read(folder, "images", _binary_images, _text_images):
         if camera_id not in cameras:
             raise UserError(
                 f"{folder}: the image {name!r} has camera {camera_id}, which the cameras file does not list"
             )
-        images.append(PosedImage(name, cameras[camera_id], pose))
+        images.append(PosedImage(name, cameras[camera_id], pose, np.flatnonzero(np.isin(points.ids, ids))))
     if not images:
         raise UserError(f"{folder}: the model has no images")
-    return Model(tuple(sorted(images, key=lambda image: image.name)), _read_points(folder))
+    cloud = PointCloud(points.positions.astype(np.float32), points.colors.astype(np.float32) / 255)
+    return Model(tuple(sorted(images, key=lambda image: image.name)), cloud)
 
 
 def _read(
@@ -102,21 +114,23 @@ def _binary_cameras(path: Path) -> Iterator[tuple[int, Undistortion]]:
         yield camera_id, lenses.checked(MODELS[number], width, height, params, str(path))
 
 
-def _binary_images(path: Path) -> Iterator[tuple[str, int, np.ndarray]]:
+def _binary_images(path: Path) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
     data = path.read_bytes()
+    observation = np.dtype([("pixel", "<f8", 2), ("point", "<i8")])
     (count,), offset = struct.unpack_from("<Q", data), 8
     for _ in range(count):
         values = struct.unpack_from("<i7di", data, offset)
         end = data.index(b"\0", offset + 64)
         name = data[offset + 64 : end].decode()
         (observations,) = struct.unpack_from("<Q", data, end + 1)
-        offset = end + 9 + 24 * observations
+        offset = end + 9 + observation.itemsize * observations
         if offset > len(data):
             raise UserError(f"{path} is cut short: {len(data)} bytes of {offset} or more")
-        yield name, values[8], _pose(values[1:5], values[5:8])
+        found = np.frombuffer(data, observation, observations, end + 9)
+        yield name, values[8], _pose(values[1:5], values[5:8]), found["point"]
 
 
-def _binary_points(path: Path) -> PointCloud:
+def _binary_points(path: Path) -> PointTable:
     """Points are followed by tracks of any length: a loop finds only where points begin, numpy does the rest."""
     data = path.read_bytes()
     (count,) = struct.unpack_from("<Q", data)
@@ -127,10 +141,10 @@ def _binary_points(path: Path) -> PointCloud:
         offset += 51 + 8 * length.unpack_from(data, offset + 43)[0]
     if offset > len(data):
         raise UserError(f"{path} is cut short: {len(data)} bytes of {offset}")
-    layout = np.dtype([("id", "<u8"), ("position", "<f8", 3), ("color", "u1", 3)])
+    layout = np.dtype([("id", "<i8"), ("position", "<f8", 3), ("color", "u1", 3)])
     bytes_of = np.frombuffer(data, dtype=np.uint8)[starts[:, None] + np.arange(layout.itemsize)]
     points = np.ascontiguousarray(bytes_of).view(layout)[:, 0] if count else np.empty(0, layout)
-    return _cloud(points["position"], points["color"])
+    return PointTable(points["id"], points["position"], points["color"])
 
 
 # ---- text
@@ -148,44 +162,44 @@ def _text_cameras(path: Path) -> Iterator[tuple[int, Undistortion]]:
         yield int(camera_id), lenses.checked(model, int(width), int(height), tuple(map(float, params)), str(path))
 
 
-def _text_images(path: Path) -> Iterator[tuple[str, int, np.ndarray]]:
+def _text_images(path: Path) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
     """Two lines an image, of which the second, its observations, may be empty."""
     lines = list(_lines(path))
     while lines and not lines[0]:
         lines.pop(0)
-    for line in filter(None, lines[::2]):
+    for line, observations in zip_longest(lines[::2], lines[1::2], fillvalue=""):
+        if not line:
+            continue
         _, *numbers, camera_id, name = line.split(maxsplit=9)
         values = [float(number) for number in numbers]
         if len(values) != 7:
             raise UserError(f"{path}: {line!r} is no image; it must read: id qw qx qy qz tx ty tz camera name")
-        yield name, int(camera_id), _pose(values[:4], values[4:])
+        ids = np.array(observations.split()[2::3], dtype=np.int64)
+        yield name, int(camera_id), _pose(values[:4], values[4:]), ids
 
 
-def _text_points(path: Path) -> PointCloud:
-    rows = [line.split(maxsplit=7)[1:7] for line in filter(None, _lines(path))]
-    table = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    return _cloud(table[:, :3], table[:, 3:])
+def _text_points(path: Path) -> PointTable:
+    rows = [line.split(maxsplit=7)[:7] for line in filter(None, _lines(path))]
+    table = np.array(rows, dtype=np.float64).reshape(-1, 7)
+    return PointTable(table[:, 0].astype(np.int64), table[:, 1:4], table[:, 4:])
 
 
 # ---- points
 
 
-def _read_points(folder: Path) -> PointCloud:
-    """The points; none where the model has no file of them."""
+def _read_points(folder: Path) -> PointTable:
+    """The points that are somewhere; none where the model has no file of them."""
     for path, read in ((folder / "points3D.bin", _binary_points), (folder / "points3D.txt", _text_points)):
         if path.exists():
             try:
-                return read(path)
+                table = read(path)
             except (struct.error, IndexError, ValueError) as error:
                 if isinstance(error, UserError):
                     raise
                 raise UserError(f"{path} is damaged or cut short: {error}") from None
-    return PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
-
-
-def _cloud(positions: np.ndarray, colors: np.ndarray) -> PointCloud:
-    finite = np.isfinite(positions).all(axis=1)
-    return PointCloud(positions[finite].astype(np.float32), colors[finite].astype(np.float32) / 255)
+            finite = np.isfinite(table.positions).all(axis=1)
+            return PointTable(*(column[finite] for column in table))
+    return PointTable(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3)))
 
 
 # ---- writing

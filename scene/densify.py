@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scene.gaussians import PARAMETERS, Gaussians
 from scene.optimizer import Optimizer, edit_rows
+from utils.rotation import rotate
 
 SPLIT_CHILDREN = 2
 SPLIT_SHRINK = 0.8 * SPLIT_CHILDREN  # the children's scales are the parent's divided by this (phi = 1.6 in the paper)
@@ -17,6 +18,8 @@ SPLIT_SHRINK = 0.8 * SPLIT_CHILDREN  # the children's scales are the parent's di
 GRAD_THRESHOLD = 2e-4  # of the paper, whose photos have about ...
 FULL_SIZE = 1e6  # ... this many pixels
 SIZE_EXPONENT = 0.6
+
+DENSITY_ROWS = ("grad_sum", "views", "screen_size")
 
 
 def default_grad_threshold(pixels: float) -> float:
@@ -38,7 +41,7 @@ class DensityStatistics:
     """
 
     def __init__(self, count: int, device: str | torch.device = "cpu") -> None:
-        self.rows = {name: torch.zeros(count, device=device) for name in ("grad_sum", "views", "screen_size")}
+        self.rows = {name: torch.zeros(count, device=device) for name in DENSITY_ROWS}
 
     @torch.no_grad()
     def observe(self, means2d_grad: Tensor, radii: Tensor, width: int, height: int) -> None:
@@ -59,8 +62,8 @@ class DensityStatistics:
 
     def reset(self) -> None:
         """Forget the views. To be called after everything that uses them, never before."""
-        for values in self.rows.values():
-            values.zero_()
+        for name in DENSITY_ROWS:
+            self.rows[name].zero_()
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
@@ -98,7 +101,7 @@ def densify(
     gradient = statistics.mean_gradient()
     candidates = gradient > grad_threshold
     if max_gaussians:
-        candidates = _strongest(gradient, candidates, max_gaussians - len(gaussians))
+        candidates = strongest(gradient, candidates, max_gaussians - len(gaussians))
     small = gaussians.activated_scales.amax(dim=1) <= clone_below
     clone, split = candidates & small, candidates & ~small
     clones = {name: gaussians.parameters[name].detach()[clone] for name in PARAMETERS}
@@ -116,7 +119,7 @@ def reset_opacities(gaussians: Gaussians, optimizer: Optimizer, ceiling: float =
     optimizer.forget("opacities")
 
 
-def _strongest(values: Tensor, candidates: Tensor, count: int) -> Tensor:
+def strongest(values: Tensor, candidates: Tensor, count: int) -> Tensor:
     """The `count` candidates with the highest values, ties by index: (N,) bool."""
     order = torch.where(candidates, values, -torch.inf).argsort(descending=True, stable=True)
     chosen = torch.zeros_like(candidates)
@@ -135,10 +138,3 @@ def _children(gaussians: Gaussians, parents: Tensor, generator: torch.Generator)
     children["means"] = children["means"] + offsets
     children["scales"] = children["scales"] - torch.log(children["scales"].new_tensor(SPLIT_SHRINK))
     return children
-
-
-def rotate(quats: Tensor, vectors: Tensor) -> Tensor:
-    """Rotate (M,3) vectors by (M,4) quaternions w x y z of any length > 0: v + 2·q × (q × v + w·v), q normalised."""
-    unit = torch.nn.functional.normalize(quats, dim=1)
-    scalar, axis = unit[:, :1], unit[:, 1:]
-    return vectors + 2 * torch.linalg.cross(axis, torch.linalg.cross(axis, vectors) + scalar * vectors)

@@ -29,6 +29,7 @@ class Frame:
     mask_path: Path | None
     lens: Undistortion
     camera_from_world: np.ndarray  # (4, 4) float64
+    depth_path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Transforms:
     missing: tuple[str, ...]  # listed, but not there
     points_path: Path | None
     has_lens: bool  # False: only a field of view, as Blender's scenes have
+    depth_scale: float | None = None  # world units of a step of its depth maps, if it says so
 
 
 def read_transforms(path: Path) -> Transforms:
@@ -59,7 +61,10 @@ def read_transforms(path: Path) -> Transforms:
     points = content.get("ply_file_path")
     has_lens = any("fl_x" in source for source in (content, *listed))
     ordered = tuple(sorted(frames, key=lambda frame: frame.name))
-    return Transforms(ordered, tuple(sorted(missing)), path.parent / points if points else None, has_lens)
+    scale = content.get("depth_unit_scale_factor")
+    if scale is not None and not (isinstance(scale, int | float) and 0 < scale < math.inf):
+        raise UserError(f"{path}: depth_unit_scale_factor is {scale!r}; it must be a number above 0")
+    return Transforms(ordered, tuple(sorted(missing)), path.parent / points if points else None, has_lens, scale)
 
 
 def _find_image(folder: Path, entry: Mapping[str, Any], where: Path) -> Path | None:
@@ -76,7 +81,7 @@ def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> Frame:
     rotation = pose[:3, :3] / np.cbrt(np.linalg.det(pose[:3, :3]))  # a uniform scale is no part of a pose
     world_from_camera = np.eye(4)
     world_from_camera[:3, :3], world_from_camera[:3, 3] = rotation, pose[:3, 3]
-    mask = entry.get("mask_path")
+    mask, depth = entry.get("mask_path"), entry.get("depth_file_path")
     try:
         name = str(image_path.relative_to(where.parent))
     except ValueError:
@@ -87,6 +92,7 @@ def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> Frame:
         mask_path=where.parent / mask if mask else None,
         lens=_lens(entry, image_path, where),
         camera_from_world=OPENCV_FROM_OPENGL @ np.linalg.inv(world_from_camera),
+        depth_path=where.parent / depth if depth else None,
     )
 
 

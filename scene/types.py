@@ -44,6 +44,20 @@ class Undistortion:
 
 
 @dataclass(frozen=True)
+class DepthMap:
+    """A file of depth beside a photo, and what its numbers mean: z along the camera's axis, in world units.
+
+    kind "sensor": z = scale · number; "inverse", as monocular networks give it: 1/z = scale · number + offset.
+    """
+
+    path: Path
+    scale: float
+    kind: str = "sensor"
+    offset: float = 0.0
+    invalid: tuple[float, ...] = (0.0, 65535.0)  # "no reading", beside what is not finite or, of a sensor, negative
+
+
+@dataclass(frozen=True)
 class View:
     """One photo of a scene. `camera` is the pinhole camera of the decoded image: undistorted and resized."""
 
@@ -52,6 +66,7 @@ class View:
     mask_path: Path | None = None  # an image whose bright pixels count; None where all do (beside any alpha channel)
     undistortion: Undistortion | None = None  # None: the file is a pinhole image already
     alpha_background: float | None = None  # the grey behind transparent pixels; None: an alpha channel is a mask
+    depth: DepthMap | None = None  # registered to the photo file's pixels, whatever its own size
 
 
 @dataclass(frozen=True)
@@ -76,3 +91,4 @@ class Scene:
     points: PointCloud
     extent: float  # world units: 1.1 × the largest distance of a camera from the cameras' mean (3DGS, spatial_lr_scale)
     summary: str  # one paragraph for people: what was found, what was skipped
+    warnings: tuple[str, ...] = ()  # what is probably not as it should be, a sentence each

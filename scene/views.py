@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scene.depth import load_depth, z_of
 from scene.images import load_image
 from scene.types import Camera, View
 from utils.errors import UserError
@@ -23,6 +24,8 @@ class Photo(NamedTuple):
     mask: Tensor | None  # (1,H,W) float32 in [0,1], the weight of each pixel; None where all count
     alpha: Tensor | None = None  # (1,H,W) float32 in [0,1] of a transparent rendering, already over `grey` in `color`
     grey: float = 0.0
+    depth: Tensor | None = None  # (1,H,W) float32 z in world units, 0 where it is not known; None without a depth map
+    depth_valid: Tensor | None = None  # (1,H,W) bool, where it is known
 
     def over(self, background: Tensor) -> Tensor:
         """(3,H,W): the photo with what is transparent in it over `background`, (3,), if its alpha is known."""
@@ -32,7 +35,8 @@ class Photo(NamedTuple):
 
 
 class Photos:
-    """Views, each decoded when first asked for and kept as bytes: a quarter of the memory of float32.
+    """Views, each decoded when first asked for and kept as bytes, depth as 16-bit numbers where the file has such: a
+    quarter and half of the memory of float32.
 
     `with_alpha` keeps the alpha channels of transparent renderings, for training over changing backgrounds.
     """
@@ -41,7 +45,7 @@ class Photos:
         self.views = views
         self.device = device
         self.with_alpha = with_alpha
-        self._bytes: dict[int, tuple[Tensor | None, ...]] = {}  # color, mask, alpha
+        self._bytes: dict[int, tuple[Tensor | None, ...]] = {}  # color, mask, alpha; depth, as stored
 
     def __len__(self) -> int:
         return len(self.views)
@@ -50,15 +54,26 @@ class Photos:
         if index not in self._bytes:
             self._bytes[index] = self._decode(self.views[index])
         view = self.views[index]
-        color, mask, alpha = (self._from_bytes(values) for values in self._bytes[index])
+        *pixels, numbers = self._bytes[index]
+        color, mask, alpha = (self._from_bytes(values) for values in pixels)
         assert color is not None
-        return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0)
+        depth, valid = self._depth(view, numbers)
+        return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0, depth, valid)
 
     def _decode(self, view: View) -> tuple[Tensor | None, ...]:
         loaded, alpha = load_image(view), None
         if self.with_alpha and view.alpha_background is not None and view.mask_path is None:
             alpha = load_image(replace(view, alpha_background=None)).mask  # so it takes alpha for a mask
-        return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha)
+        depth = load_depth(view)
+        numbers = None if depth is None else torch.from_numpy(depth)
+        return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), numbers
+
+    def _depth(self, view: View, numbers: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        if numbers is None or view.depth is None:
+            return None, None
+        values = numbers.to(self.device).float()[None]
+        valid = values > 0
+        return torch.where(valid, z_of(values, view.depth), 0.0), valid
 
     def _from_bytes(self, values: Tensor | None) -> Tensor | None:
         return None if values is None else values.to(self.device).float() / 255

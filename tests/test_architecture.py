@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arguments": {"utils.errors"},  # everyone may tell people what is wrong
     "utils": {"diff_gaussian_rasterization"},  # for SSIM: the extension knows nothing of the project
     "scene": {"arguments", "utils", "diff_gaussian_rasterization"},  # for Adam
-    "gaussian_renderer": {"scene", "utils", "diff_gaussian_rasterization"},
+    "gaussian_renderer": {"arguments", "scene", "utils", "diff_gaussian_rasterization"},
     EXTENSION: set(),
     "train.py": {"arguments", "utils", "scene", "gaussian_renderer"},
     "render.py": {"arguments", "utils", "scene", "gaussian_renderer"},

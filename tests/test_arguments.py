@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json, train_parser
+from arguments import DEPTH_LOSSES, TrainOptions, from_json, parse_train_options, to_cfg_args, to_json, train_parser
+from utils.depth_losses import NAMES
 from utils.errors import UserError
 
 
@@ -29,7 +30,11 @@ def test_defaults_are_those_of_the_paper() -> None:
 
 
 def test_no_flag_of_what_is_not_built() -> None:
-    assert not {"depths", "viewer", "lambda_dist", "depth_l1_weight_init", "exposure_lr_init"} & all_defaults().keys()
+    assert not {"viewer", "exposure_lr_init"} & all_defaults().keys()
+
+
+def test_the_depth_losses_to_choose_from_are_those_there_are() -> None:
+    assert DEPTH_LOSSES == NAMES
 
 
 def test_a_command_line_of_graphdeco() -> None:
@@ -89,7 +94,7 @@ def test_values_out_of_range_are_refused(flags: str) -> None:
         parse_train_options(flags.split())
 
 
-@pytest.mark.parametrize("flags", ["--depths x", "--iter 5", "--device tpu", "--iterations many"])
+@pytest.mark.parametrize("flags", ["--viewer x", "--iter 5", "--device tpu", "--iterations many"])
 def test_unknown_flags_and_values_end_with_status_2(flags: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         parse_train_options(flags.split())

@@ -57,6 +57,20 @@ def test_binary(tmp_path: Path) -> None:
     assert_same(colmap.read_model(tmp_path / "sparse"), cameras, points)
 
 
+def test_points_found_in_an_image_are_known(tmp_path: Path) -> None:
+    cameras, points = scenes.cameras(3), scenes.points(6)
+    colmap.write_model(tmp_path / "text", cameras, points)
+    file = tmp_path / "text" / "images.txt"
+    lines = file.read_text().splitlines()
+    lines[1], lines[3] = "1.5 2.5 4 3.5 4.5 -1 5.5 6.5 2 1 1 4", "1 1 99"  # ids start at 1; 99 is no point
+    file.write_text("\n".join(lines))
+    observed = [image.observed.tolist() for image in colmap.read_model(tmp_path / "text").images]
+    assert observed == [[1, 3], [], []]
+    write_binary(tmp_path / "binary", cameras, points)  # whose observations are all of the point with id 0
+    observed = [image.observed.tolist() for image in colmap.read_model(tmp_path / "binary").images]
+    assert observed == [[0], [0], [0]]
+
+
 def test_text_with_comments_observations_and_spaces_in_names(tmp_path: Path) -> None:
     (tmp_path / "cameras.txt").write_text("# comment\n7 SIMPLE_RADIAL 40 30 35 20 15 -0.1\n")
     (tmp_path / "images.txt").write_text(

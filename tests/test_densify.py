@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scene.densify import DensityStatistics, default_grad_threshold, densify, reset_opacities, rotate
+from scene.densify import DensityStatistics, default_grad_threshold, densify, reset_opacities
 from scene.gaussians import PARAMETERS, Gaussians
 from scene.optimizer import Optimizer
 from tests.clouds import random_gaussians
+from utils.rotation import rotate
 
 RATES = dict.fromkeys(PARAMETERS, 1e-3)
 

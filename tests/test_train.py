@@ -14,7 +14,7 @@ import torch
 
 import train
 from arguments import parse_train_options
-from gaussian_renderer import RenderSettings, render
+from gaussian_renderer import RenderSettings, objective, render
 from scene.colmap import write_model
 from scene.initialize import SH_DC
 from scene.types import Camera, PointCloud, Scene, View
@@ -254,7 +254,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        train, "photometric", lambda image, *_: {"l1": image.mean() * float("nan"), "dssim": image.mean()}
+        objective, "photometric", lambda image, *_: {"l1": image.mean() * float("nan"), "dssim": image.mean()}
     )
     with pytest.raises(UserError, match=r"iteration 1: the term \w+ is nan for the photo \d+.png"):
         run(dataset, tmp_path / "out")

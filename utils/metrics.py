@@ -18,16 +18,17 @@ import torch
 from torch import Tensor
 
 from utils import losses
+from utils.depth_metrics import Scores, average_depth
 from utils.errors import UserError
 from utils.files import write_json
 from utils.pictures import read_png
+from utils.run_log import read_object
 
 NAMES = ("PSNR", "SSIM", "LPIPS")
 PSNR_OF_EQUALS = 100.0  # dB; JSON has no infinity
 LPIPS_VARIANT = "VGG16, version 0.1, images in [0,1]"  # as the 3DGS paper has it; not [-1,1], which the network expects
 
 Lpips = Callable[[Tensor, Tensor], float]  # two (3,H,W) images in [0,1] -> their distance
-Scores = dict[str, float | None]  # metric -> value; None where it could not be measured
 
 
 def psnr(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -114,16 +115,23 @@ def measure_folder(folder: Path, lpips: Lpips | None = None) -> dict[str, Scores
 def evaluate_model(model: Path, lpips: Lpips | None = None) -> dict[str, dict[str, Any]]:
     """Measure all renders of the test views (of the training views where there are no others) in a model folder.
 
-    Writes results.json, {"ours_<N>": {metric: mean, "set": "test", "views": count, ...}}, and per_view.json,
-    {"ours_<N>": {metric: {file name: value}}}; returns the first. UserError when nothing has been rendered.
+    Writes results.json, {"ours_<N>": {metric: mean, "set": "test", "views": count, "depth": {score: mean}, ...}}, and
+    per_view.json, {"ours_<N>": {metric: {file name: value}}}; returns the first. Depth, where it was measured, is in
+    scene units. UserError when nothing has been rendered.
     """
-    results, per_view = {}, {}
+    results: dict[str, dict[str, Any]] = {}
+    per_view: dict[str, dict[str, Any]] = {}
     for folder in rendered_folders(model):
         scores = measure_folder(folder, lpips)
         results[folder.name] = {**average(scores.values()), "set": folder.parent.name, "views": len(scores)}
         if lpips is not None:
             results[folder.name]["LPIPS_variant"] = LPIPS_VARIANT
+        depths = read_object(folder / "depth_scores.json")
+        if depths:
+            results[folder.name]["depth"] = average_depth(depths.values())
         per_view[folder.name] = {name: {view: each[name] for view, each in scores.items()} for name in NAMES}
+        if depths:
+            per_view[folder.name]["depth_MAE"] = {view: each["MAE"] for view, each in depths.items()}
     write_json(model / "results.json", results)
     write_json(model / "per_view.json", per_view)
     return results

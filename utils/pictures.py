@@ -105,6 +105,11 @@ def depth_scale(samples: Sequence[np.ndarray]) -> ColorScale:
     return ColorScale("turbo", low, max(high, 1.01 * low), "logarithmic", reverse=True, unit="world units")
 
 
+def depth_error_scale(depths: ColorScale) -> ColorScale:
+    """Colours for differences of depth, up to 5 % of the middle of the range of `depths`."""
+    return ColorScale("inferno", 0.0, 0.05 * math.sqrt(depths.low * depths.high), unit="world units")
+
+
 def distortion_scale(samples: Sequence[np.ndarray]) -> ColorScale:
     """Colours for the rasterizer's distortion (≥ 0, world units²).
 

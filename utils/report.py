@@ -147,6 +147,12 @@ class Report:
         self._warnings.append(text)
         say(f"warning: {text}", self.quiet)
 
+    def record(self, iteration: int, entry: Mapping[str, Any], text: str = "") -> None:
+        """A line of metrics.jsonl with further entries; `text` says the same on the screen."""
+        self._write_line({"iteration": iteration, "seconds": round(self.seconds, 2), **entry})
+        if text:
+            self.event(text)
+
     def preview_due(self, iteration: int) -> bool:
         """Whether a picture is to be shown after this step: the first within seconds."""
         return iteration - self.first in PREVIEWS or iteration % PREVIEW_EVERY == 0

@@ -13,7 +13,7 @@ from utils import figures, html_page
 from utils.files import atomic_write
 from utils.metrics import rendered_folders
 from utils.model_folder import config_path
-from utils.pictures import ColorScale, read_png, write_png
+from utils.pictures import NOTHING, ColorScale, read_png, write_png
 from utils.run_log import read_log, read_object
 from utils.words import count_text, duration_text, score_text
 
@@ -63,6 +63,11 @@ def view_sheet(folder: Path, name: str, subtitle: str, per_view: Mapping[str, Ma
         figures.Column("Distortion", scales.get("distortion")),
         figures.Column("Error", figures.ERROR_SCALE),
     ]
+    if "depth_error" in scales:
+        columns += [
+            figures.Column("Measured depth", scales["depth"]),
+            figures.Column("Depth error", scales["depth_error"]),
+        ]
     files = [path.name for path in sorted((folder / "renders").glob("*.png"))]
     names = read_object(folder / "names.json")
     chosen = spread(sorted(files, key=lambda file: -per_view.get("PSNR", {}).get(file, 0.0)), ROWS)
@@ -75,7 +80,12 @@ def _row(folder: Path, file: str, name: str, scores: Mapping[str, Any]) -> figur
     mask = folder / "masks" / file
     pixels = read_png(mask)[..., 0] if mask.exists() else None
     error = figures.error_map(shown["renders"], shown["gt"], pixels)
-    return figures.Row(name, score_text(scores), [*shown.values(), error])
+    pictures = [*shown.values(), error]
+    if (folder / "depth_scores.json").exists():
+        paths = [folder / kind / file for kind in ("measured_depth", "depth_error")]
+        nothing = np.full_like(error, NOTHING)
+        pictures += [read_png(path) if path.exists() else nothing for path in paths]
+    return figures.Row(name, score_text(scores), pictures)
 
 
 def spread(items: list[Any], count: int) -> list[Any]:
@@ -103,6 +113,8 @@ def tiles(results: Mapping[str, Any], lines: list[dict[str, Any]]) -> dict[str, 
     for name, form in {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}"}.items():
         if results.get(name) is not None:
             shown[f"{name}, {results['set']}"] = form.format(results[name])
+    if results.get("depth", {}).get("MAE") is not None:
+        shown["Depth MAE / median, scene units"] = "{MAE:.4g} / {median:.4g}".format(**results["depth"])
     if lines:
         shown["Gaussians"] = f"{_gaussians(lines):,}"
         shown["Training"] = duration_text(lines[-1]["seconds"])

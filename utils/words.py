@@ -7,11 +7,10 @@ from typing import Any
 
 
 def score_text(scores: Mapping[str, Any]) -> str:
-    """Metrics for people: "PSNR 27.31 dB  SSIM 0.8912"."""
-    units = {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}"}
-    return "  ".join(
-        f"{name} {form.format(scores[name])}" for name, form in units.items() if scores.get(name) is not None
-    )
+    """Metrics for people: "PSNR 27.31 dB  SSIM 0.8912"; that of depth in scene units."""
+    units = {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}", "depth_MAE": "{:.4g}"}
+    known = {name: form.format(scores[name]) for name, form in units.items() if scores.get(name) is not None}
+    return "  ".join(f"{name.replace('_', ' ')} {text}" for name, text in known.items())
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -33,6 +33,18 @@ GSR_FN Falloff<V> falloff(V xx, V dx, V row_slant, V row_square) {
   return {slant, exponential2(-(slant * slant + row_square))};
 }
 
+// A pair's alpha, which counts from `limit` on and is 0 below; `free` is 0 also where it is held at alpha_max.
+template <class V>
+struct PairAlpha {
+  V counted, free;
+};
+template <class V>
+GSR_FN PairAlpha<V> pair_alpha(V opacity, V weight, V limit, V alpha_max) {
+  const V zero = V(Scalar<V>(0)), raw = opacity * weight, alpha = minimum(raw, alpha_max);
+  const V counted = select(alpha >= limit, alpha, zero);
+  return {counted, select(raw > alpha_max, zero, counted)};
+}
+
 // m − m₀ for the measure m = z, or m = −1/z, whose distortion is that of 1/z. Both are (z − z₀)·f·f₀ with factors f of 1 or of
 // 1/z: so far away, where all 1/z look alike in float32, their difference keeps the digits of z.
 template <class V>
@@ -113,8 +125,8 @@ struct PairCotangent {
 
 // q_i = ∂L/∂w_i but for g_A; ∂L/∂α_i = T_i·(q_i − b_i). `alpha` is 0 where the splat does not count, `alpha_free` moreover
 // where it is held at alpha_max. dm/dz is the square of the measure's factor. Without Depths no gradient comes by inverse
-// depth, depth or distortion: their terms, all 0, are not computed.
-template <bool Depths, class V>
+// depth, depth or distortion, without Distortion none by it alone: their terms, all 0, are not computed.
+template <bool Depths, bool Distortion = Depths, class V>
 GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V alpha, V alpha_free,
                                   const PixelCotangent<V>& v) {
   using S = Scalar<V>;
@@ -122,11 +134,14 @@ GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V 
   const V weight = alpha * walk.transmittance;
   V q = v.r * s.r + v.g * s.g + v.b * s.b, v_depth = V(S(0));
   if constexpr (Depths) {
+    q += v.inverse_depth * s.inverse_depth + v.depth * s.depth;
+    v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth);
+  }
+  if constexpr (Distortion) {
     const V delta = measure_difference(s.depth, s.measure_factor, walk.reference, walk.reference_factor) - walk.offset;
     const V v_delta = v.distortion * delta;
-    q += v.inverse_depth * s.inverse_depth + v.depth * s.depth + v_delta * delta;
-    v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth) +
-              v_delta * (S(2) * s.measure_factor * s.measure_factor);
+    q += v_delta * delta;
+    v_depth += v_delta * (S(2) * s.measure_factor * s.measure_factor);
   }
   const V ahead = q - walk.behind;
   const V v_exponent = alpha_free * walk.transmittance * ahead;

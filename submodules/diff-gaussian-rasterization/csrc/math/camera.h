@@ -13,6 +13,9 @@ struct Pinhole {
   V limit_x, limit_y;  // 1.3·W/(2·fx), 1.3·H/(2·fy)
 };
 
+// The slope x/z up to which J follows it, on an axis of `size` pixels.
+inline double slope_limit(double size, double focal) { return 1.3 * size / (2 * focal); }
+
 // p = R·mean + t
 template <class V>
 GSR_FN Vec3<V> to_camera(const Pinhole<V>& camera, Vec3<V> mean) {

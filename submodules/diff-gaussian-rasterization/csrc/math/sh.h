@@ -71,6 +71,31 @@ GSR_FN Vec3<V> sh_basis_vjp(int degree, Vec3<V> d, const V v[16]) {
   return g;
 }
 
+// Σ basis·coefficient + ½: the colour before it is clamped at 0 from below. Coefficients are (16, 3), those in use alone are read.
+constexpr int SH_MAX_COUNT = sh_count(3);
+template <class V>
+GSR_FN Vec3<V> sh_color(int degree, const V* coefficients, const V basis[SH_MAX_COUNT]) {
+  const V half = V(Scalar<V>(0.5));
+  Vec3<V> color = {half, half, half};
+  for (int k = 0; k < SH_MAX_COUNT; ++k)
+    if (k < (degree + 1) * (degree + 1))
+      color = color + basis[k] * Vec3<V>{coefficients[3 * k], coefficients[3 * k + 1], coefficients[3 * k + 2]};
+  return color;
+}
+// Puts the coefficients' cotangents in their place, and the basis functions' in v_basis.
+template <class V>
+GSR_FN void sh_color_vjp(int degree, V* coefficients, const V basis[SH_MAX_COUNT], Vec3<V> v,
+                         V v_basis[SH_MAX_COUNT]) {
+  for (int k = 0; k < SH_MAX_COUNT; ++k)
+    if (k < (degree + 1) * (degree + 1)) {
+      V* c = coefficients + 3 * k;
+      v_basis[k] = c[0] * v.x + c[1] * v.y + c[2] * v.z;
+      c[0] = basis[k] * v.x;
+      c[1] = basis[k] * v.y;
+      c[2] = basis[k] * v.z;
+    }
+}
+
 // d/‖d‖, and 0 for 0: a camera in a Gaussian's very centre sees no direction, but must not see NaN.
 template <class V>
 GSR_FN V inverse_length(Vec3<V> d) {

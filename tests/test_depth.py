@@ -1,0 +1,454 @@
+"""Depth maps: where they are found, what their numbers are taken to mean, and what becomes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from scene import load_scene
+from scene.depth import flying_pixels, load_depth, read_numbers, z_of
+from scene.depth_evidence import middle_of_most, visible_points
+from scene.depth_folder import find_maps
+from scene.lenses import pinhole, sampling_map
+from scene.types import Camera, DepthMap, PointCloud, Scene, Undistortion, View
+from scene.views import Photos
+from tests import rgbd, scenes
+from tests.conftest import real_scene
+from utils.errors import UserError
+
+
+def depth_of(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Depth and validity, as a training step sees them."""
+    photo = Photos([view])[0]
+    assert photo.depth is not None and photo.depth_valid is not None
+    return photo.depth[0].numpy(), photo.depth_valid[0].numpy()
+
+
+def scales(scene: Scene) -> dict[str, float]:
+    return {view.camera.name: view.depth.scale for view in scene.train if view.depth is not None}
+
+
+# ---- finding
+
+
+@pytest.mark.parametrize("name", ["depth", "depths"])
+def test_usual_folders_are_found(name: str, tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras, name=name)
+    scene = load_scene(tmp_path)
+    assert scales(scene) == {camera.name: 1 / 1000 for camera in cameras} and scene.warnings == ()
+    for view, camera in zip(scene.train, cameras, strict=True):
+        depth, valid = depth_of(view)
+        assert valid.all()
+        np.testing.assert_allclose(depth, rgbd.sphere_depth(camera), atol=0.0006)
+
+
+def test_the_folder_is_named_or_ignored(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras)
+    rgbd.write_depth(tmp_path, cameras[:1], name="kinect")
+    assert list(scales(load_scene(tmp_path, depths="kinect"))) == ["000.png"]
+    ignored = load_scene(tmp_path, depths="none")
+    assert scales(ignored) == {} and "depth" not in ignored.summary and len(ignored.points) == 3000
+    with pytest.raises(UserError, match="the depth folder .*gone is not there"):
+        load_scene(tmp_path, depths="gone")
+
+
+def test_photos_without_a_map_are_counted(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras[:3])
+    scene = load_scene(tmp_path)
+    assert "depth: 3 maps for 4 photos, mm, " in scene.summary
+    photo = Photos(scene.train)[3]
+    assert photo.depth is None and photo.depth_valid is None
+
+
+def test_a_folder_with_other_names_is_said(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_map(tmp_path / "depth" / "frame7.png", rgbd.sphere_depth(cameras[0]))
+    scene = load_scene(tmp_path)
+    assert scales(scene) == {} and "there is no 000.png, .npy or .tiff" in scene.warnings[0]
+
+
+def test_names_of_7_scenes_and_of_folders(tmp_path: Path) -> None:
+    for name in ("frame-0.depth.png", "left/1.png", "2.jpg.npy", "3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_maps(tmp_path, ["frame-0.color.png", "left/1.jpg", "2.jpg", "images/3.jpg", "4.jpg"])
+    assert {name: str(path.relative_to(tmp_path)) for name, path in found.items()} == {
+        "frame-0.color.png": "frame-0.depth.png",
+        "left/1.jpg": "left/1.png",
+        "2.jpg": "2.jpg.npy",
+        "images/3.jpg": "3.png",
+    }
+
+
+# ---- units of sensors
+
+
+@pytest.mark.parametrize(
+    ("per_metre", "unit"),
+    [(1000, "mm"), (5000, "TUM's"), (6553.5, "Replica's"), (256, "KITTI's"), (10_000 / 1.5, "Replica's")],
+)
+def test_units_are_recognised(per_metre: float, unit: str, tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras, per_metre)
+    scene = load_scene(tmp_path)
+    near, far = np.percentile([rgbd.sphere_depth(camera) for camera in cameras], (1, 99))
+    known = 6553.5 if per_metre == 10_000 / 1.5 else per_metre
+    assert set(scales(scene).values()) == {1 / known} and scene.warnings == ()
+    assert f"depth: 4 maps, {unit}" in scene.summary and "100 % valid" in scene.summary
+    assert f"{near * per_metre / known:.3g}–" in scene.summary and "m at p1–p50–p99" in scene.summary
+    assert far < 10
+
+
+def test_float_maps_are_in_the_worlds_unit(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    for camera in cameras:
+        rgbd.write_map(tmp_path / "depth" / f"{Path(camera.name).stem}.npy", rgbd.sphere_depth(camera)[None])
+    scene = load_scene(tmp_path)
+    assert set(scales(scene).values()) == {1.0} and scene.warnings == ()
+    np.testing.assert_allclose(depth_of(scene.train[1])[0], rgbd.sphere_depth(cameras[1]), rtol=1e-6)
+
+
+def test_metric_depth_in_a_world_of_arbitrary_scale_is_scaled_and_said(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, world=0.37)
+    rgbd.write_depth(tmp_path, cameras)
+    scene = load_scene(tmp_path)
+    assert list(scales(scene).values()) == pytest.approx([0.37e-3] * 4, rel=0.002)
+    (warning,) = scene.warnings
+    assert "in no known unit" in warning and "depth/000.png" in warning and "in millimetres they are 2.7 ×" in warning
+
+
+def test_a_unit_that_is_nearly_right_is_scaled_and_said(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras, 1150)
+    scene = load_scene(tmp_path)
+    assert list(scales(scene).values()) == pytest.approx([1 / 1150] * 4, rel=0.002)
+    (warning,) = scene.warnings
+    assert "in mm depths are 1.15 × those of the scene's points" in warning and "depth/000.png" in warning
+
+
+def test_a_map_that_disagrees_with_the_points_is_left_out(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras)
+    rgbd.write_map(tmp_path / "depth" / "002.png", 1500 * rgbd.sphere_depth(cameras[2]))
+    scene = load_scene(tmp_path)
+    assert sorted(scales(scene)) == ["000.png", "001.png", "003.png"]
+    (warning,) = scene.warnings
+    assert "depth/002.png disagrees with the scene's points: its depths are 1.5 ×" in warning
+
+
+def test_maps_that_disagree_each_by_its_own_factor(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    for camera, factor in zip(cameras, (0.6, 0.9, 1.1, 1.6), strict=True):
+        rgbd.write_map(tmp_path / "depth" / camera.name, 1000 * factor * rgbd.sphere_depth(camera))
+    scene = load_scene(tmp_path)
+    assert "not all by the same factor" in scene.warnings[0] and sorted(scales(scene)) == ["001.png", "002.png"]
+    assert "depth/000.png" in scene.warnings[1] and "depth/003.png" in scene.warnings[2]
+
+
+def test_a_given_scale_is_taken_and_checked(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras, 4000)
+    right = load_scene(tmp_path, depth_scale=1 / 4000)
+    assert set(scales(right).values()) == {1 / 4000} and right.warnings == ()
+    wrong = load_scene(tmp_path, depth_scale=1 / 1000)
+    assert set(scales(wrong).values()) == {1 / 1000}
+    assert "with the given scale depths are 4 × those of the scene's points" in wrong.warnings[0]
+    with pytest.raises(UserError, match="the scale of the depth maps is -1; it must be above 0"):
+        load_scene(tmp_path, depth_scale=-1)
+
+
+def test_without_points_millimetres_are_taken_and_said(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+    rgbd.write_depth(tmp_path, cameras)
+    scene = load_scene(tmp_path)
+    assert set(scales(scene).values()) == {1 / 1000} and "taken to be millimetres" in scene.warnings[0]
+    assert "depth/000.png" in scene.warnings[0]
+
+
+def test_hidden_points_are_no_evidence() -> None:
+    camera = Camera("", 320, 240, 300.0, 300.0, 160.0, 120.0, np.eye(4))
+    near, far = np.array([[0.1, 0.0, 2.0]]), np.array([[0.2, 0.0, 4.0]])
+    elsewhere, behind = np.array([[1.0, 0.5, 4.0]]), np.array([[0.0, 0.0, -1.0]])
+    cloud = PointCloud(np.concatenate([near, far, elsewhere, behind]).astype(np.float32), np.zeros((4, 3)))
+    row, column, z = visible_points(View(camera, Path()), cloud, None)
+    assert z.tolist() == [2, 4] and row.tolist() == [120, 157] and column.tolist() == [175, 235]
+    assert visible_points(View(camera, Path()), cloud, np.array([0, 1]))[2].tolist() == [2, 4]
+
+
+def test_what_most_agree_on_is_not_pulled_by_others() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0.5, 0.01, 600), rng.uniform(-3, 0, 400)])
+    assert middle_of_most(values) == pytest.approx(0.5, abs=0.003)
+    assert np.median(values) < 0.49
+
+
+# ---- inverse depth of networks
+
+
+def write_inverse(folder: Path, camera: Camera, scale: float, offset: float) -> None:
+    """Numbers that 1/z = scale · number + offset maps to the truth."""
+    rgbd.write_map(folder / "depths" / camera.name, (1 / rgbd.sphere_depth(camera) - offset) / scale)
+
+
+def test_inverse_depth_is_fitted_to_the_points_map_by_map(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, 5)
+    for number, camera in enumerate(cameras):
+        write_inverse(tmp_path, camera, (3 + number) * 1e-6, 0.02 * number)
+    scene = load_scene(tmp_path)
+    assert scene.warnings == () and "5 maps, inverse depth fitted to the points" in scene.summary
+    for number, view in enumerate(scene.train):
+        assert view.depth is not None and view.depth.kind == "inverse"
+        assert view.depth.scale == pytest.approx((3 + number) * 1e-6, rel=0.1)
+        depth, valid = depth_of(view)
+        truth = rgbd.sphere_depth(cameras[number])
+        assert valid.all() and np.median(np.abs(depth / truth - 1)) < 0.01 and np.ptp(truth) > 1
+
+
+def test_inverse_depth_of_another_scale_is_refused(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, 5)
+    for camera in cameras:
+        write_inverse(tmp_path, camera, (40e-6 if camera is cameras[1] else 4e-6), 0.0)
+    flat = np.random.default_rng(0).integers(1000, 60000, (60, 80))
+    rgbd.write_map(tmp_path / "depths" / cameras[3].name, flat)
+    scene = load_scene(tmp_path)
+    assert sorted(scales(scene)) == ["000.png", "002.png", "004.png"]
+    no_fit, other_scale = scene.warnings
+    assert "depths/003.png of inverse depth does not fit the points" in no_fit
+    assert "depths/001.png of inverse depth fits the points with 9.8" in other_scale
+
+
+def test_inverse_depth_that_sees_few_points_is_refused(tmp_path: Path) -> None:
+    cloud, cameras = rgbd.sphere_points(), rgbd.make_cameras(4)
+    behind = cloud.positions @ cameras[0].camera_from_world[2, :3] + cameras[0].camera_from_world[2, 3] < 1
+    rgbd.write_scene(tmp_path, points=PointCloud(cloud.positions[behind], cloud.colors[behind]))
+    for camera in cameras:
+        write_inverse(tmp_path, camera, 4e-6, 0.0)
+    scene = load_scene(tmp_path)
+    assert "000.png" not in scales(scene) and len(scales(scene)) > 0
+    assert "depths/000.png of inverse depth sees only 0 of the scene's points" in scene.warnings[0]
+
+
+# ---- files that are not as they should be
+
+
+def test_8_bit_depth_is_said(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    for camera in cameras:
+        rgbd.write_map(tmp_path / "depth" / camera.name, (25 * rgbd.sphere_depth(camera)).astype(np.uint8))
+    scene = load_scene(tmp_path)
+    assert "8 bits a pixel" in scene.warnings[0] and "depth/000.png" in scene.warnings[0]
+    assert list(scales(scene).values()) == pytest.approx([1 / 25] * 4, rel=0.02)
+    pointless = tmp_path / "pointless"
+    rgbd.write_scene(pointless, points=scenes.points(0))
+    (tmp_path / "depth").rename(pointless / "depth")
+    assert scales(load_scene(pointless)) == {}
+
+
+def test_a_colour_picture_is_no_depth(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras)
+    scenes.write_photo(tmp_path / "depth" / "001.png", 80, 60)
+    grey = np.round(1000 * rgbd.sphere_depth(cameras[2])).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "depth" / "002.png"), np.stack([grey] * 3, axis=-1))
+    scene = load_scene(tmp_path)
+    assert sorted(scales(scene)) == ["000.png", "002.png", "003.png"]
+    assert "depth/001.png is a colour picture, not depth" in scene.warnings[0]
+
+
+def test_other_sizes_are_resized_and_other_shapes_left_out(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras)
+    small = np.arange(30 * 40).reshape(30, 40) % 7 + 1000 * rgbd.sphere_depth(cameras[0])[::2, ::2]
+    rgbd.write_map(tmp_path / "depth" / "000.png", small)
+    rgbd.write_map(tmp_path / "depth" / "001.png", 1000 * rgbd.sphere_depth(cameras[1])[:, :60])
+    scene = load_scene(tmp_path)
+    loaded = load_depth(scene.train[0])
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded, np.round(small).repeat(2, axis=0).repeat(2, axis=1))
+    (warning,) = scene.warnings
+    assert "depth/001.png is 60×60 pixels, which is not the shape of its photo (80×60)" in warning
+    halved = load_depth(load_scene(tmp_path, resolution=2).train[0])
+    assert halved is not None
+    np.testing.assert_array_equal(halved, np.round(small))
+
+
+def test_many_unusable_maps_take_few_lines(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, 8)
+    for camera in cameras:
+        rgbd.write_map(tmp_path / "depth" / camera.name, 1000 * rgbd.sphere_depth(camera)[:40])
+    scene = load_scene(tmp_path)
+    assert len(scene.warnings) == 4 and "5 more depth maps" in scene.warnings[3]
+    assert "depth: no map can be used" in scene.summary
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"])
+def test_a_damaged_file_stops_with_its_name(content: bytes, tmp_path: Path) -> None:
+    rgbd.write_depth(tmp_path, rgbd.write_scene(tmp_path))
+    (tmp_path / "depth" / "002.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"the depth map .*depth/002\.png cannot be decoded"):
+        load_scene(tmp_path)
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"the depth map .*a\.npy cannot be decoded"):
+        read_numbers(tmp_path / "a.npy")
+
+
+# ---- decoding
+
+
+def view_of(path: Path, scale: float = 1.0, size: tuple[int, int] = (40, 30), **fields: object) -> View:
+    camera = Camera("a", *size, 35.0, 35.0, size[0] / 2, size[1] / 2, np.eye(4))
+    return View(camera, Path("photo"), depth=DepthMap(path, scale), **fields)
+
+
+def loaded(view: View) -> np.ndarray:
+    numbers = load_depth(view)
+    assert numbers is not None
+    return numbers
+
+
+def test_codes_for_no_reading_are_invalid(tmp_path: Path) -> None:
+    numbers = np.full((30, 40), 2000.0)
+    numbers[5, 5], numbers[6, 20] = 0, 65535
+    rgbd.write_map(tmp_path / "a.png", numbers)
+    holes = loaded(view_of(tmp_path / "a.png")) == 0
+    assert sorted(zip(*np.nonzero(holes), strict=True)) == [(5, 5), (6, 20)]
+    numbers[7:11, 3] = np.nan, np.inf, -1000, -np.inf
+    rgbd.write_map(tmp_path / "a.npy", numbers)
+    holes = loaded(view_of(tmp_path / "a.npy")) == 0
+    assert np.isfinite(loaded(view_of(tmp_path / "a.npy"))).all()
+    assert sorted(zip(*np.nonzero(holes), strict=True)) == [(5, 5), (6, 20), (7, 3), (8, 3), (9, 3), (10, 3)]
+
+
+def test_a_grid_of_holes_does_not_swallow_a_smaller_picture(tmp_path: Path) -> None:
+    numbers = np.zeros((30, 40))
+    numbers[::2, ::2] = 2000
+    rgbd.write_map(tmp_path / "a.png", numbers)
+    assert (loaded(view_of(tmp_path / "a.png")) > 0).mean() == 0.25
+    assert (loaded(view_of(tmp_path / "a.png", size=(20, 15))) == 2000).all()
+
+
+def test_inverse_numbers_behind_infinity_are_invalid(tmp_path: Path) -> None:
+    rgbd.write_map(tmp_path / "a.png", np.arange(30 * 40).reshape(30, 40))
+    depth_map = DepthMap(tmp_path / "a.png", 0.25, "inverse", offset=-25.0, invalid=())
+    view = View(Camera("a", 40, 30, 35.0, 35.0, 20.0, 15.0, np.eye(4)), Path(), depth=depth_map)
+    numbers = loaded(view)
+    np.testing.assert_array_equal(numbers > 0, np.arange(30 * 40).reshape(30, 40) > 100)
+    assert z_of(numbers[numbers > 0].astype(float), depth_map).min() > 0
+    far = View(view.camera, Path(), depth=DepthMap(tmp_path / "a.png", 0.01, "inverse", 0.5, ()))
+    assert (loaded(far) > 0).all()  # 0 is a number like others there: the farthest
+
+
+def test_a_lens_is_undone_by_the_nearest_pixel(tmp_path: Path) -> None:
+    columns = np.tile(1000 + 5 * np.arange(40), (30, 1))
+    rgbd.write_map(tmp_path / "a.png", columns)
+    lens = Undistortion("SIMPLE_RADIAL", 40, 30, (35.0, 20.0, 15.0, 0.3))
+    numbers = loaded(view_of(tmp_path / "a.png", undistortion=lens))
+    x, _ = sampling_map(lens)
+    np.testing.assert_array_equal(numbers, 1000 + 5 * np.clip(np.floor(x + 0.5), 0, 39).astype(int))
+    assert (numbers != columns).any() and pinhole(lens)[0] != 35.0
+    half = loaded(view_of(tmp_path / "a.png", size=(20, 15), undistortion=lens))
+    np.testing.assert_array_equal(half, numbers[1::2, 1::2])
+
+
+def test_flying_pixels_between_two_surfaces_go() -> None:
+    numbers = np.full((20, 30), 1000, np.uint16)
+    numbers[:, 15:] = 2000
+    numbers[::2, 15] = 1400
+    flying = flying_pixels(numbers, numbers > 0)
+    assert flying[:, 14:17].all() and not flying[:, :14].any() and not flying[:, 17:].any()
+
+
+def test_surfaces_stay_beside_holes_and_steps_of_whole_numbers() -> None:
+    row, column = np.mgrid[:20, :30]
+    for per_column, per_row in ((0.02, 0.0), (0.03, 0.0), (0.05, -0.02)):
+        plane = np.round(1000 / (3 + per_column * column + per_row * row) * 3).astype(np.uint16)
+        plane[5:9, 5:9] = 0
+        assert not flying_pixels(plane, plane > 0).any()
+    bent = np.round(1000 + 2 * (column - 15.0) ** 2).astype(np.uint16)
+    assert not flying_pixels(bent, bent > 0)[:, 8:23].any()
+    coarse = np.tile(np.arange(30) // 3 + 10, (20, 1)).astype(np.uint8)
+    assert not flying_pixels(coarse, coarse > 0).any()
+
+
+def test_photos_keep_depth_as_it_is_stored(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras)
+    photos = Photos(load_scene(tmp_path).train)
+    photo = photos[0]
+    assert photo.depth is not None and photo.depth_valid is not None
+    stored = photos._bytes[0][3]
+    assert stored is not None and stored.dtype == torch.uint16
+    assert photo.depth.shape == photo.depth_valid.shape == (1, 60, 80)
+    assert photo.depth.dtype == torch.float32 and photo.depth_valid.dtype == torch.bool
+    (tmp_path / "depth" / "000.png").unlink()
+    again = photos[0].depth
+    assert again is not None and torch.equal(again, photo.depth)
+
+
+# ---- transforms.json
+
+
+def test_listed_maps_are_read(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+    (tmp_path / "sparse").rename(tmp_path / "elsewhere")
+    rgbd.write_depth(tmp_path, cameras[:3], 2000)
+    rgbd.write_transforms(tmp_path, cameras, depth_unit_scale_factor=0.0005)
+    scene = load_scene(tmp_path)
+    assert scales(scene) == {f"images/{camera.name}": 0.0005 for camera in cameras[:3]}
+    assert "1 listed depth maps are missing" in scene.warnings[0] and "depth/003.png" in scene.warnings[0]
+    assert "random" not in scene.summary and f"{len(scene.points):,} of the points are fused" in scene.summary
+    np.testing.assert_allclose(np.linalg.norm(scene.points.positions, axis=1), rgbd.RADIUS, rtol=0.02)
+    assert "random" in load_scene(tmp_path, depths="none").summary
+
+
+def test_listed_maps_without_a_factor_are_millimetres(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    (tmp_path / "sparse").rename(tmp_path / "elsewhere")
+    rgbd.write_depth(tmp_path, cameras)
+    rgbd.write_transforms(tmp_path, cameras)
+    scene = load_scene(tmp_path)
+    assert set(scales(scene).values()) == {1 / 1000} and "millimetres" in scene.warnings[0]
+    rgbd.write_transforms(tmp_path, cameras, depth_unit_scale_factor="mm")
+    with pytest.raises(UserError, match=r"transforms\.json: depth_unit_scale_factor is 'mm'"):
+        load_scene(tmp_path)
+
+
+# ---- whole scenes
+
+
+@pytest.mark.parametrize("world", [1000.0, 100.0])
+def test_another_unit_of_length_changes_nothing_but_scale(world: float, tmp_path: Path) -> None:
+    found = []
+    for name, factor in (("metres", 1.0), ("other", world)):
+        cameras = rgbd.write_scene(tmp_path / name, world=factor, points=rgbd.sphere_points(600))
+        rgbd.write_depth(tmp_path / name, cameras)
+        found.append(load_scene(tmp_path / name))
+    metres, other = found
+    tolerance = 1e-6 if world == 1000 else 0.002  # millimetres are a unit that is recognised exactly
+    assert len(metres.points) > 1000 and len(other.points) == pytest.approx(len(metres.points), rel=0.01)
+    if world == 1000:
+        np.testing.assert_allclose(metres.points.positions * world, other.points.positions, rtol=1e-6, atol=1e-3)
+    for one, two in zip(metres.train, other.train, strict=True):
+        np.testing.assert_allclose(depth_of(one)[0] * world, depth_of(two)[0], rtol=tolerance)
+        np.testing.assert_array_equal(depth_of(one)[1], depth_of(two)[1])
+
+
+def test_the_kitchen_needs_no_flag() -> None:
+    scene = load_scene(real_scene("rgbd_kitchen"), eval_split=True)
+    assert scene.warnings == () and len(scene.points) == 40_552
+    assert "depth: 80 maps, mm, " in scene.summary and "74 % valid" in scene.summary
+    depth, valid = depth_of(scene.test[0])
+    assert 0.4 < valid.mean() < 0.9 and 0.5 < np.median(depth[valid]) < 4
+
+
+def test_the_fox_has_no_depth() -> None:
+    scene = load_scene(real_scene("fox"))
+    assert scene.warnings == () and "depth" not in scene.summary
+    assert len(scene.points) < 30_000  # few, and nothing to fuse

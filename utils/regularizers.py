@@ -1,0 +1,72 @@
+"""Terms of the loss that ask for a well-formed cloud, whatever the photos show. All are free of the scene's unit.
+
+Each returns a scalar with an exact gradient. What counts is selected and divided by its own number; where nothing
+counts, the term is 0 with gradient 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from utils.losses import masked_mean, select
+from utils.rotation import rotate_back
+
+
+def distortion(distortion: Tensor, alpha: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:
+    """Mean over the hit pixels of the distortion with depth in scene extents.
+
+    `distortion`: (1,H,W) of the rasterizer, Σ w·(z − M)² in world units², so it is divided by `extent`². A pixel is
+    hit when any Gaussian has a part in it: where `alpha`, (1,H,W), is over 0. `mask`: (1,H,W) in [0,1].
+    """
+    counted = _hit(alpha, mask)
+    return masked_mean(select(distortion, counted), counted) / extent**2
+
+
+def largest_distortion(distortion: Tensor, extent: float, mask: Tensor | None = None) -> float:
+    """The largest distortion of a pixel inside the mask, with depth in scene extents."""
+    return select(distortion.detach(), mask).amax().item() / extent**2
+
+
+def ray_direction(
+    means: Tensor, scales: Tensor, quats: Tensor, camera_center: Tensor, visible: Tensor, ray_ratio_max: float
+) -> Tensor:
+    """Mean over the visible Gaussians of how far `ray_ratio` is over `ray_ratio_max`: spikes in the making.
+
+    means (N,3), scales (N,3) activated, quats (N,4), camera_center (3,), all in world units; visible (N,) bool.
+    """
+    rows = visible.nonzero().squeeze(1)
+    means, scales, quats = (each.index_select(0, rows) for each in (means, scales, quats))
+    excess = torch.relu(ray_ratio(means, scales, quats, camera_center) - ray_ratio_max)
+    return excess.sum() / max(len(rows), 1)
+
+
+def ray_ratio(means: Tensor, scales: Tensor, quats: Tensor, camera_center: Tensor) -> Tensor:
+    """(N,) how elongated each Gaussian is along the ray from the camera: sqrt(dᵀΣd / (½(tr Σ − dᵀΣd))).
+
+    1 for a ball, √2 for a disc seen edge on, 0 for a disc seen from the front. Arguments as of `ray_direction`. With
+    the unit ray l in the Gaussian's own axes, dᵀΣd = Σ s²l² and tr Σ − dᵀΣd = Σ s²(1 − l²), in which 1 − l² is taken
+    as the sum of the other two squares: a difference would lose the digits of a needle along the ray.
+    """
+    rays = torch.nn.functional.normalize(means - camera_center, dim=1)
+    squares = rotate_back(quats, rays) ** 2
+    others = squares.roll(1, dims=1) + squares.roll(2, dims=1)
+    variances = scales**2
+    along, across = (variances * squares).sum(dim=1), (variances * others).sum(dim=1)
+    return torch.sqrt(along / (0.5 * across))
+
+
+def opacity(opacities: Tensor) -> Tensor:
+    """Mean of the activated opacities, (N,1): what no photo needs fades (MCMC, Kheradmand et al. 2024)."""
+    return opacities.sum() / max(opacities.numel(), 1)
+
+
+def scale(scales: Tensor, extent: float) -> Tensor:
+    """Mean of the activated scales, (N,3), in scene extents: what no photo needs shrinks (the same)."""
+    return scales.sum() / (max(scales.numel(), 1) * extent)
+
+
+def _hit(alpha: Tensor, mask: Tensor | None) -> Tensor:
+    """(1,H,W): the mask where anything is hit, else 0."""
+    hit = (alpha > 0).to(alpha.dtype)
+    return hit if mask is None else hit * mask
