@@ -50,7 +50,7 @@ INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 MAX_WORLD_SIZE = 0.1  # of the extent: larger Gaussians are pruned, once opacities have been reset
 MAX_SCREEN_SIZE = 0.15  # of the image's larger side: the same
 SH_REST_RATE = 1 / 20  # of the colours' learning rate
-SPIKES_EVERY = 4  # steps from one view that is looked at for spikes to the next: it takes a walk over the image more
+SPIKES_EVERY = 8  # steps from one view that is looked at for spikes to the next: it takes a walk over the image more
 SPIKE_INTERVAL = 200  # steps from one pruning of spikes to the next: enough views for a judgement
 SPIKES_UNTIL = 0.9  # of the run: the rest heals what their pruning has torn
 AUDIT_EVERY = 500  # steps
@@ -359,7 +359,7 @@ def observe_spikes(
         gathered.weight_max,
         gathered.distortion_share,
         ray_ratio_max=options.regularizers.ray_ratio_max,
-        depth=photo.depth,
+        depth=photo.depth if photo.depth_measured else None,
         depth_valid=photo.depth_valid,
     )
 

@@ -26,6 +26,7 @@ class Photo(NamedTuple):
     grey: float = 0.0
     depth: Tensor | None = None  # (1,H,W) float32 z in world units, 0 where it is not known; None without a depth map
     depth_valid: Tensor | None = None  # (1,H,W) bool, where it is known
+    depth_measured: bool = False  # by a sensor; not guessed from the photo
 
     def over(self, background: Tensor) -> Tensor:
         """(3,H,W): the photo with what is transparent in it over `background`, (3,), if its alpha is known."""
@@ -58,7 +59,8 @@ class Photos:
         color, mask, alpha = (self._from_bytes(values) for values in pixels)
         assert color is not None
         depth, valid = self._depth(view, numbers)
-        return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0, depth, valid)
+        measured = view.depth is not None and view.depth.kind == "sensor"
+        return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0, depth, valid, measured)
 
     def _decode(self, view: View) -> tuple[Tensor | None, ...]:
         loaded, alpha = load_image(view), None

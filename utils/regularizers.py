@@ -19,7 +19,10 @@ def distortion(distortion: Tensor, alpha: Tensor, extent: float, mask: Tensor | 
     `distortion`: (1,H,W) of the rasterizer, Σ w·(z − M)² in world units², so it is divided by `extent`². A pixel is
     hit when any Gaussian has a part in it: where `alpha`, (1,H,W), is over 0. `mask`: (1,H,W) in [0,1].
     """
-    counted = _hit(alpha, mask)
+    if mask is None:
+        hit = alpha > 0
+        return torch.where(hit, distortion, 0.0).sum() / hit.sum().clamp(min=1) / extent**2
+    counted = (alpha > 0) * mask
     return masked_mean(select(distortion, counted), counted) / extent**2
 
 
@@ -64,9 +67,3 @@ def opacity(opacities: Tensor) -> Tensor:
 def scale(scales: Tensor, extent: float) -> Tensor:
     """Mean of the activated scales, (N,3), in scene extents: what no photo needs shrinks (the same)."""
     return scales.sum() / (max(scales.numel(), 1) * extent)
-
-
-def _hit(alpha: Tensor, mask: Tensor | None) -> Tensor:
-    """(1,H,W): the mask where anything is hit, else 0."""
-    hit = (alpha > 0).to(alpha.dtype)
-    return hit if mask is None else hit * mask

@@ -224,6 +224,21 @@ static void check_harmonics() {
           append(out, sh_basis_vjp(degree, vec3(x, 0), v.data()));
           return out;
         });
+  // Coefficients, then basis functions, of which those beyond the degree have no part in the colour.
+  for (int degree : {0, 2, 3})
+    check(
+        "sh_color, degree " + std::to_string(degree), [] { return random_numbers(4 * SH_MAX_COUNT, -1, 1); },
+        [=](const Numbers& x) {
+          Numbers out;
+          append(out, sh_color(degree, x.data(), x.data() + 3 * SH_MAX_COUNT));
+          return out;
+        },
+        [=](const Numbers& x, const Numbers& v) {
+          Numbers features = x, out(4 * SH_MAX_COUNT, 0.0);
+          sh_color_vjp(degree, features.data(), x.data() + 3 * SH_MAX_COUNT, vec3(v, 0), &out[3 * SH_MAX_COUNT]);
+          std::copy_n(features.begin(), 3 * sh_count(degree), out.begin());
+          return out;
+        });
 }
 
 // The harmonics are orthonormal on the sphere, which fixes every constant but the signs.

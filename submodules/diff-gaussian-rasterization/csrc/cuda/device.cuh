@@ -1,4 +1,5 @@
-// What kernels use of CUDA, and how they are launched. Without nvcc it is the tests' emulator, which they put on the path.
+// What kernels use of CUDA, and how they are launched. Without nvcc it is the tests' emulator, which they put on the
+// path.
 #pragma once
 #include <cstdint>
 
@@ -38,7 +39,7 @@ T* scratch(const Memory& memory, int64_t count) {
 
 // The first thing that went wrong among some steps, of which later ones are not begun.
 #define GSR_TRY(step) \
-  if (const int error = (step)) return error
+  if (const int failure = (step)) return failure
 
 }  // namespace cuda
 }  // namespace gsr

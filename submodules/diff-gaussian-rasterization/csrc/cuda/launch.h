@@ -1,8 +1,9 @@
-// The CUDA backend as C++ sees it: one host function for each operator, for float and double, without a header of torch's or CUDA's.
+// The CUDA backend as C++ sees it: one host function for each operator, for float and double, without a header of
+// torch's or CUDA's.
 //
-// Inputs, outputs and meaning are those of the operators in ops.cpp; the structs are params.h's, and hold device pointers.
-// All work is queued on `stream` (a cudaStream_t) of the current device, and every result is the same bits in every run.
-// The value returned is a cudaError_t: 0 if all was queued. Only `bin` waits for the device.
+// Inputs, outputs and meaning are those of the operators in ops.cpp; the structs are params.h's, and hold device
+// pointers. All work is queued on `stream` (a cudaStream_t) of the current device, and every result is the same bits in
+// every run. The value returned is a cudaError_t: 0 if all was queued. Only `bin` waits for the device.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,11 +13,12 @@
 namespace gsr {
 namespace cuda {
 
-// Device memory from the caller, at least 16-byte aligned. It must stay while the queued work uses it; memory that is freed
-// in the order of the stream, like torch's, may be freed as soon as the function returns. Null stands for "out of memory".
+// Device memory from the caller, at least 16-byte aligned. It must stay while the queued work uses it; memory that is
+// freed in the order of the stream, like torch's, may be freed as soon as the function returns. Null stands for "out of
+// memory".
 enum class Purpose : int {
   Scratch,
-  Ids,    // bin's outputs, (M) int32, whose size is known only half-way
+  Ids,  // bin's outputs, (M) int32, whose size is known only half-way
   Slots,
 };
 struct Memory {
@@ -24,8 +26,21 @@ struct Memory {
   void* (*allocate)(void* context, Purpose purpose, size_t bytes);
 };
 
-constexpr int OUT_OF_MEMORY = 2;             // cudaErrorMemoryAllocation
+constexpr int OUT_OF_MEMORY = 2;            // cudaErrorMemoryAllocation
 constexpr int TOO_MANY_INTERSECTIONS = -1;  // over 2^31 − 1 of them: render a smaller image
+
+// What there is to run on. A count of 0 and an error stand for "no card" or "no driver".
+struct Device {
+  char name[256];
+  int major, minor;     // compute capability
+  size_t memory;        // bytes
+  int driver, runtime;  // CUDA versions, 1000·major + 10·minor: of the driver at most, and the one this was built with
+};
+int device_count(int& count);
+int describe_device(int index, Device& device);
+// Makes a card the current one of this thread, and tells which one was it before.
+int use_device(int index, int& before);
+const char* error_text(int error);
 
 // num_nonfinite: 1 number.
 template <class T>

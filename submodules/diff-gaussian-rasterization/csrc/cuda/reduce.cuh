@@ -5,8 +5,8 @@
 namespace gsr {
 namespace cuda {
 
-// COUNT sums over a warp at once. In each of five rounds lanes in pairs deal their values between them, each adding up half
-// of them: for 12 values that takes 6 + 3 + 2 + 1 + 1 = 13 exchanges, where one sum after the other takes 60.
+// COUNT sums over a warp at once. In each of five rounds lanes in pairs deal their values between them, each adding up
+// half of them: for 12 values that takes 6 + 3 + 2 + 1 + 1 = 13 exchanges, where one sum after the other takes 60.
 template <int COUNT, int DISTANCE, class T>
 __device__ __forceinline__ void halve(T* values) {
   constexpr int HALF = (COUNT + 1) / 2;

@@ -78,16 +78,15 @@ GSR_FN Vec3<V> sh_color(int degree, const V* coefficients, const V basis[SH_MAX_
   const V half = V(Scalar<V>(0.5));
   Vec3<V> color = {half, half, half};
   for (int k = 0; k < SH_MAX_COUNT; ++k)
-    if (k < (degree + 1) * (degree + 1))
+    if (k < sh_count(degree))
       color = color + basis[k] * Vec3<V>{coefficients[3 * k], coefficients[3 * k + 1], coefficients[3 * k + 2]};
   return color;
 }
 // Puts the coefficients' cotangents in their place, and the basis functions' in v_basis.
 template <class V>
-GSR_FN void sh_color_vjp(int degree, V* coefficients, const V basis[SH_MAX_COUNT], Vec3<V> v,
-                         V v_basis[SH_MAX_COUNT]) {
+GSR_FN void sh_color_vjp(int degree, V* coefficients, const V basis[SH_MAX_COUNT], Vec3<V> v, V v_basis[SH_MAX_COUNT]) {
   for (int k = 0; k < SH_MAX_COUNT; ++k)
-    if (k < (degree + 1) * (degree + 1)) {
+    if (k < sh_count(degree)) {
       V* c = coefficients + 3 * k;
       v_basis[k] = c[0] * v.x + c[1] * v.y + c[2] * v.z;
       c[0] = basis[k] * v.x;

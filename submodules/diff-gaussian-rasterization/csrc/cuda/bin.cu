@@ -1,0 +1,214 @@
+// bin on CUDA: which splats each tile sees, near ones first.
+//
+// Splats are sorted by depth, and write their tiles in that order; a stable sort of these by tile alone then leaves
+// each tile's list in order of depth. That moves less than half the bytes of one sort by tile and depth together
+// (docs/measurements/gpu.md). The order is unique: ties in depth stay in order of the index.
+#include "../math/ellipse.h"
+#include "bin_sort.cuh"
+#include "pixels.cuh"
+
+namespace gsr {
+namespace cuda {
+
+constexpr int BIN_THREADS = 256;
+constexpr int GROUP = 8;  // lanes that share a splat, a row of tiles each
+
+__device__ __forceinline__ unsigned group_mask() { return ((1u << GROUP) - 1) << (threadIdx.x % WARP / GROUP * GROUP); }
+
+// Both kernels must see the same tiles, or a splat would write more of them than it counted. So the two functions that
+// find them are compiled once and called: inlined into each kernel, they could be rounded in two ways.
+
+// Where a splat lies.
+template <class T>
+struct PlacedSplat {
+  T u, v;
+  Ellipse<T> ellipse;
+  int first_row, rows;  // of tiles
+};
+template <class T>
+__device__ __noinline__ PlacedSplat<T> place(const Image& image, const SplatInput<T>& splats, int64_t i) {
+  const T u = splats.means2d[2 * i], v = splats.means2d[2 * i + 1];
+  const Ellipse<T> e =
+      ellipse(splats.conics[3 * i], splats.conics[3 * i + 1], splats.conics[3 * i + 2], splats.reaches[i]);
+  const PixelRange y = pixels_within(v - e.half_height, v + e.half_height, image.height);
+  return {u, v, e, y.first / TILE, y.first <= y.last ? y.last / TILE - y.first / TILE + 1 : 0};
+}
+
+// The tiles that a splat reaches in a row of them.
+template <class T>
+__device__ __noinline__ TileSpan tile_span(int width, PlacedSplat<T> s, int row) {
+  const T top = T(row * TILE) + T(0.5) - s.v;
+  const Interval<T> x = extent_over_rows(s.ellipse, top, top + T(TILE - 1));
+  const PixelRange columns = x.low > x.high ? PixelRange{1, 0} : pixels_within(s.u + x.low, s.u + x.high, width);
+  return columns.first > columns.last ? TileSpan{1, 0} : TileSpan{columns.first / TILE, columns.last / TILE};
+}
+
+// Positive floats order as their bits do.
+template <class T>
+struct DepthKey;
+template <>
+struct DepthKey<float> {
+  using type = uint32_t;
+};
+template <>
+struct DepthKey<double> {
+  using type = uint64_t;
+};
+template <class T>
+using Key = typename DepthKey<T>::type;
+
+template <class T>
+__global__ void __launch_bounds__(BIN_THREADS)
+    count_tiles(Image image, SplatInput<T> splats, int64_t n, int32_t* counts, Key<T>* keys, int32_t* ids) {
+  const int64_t i = (int64_t(blockIdx.x) * BIN_THREADS + threadIdx.x) / GROUP;
+  if (i >= n) return;
+  const int lane = threadIdx.x % GROUP;
+  int32_t count = 0;
+  if (splats.radii[i] > 0) {
+    const PlacedSplat<T> s = place(image, splats, i);
+    for (int row = lane; row < s.rows; row += GROUP) {
+      const TileSpan span = tile_span(image.width, s, s.first_row + row);
+      count += span.last - span.first + 1;
+    }
+  }
+  for (int distance = GROUP / 2; distance > 0; distance /= 2) count += __shfl_xor_sync(group_mask(), count, distance);
+  if (lane != 0) return;
+  counts[i] = count;
+  memcpy(&keys[i], &splats.depths[i], sizeof keys[i]);
+  ids[i] = int32_t(i);
+}
+
+// counts in another order
+__global__ void __launch_bounds__(BIN_THREADS)
+    gather_counts(const int32_t* counts, const int32_t* order, int64_t n, int32_t* ordered) {
+  const int64_t j = int64_t(blockIdx.x) * BIN_THREADS + threadIdx.x;
+  if (j < n) ordered[j] = counts[order[j]];
+}
+
+// offsets[n], which the sums before it leave out.
+__global__ void write_total(int32_t* offsets, int64_t n, int32_t total) { offsets[n] = total; }
+
+// Intersections in order of depth, each splat's row by row of tiles.
+struct Intersections {
+  uint32_t* tiles;  // (M)
+  int32_t* slots;   // (M)
+  int32_t* splats;  // (M) of each slot
+};
+
+template <class T>
+__global__ void __launch_bounds__(BIN_THREADS)
+    write_tiles(Image image, int tiles_x, SplatInput<T> splats, int64_t n, const int32_t* order, const int32_t* offsets,
+                const int32_t* places, Intersections out) {
+  const int64_t j = (int64_t(blockIdx.x) * BIN_THREADS + threadIdx.x) / GROUP;
+  if (j >= n) return;
+  const int lane = threadIdx.x % GROUP;
+  const int32_t id = order[j];
+  if (splats.radii[id] <= 0) return;
+  const PlacedSplat<T> s = place(image, splats, id);
+  int32_t place = places[j], slot = offsets[id];
+  for (int first = 0; first < s.rows; first += GROUP) {
+    const int row = s.first_row + first + lane;
+    const TileSpan span = first + lane < s.rows ? tile_span(image.width, s, row) : TileSpan{1, 0};
+    const int32_t length = span.last - span.first + 1;
+    int32_t end = length;  // of the rows up to this one
+    for (int distance = 1; distance < GROUP; distance *= 2) {
+      const int32_t before = __shfl_up_sync(group_mask(), end, distance, GROUP);
+      if (lane >= distance) end += before;
+    }
+    for (int32_t k = 0; k < length; ++k) {
+      const int32_t from_start = end - length + k;
+      out.tiles[place + from_start] = uint32_t(row * tiles_x + span.first + k);
+      out.slots[place + from_start] = slot + from_start;
+      out.splats[slot + from_start] = id;
+    }
+    const int32_t all = __shfl_sync(group_mask(), end, GROUP - 1, GROUP);
+    place += all;
+    slot += all;
+  }
+}
+
+// With the intersections sorted: their splats, and where each tile begins. One thread more than there are intersections
+// closes the last ranges.
+__global__ void __launch_bounds__(BIN_THREADS)
+    write_ranges(int tiles, int64_t count, const uint32_t* sorted_tiles, const int32_t* slots, const int32_t* splats,
+                 int32_t* ids, int32_t* ranges) {
+  const int64_t k = int64_t(blockIdx.x) * BIN_THREADS + threadIdx.x;
+  if (k > count) return;
+  if (k < count) ids[k] = splats[slots[k]];
+  const int previous = k == 0 ? -1 : int(sorted_tiles[k - 1]), here = k == count ? tiles : int(sorted_tiles[k]);
+  for (int tile = previous + 1; tile <= here; ++tile) ranges[tile] = int32_t(k);
+}
+
+static int bits_of(uint32_t largest) {
+  int bits = 1;
+  while (largest >>= 1) ++bits;
+  return bits;
+}
+
+// Splats by depth, and where each writes its first tile.
+struct DepthOrder {
+  int32_t *order, *places;  // (N)
+};
+
+template <class T>
+static int order_by_depth(int64_t n, const int32_t* counts, const Key<T>* keys, const int32_t* ids, DepthOrder out,
+                          const Memory& memory, void* stream) {
+  Key<T>* sorted_keys = scratch<Key<T>>(memory, n);
+  int32_t* ordered = scratch<int32_t>(memory, n);
+  if (sorted_keys == nullptr || ordered == nullptr) return OUT_OF_MEMORY;
+  GSR_TRY(sort_by_key(keys, sorted_keys, ids, out.order, n, int(8 * sizeof(Key<T>)), memory, stream));
+  GSR_TRY(launch(gather_counts, blocks_for(n, BIN_THREADS), BIN_THREADS, stream, counts, out.order, n, ordered));
+  return exclusive_sums(ordered, out.places, n, memory, stream);
+}
+
+template <class T>
+static int write_lists(const Image& image, const SplatInput<T>& splats, int64_t n, const DepthOrder& by_depth,
+                       const int32_t* offsets, int64_t total, int32_t* ranges, const Memory& memory, void* stream) {
+  int32_t* ids = static_cast<int32_t*>(memory.allocate(memory.context, Purpose::Ids, total * sizeof(int32_t)));
+  int32_t* slots = static_cast<int32_t*>(memory.allocate(memory.context, Purpose::Slots, total * sizeof(int32_t)));
+  const Intersections unsorted = {scratch<uint32_t>(memory, total), scratch<int32_t>(memory, total),
+                                  scratch<int32_t>(memory, total)};
+  uint32_t* sorted_tiles = scratch<uint32_t>(memory, total);
+  const bool missing = total > 0 && (ids == nullptr || slots == nullptr);
+  if (missing || unsorted.tiles == nullptr || unsorted.slots == nullptr || unsorted.splats == nullptr ||
+      sorted_tiles == nullptr)
+    return OUT_OF_MEMORY;
+  if (total > 0) {
+    GSR_TRY(launch(write_tiles<T>, blocks_for(n, BIN_THREADS / GROUP), BIN_THREADS, stream, image, image.tiles_x(),
+                   splats, n, by_depth.order, offsets, by_depth.places, unsorted));
+    GSR_TRY(sort_by_key(unsorted.tiles, sorted_tiles, unsorted.slots, slots, total, bits_of(image.tiles() - 1), memory,
+                        stream));
+  }
+  return launch(write_ranges, blocks_for(total + 1, BIN_THREADS), BIN_THREADS, stream, image.tiles(), total,
+                sorted_tiles, slots, unsorted.splats, ids, ranges);
+}
+
+template <class T>
+int bin(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* offsets, int32_t* ranges,
+        const Memory& memory, void* stream) {
+  int32_t *counts = scratch<int32_t>(memory, n), *ids = scratch<int32_t>(memory, n);
+  Key<T>* keys = scratch<Key<T>>(memory, n);
+  const DepthOrder by_depth = {scratch<int32_t>(memory, n), scratch<int32_t>(memory, n)};
+  if (counts == nullptr || ids == nullptr || keys == nullptr || by_depth.order == nullptr || by_depth.places == nullptr)
+    return OUT_OF_MEMORY;
+  int64_t total = 0;
+  if (n > 0) {
+    HostTotal sum;
+    GSR_TRY(launch(count_tiles<T>, blocks_for(n, BIN_THREADS / GROUP), BIN_THREADS, stream, image, splats, n, counts,
+                   keys, ids));
+    // While the total travels, the device sorts: the host waits for no work that it could not have queued before.
+    GSR_TRY(sum.begin(counts, n, memory, stream));
+    GSR_TRY(exclusive_sums(counts, offsets, n, memory, stream));
+    GSR_TRY(order_by_depth<T>(n, counts, keys, ids, by_depth, memory, stream));
+    GSR_TRY(sum.wait(total));
+    if (total > INT32_MAX) return TOO_MANY_INTERSECTIONS;
+  }
+  GSR_TRY(launch(write_total, 1, 1, stream, offsets, n, int32_t(total)));
+  return write_lists(image, splats, n, by_depth, offsets, total, ranges, memory, stream);
+}
+
+template int bin<float>(const Image&, const SplatInput<float>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
+template int bin<double>(const Image&, const SplatInput<double>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
+
+}  // namespace cuda
+}  // namespace gsr

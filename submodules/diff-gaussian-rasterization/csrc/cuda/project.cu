@@ -1,0 +1,305 @@
+// project and project_backward on CUDA: a thread for each Gaussian.
+//
+// Features (SH coefficients) are most of what is read and written, up to 192 bytes in a row. A warp stages the rows of
+// its 32 Gaussians in shared memory, so that it reads and writes them as whole lines.
+#include "../math/ellipse.h"
+#include "../math/splat.h"
+#include "pixels.cuh"
+#include "reduce.cuh"
+
+namespace gsr {
+namespace cuda {
+
+// ProjectSettings in the kernel's precision.
+template <class T>
+struct ProjectConstants {
+  int width, height;
+  T fx, fy, cx, cy, limit_x, limit_y;
+  T near, scale_modifier, alpha_min;
+  int sh_degree, sh_count;
+  bool antialiasing;
+  // How many features of a Gaussian are in use, and how many it has.
+  __host__ __device__ int used() const { return sh_degree < 0 ? 3 : 3 * gsr::sh_count(sh_degree); }
+  __host__ __device__ int stride() const { return sh_degree < 0 ? 3 : 3 * sh_count; }
+};
+template <class T>
+static ProjectConstants<T> constants_of(const ProjectSettings& s) {
+  return {s.image.width,
+          s.image.height,
+          T(s.fx),
+          T(s.fy),
+          T(s.cx),
+          T(s.cy),
+          T(slope_limit(s.image.width, s.fx)),
+          T(slope_limit(s.image.height, s.fy)),
+          T(s.near),
+          T(s.scale_modifier),
+          T(s.alpha_min),
+          s.sh_degree,
+          s.sh_count,
+          s.antialiasing};
+}
+
+template <class T>
+__device__ __forceinline__ Pinhole<T> camera_of(const ProjectConstants<T>& s, const T* viewmat) {
+  Pinhole<T> camera;
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) camera.rotation.m[i][j] = viewmat[4 * i + j];
+  camera.translation = {viewmat[3], viewmat[7], viewmat[11]};
+  camera.fx = s.fx;
+  camera.fy = s.fy;
+  camera.cx = s.cx;
+  camera.cy = s.cy;
+  camera.limit_x = s.limit_x;
+  camera.limit_y = s.limit_y;
+  return camera;
+}
+
+template <class T>
+__device__ __forceinline__ Vec3<T> load3(const T* rows, int64_t i) {
+  return {rows[3 * i], rows[3 * i + 1], rows[3 * i + 2]};
+}
+template <class T>
+__device__ __forceinline__ void store3(T* rows, int64_t i, Vec3<T> value) {
+  rows[3 * i] = value.x;
+  rows[3 * i + 1] = value.y;
+  rows[3 * i + 2] = value.z;
+}
+
+template <class T>
+__device__ __forceinline__ Gaussian<T> load_gaussian(const ProjectConstants<T>& s, const GaussianArrays<T>& g,
+                                                     int64_t i) {
+  return {load3(g.means, i),
+          s.scale_modifier * load3(g.scales, i),
+          {g.quats[4 * i], g.quats[4 * i + 1], g.quats[4 * i + 2], g.quats[4 * i + 3]},
+          g.opacities[i]};
+}
+
+// ---- features of a warp's Gaussians
+
+constexpr int MAX_FEATURES = 3 * SH_MAX_COUNT;
+template <class T>
+struct FeatureRows {
+  T at[WARP][MAX_FEATURES + 1];  // an odd stride: lanes that read a column of it meet no other lane in a bank
+};
+
+// As many as fit in the 48 KiB that every card has: 25 KiB in both precisions.
+template <class T>
+constexpr int project_threads() {
+  return 512 / sizeof(T);
+}
+
+// Loads the first s.used() features of those Gaussians first + lane that `wanted` has a bit for.
+template <class T>
+__device__ __forceinline__ void load_features(const ProjectConstants<T>& s, const T* features, int64_t first,
+                                              unsigned wanted, FeatureRows<T>& rows) {
+  const int lane = threadIdx.x % WARP, used = s.used();
+#pragma unroll 4
+  for (int row = 0; row < WARP; ++row)
+    if (wanted >> row & 1)
+      for (int c = lane; c < used; c += WARP) rows.at[row][c] = features[(first + row) * s.stride() + c];
+  __syncwarp();
+}
+// Stores them, and 0 for those not in use, for Gaussians before `end`.
+template <class T>
+__device__ __forceinline__ void store_features(const ProjectConstants<T>& s, const FeatureRows<T>& rows, int64_t first,
+                                               int64_t end, T* features) {
+  __syncwarp();
+  const int lane = threadIdx.x % WARP, used = s.used(), stride = s.stride();
+  const int count = end - first < WARP ? int(end - first) : WARP;
+  for (int row = 0; row < count; ++row)
+    for (int c = lane; c < stride; c += WARP) features[(first + row) * stride + c] = c < used ? rows.at[row][c] : T(0);
+}
+
+// The colour before it is clamped at 0, which SH need and plain colours do not.
+template <class T>
+__device__ __forceinline__ Vec3<T> raw_color(const ProjectConstants<T>& s, const Pinhole<T>& camera, Vec3<T> mean,
+                                             const T* features) {
+  if (s.sh_degree < 0) return {features[0], features[1], features[2]};
+  T basis[SH_MAX_COUNT];
+  sh_basis(s.sh_degree, unit(view_ray(camera, mean)), basis);
+  return sh_color(s.sh_degree, features, basis);
+}
+
+// ---- forward
+
+template <class T>
+__device__ __forceinline__ Vec3<T> seen_color(const ProjectConstants<T>& s, Vec3<T> raw) {
+  const T zero = T(0);
+  return s.sh_degree < 0 ? raw : Vec3<T>{maximum(raw.x, zero), maximum(raw.y, zero), maximum(raw.z, zero)};
+}
+
+// A sum is finite only if its terms are; terms too large for their sum are not worth distinguishing.
+template <class T>
+__device__ __forceinline__ bool all_finite(const Gaussian<T>& g, Vec3<T> color) {
+  return is_finite(g.mean.x + g.mean.y + g.mean.z + g.scale.x + g.scale.y + g.scale.z + g.quat.w + g.quat.x + g.quat.y +
+                   g.quat.z + g.opacity + color.x + color.y + color.z);
+}
+
+template <class T>
+__device__ __forceinline__ void store_splat(const SplatArrays<T>& out, int64_t i, const Splat<T>& splat, Vec3<T> color,
+                                            T reach, int32_t radius) {
+  out.means2d[2 * i] = splat.u;
+  out.means2d[2 * i + 1] = splat.v;
+  store3(out.conics, i, {splat.xx, splat.xy, splat.yy});
+  out.opacities[i] = splat.opacity;
+  store3(out.colors, i, color);
+  out.depths[i] = splat.depth;
+  out.reaches[i] = reach;
+  out.radii[i] = radius;
+}
+
+// Whether the box around the ellipse at (u, v) holds a pixel.
+template <class T>
+__device__ __forceinline__ bool meets_pixels(const ProjectConstants<T>& s, T u, T v, const Ellipse<T>& e) {
+  const PixelRange columns = pixels_within(u - e.half_width, u + e.half_width, s.width);
+  const PixelRange rows = pixels_within(v - e.half_height, v + e.half_height, s.height);
+  return columns.first <= columns.last && rows.first <= rows.last;
+}
+
+template <class T>
+__global__ void __launch_bounds__(project_threads<T>())
+    project_kernel(ProjectConstants<T> s, GaussianArrays<T> g, SplatArrays<T> out, unsigned long long* num_nonfinite) {
+  __shared__ FeatureRows<T> staged[project_threads<T>() / WARP];
+  const int64_t i = int64_t(blockIdx.x) * project_threads<T>() + threadIdx.x, first = i - threadIdx.x % WARP;
+  if (first >= g.count) return;
+  FeatureRows<T>& rows = staged[threadIdx.x / WARP];
+  const bool exists = i < g.count;
+  load_features(s, g.features, first, __ballot_sync(ALL_LANES, exists), rows);
+
+  bool finite = true;
+  if (exists) {
+    const Pinhole<T> camera = camera_of(s, g.viewmat);
+    const Gaussian<T> gaussian = load_gaussian(s, g, i);
+    const Vec3<T> raw = raw_color(s, camera, gaussian.mean, rows.at[threadIdx.x % WARP]);
+    const Splat<T> splat = gsr::project(camera, gaussian, s.antialiasing);
+    const Ellipse<T> e = ellipse(splat.xx, splat.xy, splat.yy, reach(splat.opacity, s.alpha_min));
+    const bool in_front = splat.depth > s.near;
+    const bool sane = is_finite(splat.u + splat.v + splat.xx + splat.xy + splat.yy + splat.opacity);
+    finite = all_finite(gaussian, raw) && (sane || !in_front);
+    if (finite && in_front && splat.opacity >= s.alpha_min && meets_pixels(s, splat.u, splat.v, e)) {
+      const T radius = minimum(maximum(e.half_width, e.half_height), T(1 << 30));
+      store_splat(out, i, splat, seen_color(s, raw), e.radius, int32_t(ceil(radius)));
+    } else {
+      store_splat(out, i, Splat<T>{}, Vec3<T>{}, T(0), 0);
+    }
+  }
+  const unsigned culled = __ballot_sync(ALL_LANES, !finite);
+  if (culled != 0 && threadIdx.x % WARP == 0) atomicAdd(num_nonfinite, (unsigned long long)(__popc(culled)));
+}
+
+template <class T>
+int project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians, const SplatArrays<T>& splats,
+            int64_t* num_nonfinite, void* stream) {
+  GSR_TRY(cudaMemsetAsync(num_nonfinite, 0, sizeof *num_nonfinite, static_cast<cudaStream_t>(stream)));
+  constexpr int THREADS = project_threads<T>();
+  return launch(project_kernel<T>, blocks_for(gaussians.count, THREADS), THREADS, stream, constants_of<T>(settings),
+                gaussians, splats, reinterpret_cast<unsigned long long*>(num_nonfinite));
+}
+
+// ---- backward
+
+// d(colour)/d(features) is the basis; d(colour)/d(mean, pose) goes through the direction. The features become their
+// cotangents.
+template <class T>
+__device__ __forceinline__ void color_backward(const ProjectConstants<T>& s, const Pinhole<T>& camera, Vec3<T> mean,
+                                               Vec3<T> v, T* features, Vec3<T>& v_mean, PoseCotangent<T>& v_pose) {
+  if (s.sh_degree < 0) {
+    features[0] = v.x;
+    features[1] = v.y;
+    features[2] = v.z;
+    return;
+  }
+  const T zero = T(0);
+  const Vec3<T> ray = view_ray(camera, mean), direction = unit(ray);
+  T basis[SH_MAX_COUNT], v_basis[SH_MAX_COUNT];
+  sh_basis(s.sh_degree, direction, basis);
+  const Vec3<T> raw = sh_color(s.sh_degree, features, basis);
+  const Vec3<T> v_raw = {select(raw.x > zero, v.x, zero), select(raw.y > zero, v.y, zero),
+                         select(raw.z > zero, v.z, zero)};
+  sh_color_vjp(s.sh_degree, features, basis, v_raw, v_basis);
+  if (s.sh_degree > 0)
+    view_ray_vjp(camera, unit_vjp(ray, sh_basis_vjp(s.sh_degree, direction, v_basis)), v_mean, v_pose.rotation,
+                 v_pose.translation);
+}
+
+template <class T>
+__device__ __forceinline__ void store_cotangent(const ProjectConstants<T>& s, const GaussianCotangents<T>& v, int64_t i,
+                                                const Gaussian<T>& v_gaussian) {
+  store3(v.v_means, i, v_gaussian.mean);
+  store3(v.v_scales, i, s.scale_modifier * v_gaussian.scale);
+  v.v_quats[4 * i] = v_gaussian.quat.w;
+  v.v_quats[4 * i + 1] = v_gaussian.quat.x;
+  v.v_quats[4 * i + 2] = v_gaussian.quat.y;
+  v.v_quats[4 * i + 3] = v_gaussian.quat.z;
+  v.v_opacities[i] = v_gaussian.opacity;
+}
+
+constexpr int POSE = 12;  // rotation row by row, then translation
+
+template <class T>
+__global__ void __launch_bounds__(project_threads<T>())
+    project_backward_kernel(ProjectConstants<T> s, GaussianArrays<T> g, GaussianCotangents<T> v, T* poses) {
+  constexpr int WARPS = project_threads<T>() / WARP;
+  __shared__ FeatureRows<T> staged[WARPS];
+  const int64_t i = int64_t(blockIdx.x) * project_threads<T>() + threadIdx.x, first = i - threadIdx.x % WARP;
+  FeatureRows<T>& rows = staged[threadIdx.x / WARP];
+  T* features = rows.at[threadIdx.x % WARP];
+  const bool visible = i < g.count && v.radii[i] > 0;
+  load_features(s, g.features, first, __ballot_sync(ALL_LANES, visible && s.sh_degree >= 0), rows);
+
+  PoseCotangent<T> v_pose = {};
+  Gaussian<T> v_gaussian = {};
+  if (visible) {
+    const Pinhole<T> camera = camera_of(s, g.viewmat);
+    const Gaussian<T> gaussian = load_gaussian(s, g, i);
+    Vec3<T> v_mean = {};
+    color_backward(s, camera, gaussian.mean, load3(v.v_colors, i), features, v_mean, v_pose);
+    const Vec3<T> conic = load3(v.v_conics, i);
+    const Splat<T> v_splat = {v.v_means2d[2 * i], v.v_means2d[2 * i + 1], conic.x, conic.y, conic.z,
+                              v.v_opacities2d[i], v.v_depths[i]};
+    v_gaussian = project_vjp(camera, gaussian, s.antialiasing, v_splat, v_pose);
+    v_gaussian.mean = v_gaussian.mean + v_mean;
+  } else {
+    for (int c = 0; c < s.used(); ++c) features[c] = T(0);
+  }
+  if (i < g.count) store_cotangent(s, v, i, v_gaussian);
+  if (first < g.count) store_features(s, rows, first, g.count, v.v_features);
+
+  const auto& r = v_pose.rotation.m;
+  const Vec3<T>& t = v_pose.translation;
+  T pose[POSE] = {r[0][0], r[0][1], r[0][2], r[1][0], r[1][1], r[1][2], r[2][0], r[2][1], r[2][2], t.x, t.y, t.z};
+  const T total = block_sum<POSE, WARPS>(pose);
+  if (threadIdx.x < POSE) poses[int64_t(blockIdx.x) * POSE + threadIdx.x] = total;
+}
+
+// (12) -> (4, 4), whose last row is 0.
+template <class T>
+__global__ void write_viewmat(const T* pose, T* v_viewmat) {
+  const int row = threadIdx.x / 4, column = threadIdx.x % 4;
+  v_viewmat[threadIdx.x] = row == 3 ? T(0) : pose[column < 3 ? 3 * row + column : 9 + row];
+}
+
+template <class T>
+int project_backward(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
+                     const GaussianCotangents<T>& cotangents, T* v_viewmat, const Memory& memory, void* stream) {
+  constexpr int THREADS = project_threads<T>();
+  const int64_t blocks = blocks_for(gaussians.count, THREADS);
+  T *poses = scratch<T>(memory, blocks * POSE), *pose = scratch<T>(memory, POSE);
+  if (poses == nullptr || pose == nullptr) return OUT_OF_MEMORY;
+  GSR_TRY(launch(project_backward_kernel<T>, unsigned(blocks), THREADS, stream, constants_of<T>(settings), gaussians,
+                 cotangents, poses));
+  GSR_TRY(launch(sum_rows<POSE, T>, 1, SUM_THREADS, stream, poses, blocks, pose));
+  return launch(write_viewmat<T>, 1, 16, stream, pose, v_viewmat);
+}
+
+#define GSR_INSTANTIATE(T)                                                                                             \
+  template int project<T>(const ProjectSettings&, const GaussianArrays<T>&, const SplatArrays<T>&, int64_t*, void*);   \
+  template int project_backward<T>(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&, T*, \
+                                   const Memory&, void*);
+GSR_INSTANTIATE(float)
+GSR_INSTANTIATE(double)
+#undef GSR_INSTANTIATE
+
+}  // namespace cuda
+}  // namespace gsr

@@ -1,0 +1,114 @@
+// blend_statistics on CUDA: what each splat weighs at its pixels, and how much of the distortion is its.
+#include "slots.cuh"
+
+namespace gsr {
+namespace cuda {
+
+constexpr int STATISTICS_BATCH = 64;
+
+// Columns are Σw, max w, Σw·(m − M)².
+struct SumOrMaximum {
+  template <class T>
+  __device__ __forceinline__ T operator()(int column, T a, T b) const {
+    return column == 1 ? (a > b ? a : b) : a + b;
+  }
+};
+
+template <class T>
+struct PixelMeasure {
+  T transmittance, reference, factor, offset;
+  int end;
+};
+template <class T>
+__device__ __forceinline__ PixelMeasure<T> load_pixel(const BlendInput<T>& in,
+                                                      const PixelState<const T, const int32_t>& state,
+                                                      const TilePixel& at) {
+  if (!at.inside) return {};
+  const T reference = state.reference[at.pixel];
+  return {T(1), reference, reference_factor(in, reference), state.offset[at.pixel], state.end[at.pixel]};
+}
+
+// Records [0, count) of a batch at a warp's pixels, first first.
+template <class T, int SIZE>
+__device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Batch<T, SIZE>& batch, int start,
+                                              int count, const TilePixel& at, PixelMeasure<T>& p,
+                                              WarpSums<T, SIZE, STATISTICS_SLOT>& sums) {
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, held = sum_of_lane<2>();
+  for (int first = 0; first < count; first += WARP) {
+    unsigned marked = 0;
+    for (unsigned set = records_of_warp(batch, first, count); set != 0; set &= set - 1) {
+      const int bit = __ffs(int(set)) - 1, i = first + bit;
+      const PixelSplat<T>& q = batch.records[i].splat;
+      const T limit = start + i < p.end ? in.alpha_min : ended<T>();
+      const T alpha = pair_alpha(q.opacity, pair_at(q, at).falloff.weight, limit, in.alpha_max).counted;
+      if (!__any_sync(ALL_LANES, alpha > T(0))) continue;
+      const T w = alpha * p.transmittance;
+      const T delta = measure_difference(q.depth, q.measure_factor, p.reference, p.factor) - p.offset;
+      p.transmittance -= w;
+      T values[2] = {w, w * delta * delta};
+      warp_sums(values);
+      const T most = warp_maximum(w);
+      if (held >= 0) sums.at[warp][i][2 * held] = values[0];
+      if (lane == 0) sums.at[warp][i][1] = most;
+      marked |= 1u << bit;
+    }
+    if (lane == 0) sums.marked[warp][first / WARP] = marked;
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
+    statistics_kernel(BlendInput<T> in, const PackedSplat<T>* splats, BlendStatistics<T> out) {
+  __shared__ Batch<T, STATISTICS_BATCH> batch;
+  __shared__ WarpSums<T, STATISTICS_BATCH, STATISTICS_SLOT> sums;
+  const int own = threadIdx.x;
+  const TilePixel at = tile_pixel(in);
+  PixelMeasure<T> p = load_pixel(in, out.state, at);
+  for (int start = 0; start < at.end - at.begin; start += STATISTICS_BATCH) {
+    const int left = at.end - at.begin - start, count = left < STATISTICS_BATCH ? left : STATISTICS_BATCH;
+    if (own < count) gather(in, splats[in.ids[at.begin + start + own]], own, batch);
+    __syncthreads();
+    measure_batch(in, batch, start, count, at, p, sums);
+    __syncthreads();
+    write_slots(sums, out.slots + at.begin + start, count, out.statistics, SumOrMaximum{});
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(REDUCE_THREADS)
+    finish_statistics(int64_t n, const int32_t* offsets, const Slot<T, STATISTICS_SLOT>* slots,
+                      SplatStatistics<T> out) {
+  const int64_t i = (int64_t(blockIdx.x) * REDUCE_THREADS + threadIdx.x) / REDUCE_GROUP;
+  if (i >= n) return;
+  const Slot<T, STATISTICS_SLOT> s = reduce_slots(slots, offsets[i], offsets[i + 1], SumOrMaximum{});
+  if (threadIdx.x % REDUCE_GROUP != 0) return;
+  out.weight_sum[i] = s.at[0];
+  out.weight_max[i] = s.at[1];
+  out.distortion_share[i] = s.at[2];
+}
+
+template <class T>
+int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* offsets, int64_t intersections,
+                     const BlendStatistics<T>& statistics, const SplatStatistics<T>& gathered, const Memory& memory,
+                     void* stream) {
+  using SlotOf = Slot<T, STATISTICS_SLOT>;
+  SlotOf* slots = scratch<SlotOf>(memory, intersections);
+  if (slots == nullptr) return OUT_OF_MEMORY;
+  BlendStatistics<T> out = statistics;
+  out.statistics = reinterpret_cast<T*>(slots);
+  const PackedSplat<T>* splats = nullptr;
+  GSR_TRY(pack(in, n, memory, stream, splats));
+  GSR_TRY(launch(statistics_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
+  return launch(finish_statistics<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, n, offsets,
+                slots, gathered);
+}
+
+#define GSR_INSTANTIATE(T)                                                                                            \
+  template int blend_statistics<T>(const BlendInput<T>&, int64_t, const int32_t*, int64_t, const BlendStatistics<T>&, \
+                                   const SplatStatistics<T>&, const Memory&, void*);
+GSR_INSTANTIATE(float)
+GSR_INSTANTIATE(double)
+#undef GSR_INSTANTIATE
+
+}  // namespace cuda
+}  // namespace gsr
