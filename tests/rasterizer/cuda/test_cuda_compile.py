@@ -109,15 +109,14 @@ def falloffs(name: str, folder: Path) -> list[list[str]]:
     ptx = folder / f"{name}.ptx"
     source = str(CSRC / "cuda" / f"{name}.cu")
     subprocess.run([find_nvcc(), *FLAGS, "-arch=compute_90", "-ptx", source, "-o", str(ptx)], check=True)
-    found, recent = [], []
+    found: list[list[str]] = []
+    recent: list[str] = []
     for line in ptx.read_text().splitlines():
         if re.search(r"\b(sub|mul|fma|neg|add)\.\S*f32", line):
             recent.append(line.strip())
         elif "ex2.approx" in line:
-            names: dict[str, str] = {}
-            found.append(
-                [re.sub(r"%f\d+", lambda m, n=names: n.setdefault(m[0], f"r{len(n)}"), x) for x in recent[-8:]]
-            )
+            registers = list(dict.fromkeys(re.findall(r"%f\d+", " ".join(recent[-8:]))))
+            found.append([re.sub(r"%f\d+", lambda m: f"r{registers.index(m[0])}", x) for x in recent[-8:]])  # noqa: B023
     return found
 
 
