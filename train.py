@@ -78,7 +78,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, density = options.run, options.densification
     densify_from, densify_until, grad_threshold = densification_limits(options, scene)
-    spikes_until = round(SPIKES_UNTIL * run.iterations)
+    spikes_until = round(SPIKES_UNTIL * run.iterations) if prunes_spikes(options) else 0
     objective = Objective.of(options, scene.extent)
     effects, balance = EffectWatch(FLAGS), BalanceWatch()
     test = Photos(scene.test, run.device)
@@ -332,6 +332,14 @@ def prune_rules(options: TrainOptions, scene: Scene, iteration: int) -> PruneRul
     if iteration <= options.densification.opacity_reset_interval:
         return PruneRules()
     return PruneRules(max_world_size=MAX_WORLD_SIZE * scene.extent, max_screen_size=MAX_SCREEN_SIZE)
+
+
+def prunes_spikes(options: TrainOptions) -> bool:
+    """Whether any of the rules for spikes and floaters is on."""
+    rules = options.spikes
+    return any(
+        (rules.spike_ratio, rules.spike_ray_views, rules.spike_spread, rules.floater_views, rules.prune_min_weight)
+    )
 
 
 def spike_rules(options: TrainOptions, scene: Scene) -> PruneRules:

@@ -169,11 +169,11 @@ class RegularizerOptions:
 class SpikeOptions:
     """Which spikes and floaters are pruned beside what is transparent or too large; 0 switches a rule off"""
 
-    spike_ratio: float = option(10.0, "a needle: longest axis over so many times the middle one", minimum=0)
+    spike_ratio: float = option(0.0, "a needle: longest axis over so many times the middle one", minimum=0)
     spike_extent: float = option(0.01, "... and with a longest axis over this, in scene extents", minimum=0)
-    spike_ray_views: int = option(3, "elongated along the view ray in so many views, and in most", minimum=0)
+    spike_ray_views: int = option(0, "elongated along the view ray in so many views, and in most", minimum=0)
     spike_spread: float = option(0.0, "spread over this in depth around its pixels, in scene extents", minimum=0)
-    floater_views: int = option(3, "before the measured depth in so many views, and on it in none", minimum=0)
+    floater_views: int = option(0, "before the measured depth in so many views, and on it in none", minimum=0)
     prune_min_weight: float = option(0.0, "of less weight than this in every pixel of every view", minimum=0)
     prune_max_fraction: float = option(
         0.05, "part of all that a rule removes at once, the worst first", minimum=0, maximum=1

@@ -4,7 +4,7 @@
 
 The variants: no distortion; the approximation that trainers have used, which gives 0.1 × the distortion's gradient to
 the inverse depth and drops the rest (made here, around the rasterizer); the exact gradient; that with the ray
-direction's term; that with spike pruning, which is the default. Against the true surface where the scene has
+direction's term; that with spike pruning. Against the true surface where the scene has
 truth/points.ply, as the synthetic one has, else against its fused depth maps. Writes table.md and, for each scene, a
 figure into the folder.
 """
@@ -31,13 +31,12 @@ from scene.types import Scene
 from utils.pictures import read_png
 
 ROOT = Path(__file__).resolve().parents[1]
-NO_PRUNING = ("--spike_ratio", "0", "--spike_ray_views", "0", "--floater_views", "0", "--prune_min_weight", "0")
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "no distortion": ("--lambda_dist", "0", *NO_PRUNING),
-    "approximation": NO_PRUNING,
-    "exact": NO_PRUNING,
-    "exact + ray direction": ("--lambda_ray", "0.01", *NO_PRUNING),
-    "exact + pruning (default)": (),
+    "no distortion": ("--lambda_dist", "0"),
+    "approximation": (),
+    "exact": (),
+    "exact + ray direction": ("--lambda_ray", "0.01"),
+    "exact + pruning": ("--spike_ratio", "10", "--spike_ray_views", "3", "--floater_views", "3"),
 }
 APPROXIMATED = "approximation"
 PART_OF_INVERSE_DEPTH = 0.1
@@ -163,7 +162,7 @@ def draw(path: Path, folders: dict[str, Path], clouds: dict[str, GaussianArrays]
 
 def run_scene(path: Path, folder: Path, iterations: int, flags: Sequence[str]) -> str:
     """Train and measure all variants of a scene; returns its part of the document."""
-    folders = {name: folder / path.resolve().name / name.split(" (")[0].replace(" ", "_") for name in VARIANTS}
+    folders = {name: folder / path.resolve().name / name.replace(" ", "_") for name in VARIANTS}
     rows, clouds = {}, {}
     scene = load_scene(path, eval_split=True)
     surface = surface_of(path, scene)
