@@ -40,7 +40,7 @@ $(READY): $(BIN)/pip pyproject.toml setup.py submodules/diff-gaussian-rasterizat
 
 demo: env
 	$(BIN)/python -m scene.synthetic $(SCENE)
-	$(BIN)/python train.py -s $(SCENE) -m $(DEMO) --eval --iterations $(DEMO_ITERATIONS) \
+	$(BIN)/python train.py -s $(SCENE) -m $(DEMO) --eval --overwrite --iterations $(DEMO_ITERATIONS) \
 	  --test_iterations 250 500 1000 1500 2000 2500
 	$(BIN)/python render.py -m $(DEMO)
 	$(BIN)/python metrics.py -m $(DEMO)
