@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import convolve1d
-from torch import Tensor
+from torch import Tensor, library
 from torch.autograd import gradcheck
 
 from diff_gaussian_rasterization import instruction_set, ssim_map
@@ -158,17 +158,17 @@ def test_every_instruction_set_gives_the_formula(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("operator", ["ssim", "ssim_backward"])
 def test_opcheck(operator: str, dtype: torch.dtype) -> None:
-    library = torch.ops.diff_gaussian_rasterization
+    ops = torch.ops.diff_gaussian_rasterization
     image, target = images((2, 13, 17), dtype)
     if operator == "ssim":
         for partial_count, (by_image, by_target) in {3: (True, False), 4: (True, True)}.items():
             leaves = (image.clone().requires_grad_(by_image), target.clone().requires_grad_(by_target))
-            torch.library.opcheck(library.ssim.default, (*leaves, partial_count))
+            library.opcheck(ops.ssim.default, (*leaves, partial_count))
         return
-    _, partials = library.ssim(image, target, 4)
+    _, partials = ops.ssim(image, target, 4)
     for is_target in (False, True):
         arguments = (image, target, torch.ones_like(image), partials, is_target)
-        torch.library.opcheck(library.ssim_backward.default, arguments)
+        library.opcheck(ops.ssim_backward.default, arguments)
 
 
 GOOD = torch.zeros(3, 4, 5)

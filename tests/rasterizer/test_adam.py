@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from diff_gaussian_rasterization import adam_, ops
 
@@ -92,7 +92,7 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
 def test_opcheck() -> None:
     values, gradients, firsts, seconds = ([torch.rand(6, 3), torch.rand(6, 1)] for _ in range(4))
     settings = ([0.1, 0.2], torch.arange(6) > 2, 2, 0.9, 0.999, 1e-8)
-    torch.library.opcheck(ops.adam, (values, gradients, firsts, seconds, *settings))
+    library.opcheck(ops.adam, (values, gradients, firsts, seconds, *settings))
 
 
 def arguments() -> dict[str, object]:

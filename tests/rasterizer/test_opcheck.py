@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from diff_gaussian_rasterization import Thresholds, ops
 from tests.rasterizer.scenes import RasterScene, random_scene
@@ -62,5 +62,5 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
 def test_opcheck(operator: str, dtype: torch.dtype, n: int) -> None:
     scene = random_scene(1, n=n, width=20, height=18, sh_degree=1)
     inputs = arguments(operator, scene, dtype)
-    results = torch.library.opcheck(getattr(torch.ops.diff_gaussian_rasterization, operator).default, inputs)
+    results = library.opcheck(getattr(torch.ops.diff_gaussian_rasterization, operator).default, inputs)
     assert len(results) >= 4 and set(results.values()) == {"SUCCESS"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from . import _native
 
@@ -47,19 +47,19 @@ def _project_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
     return (*gradients, *(None for _ in ctx.settings))
 
 
-torch.library.register_autograd(
+library.register_autograd(
     "diff_gaussian_rasterization::project", _project_backward, setup_context=_project_context
 )
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::project")
+@library.register_fake("diff_gaussian_rasterization::project")
 def _(means: Tensor, *_settings: Any) -> tuple[Tensor, ...]:
     n = means.shape[0]
     floats = [means.new_empty(shape) for shape in ((n, 2), (n, 3), (n,), (n, 3), (n,), (n,))]
     return (*floats, means.new_empty((n,), dtype=torch.int32), means.new_empty((), dtype=torch.int64))
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::project_backward")
+@library.register_fake("diff_gaussian_rasterization::project_backward")
 def _(*inputs: Any) -> tuple[Tensor, ...]:
     return tuple(torch.empty_like(tensor) for tensor in inputs[:6])
 
@@ -67,9 +67,9 @@ def _(*inputs: Any) -> tuple[Tensor, ...]:
 # ---- bin
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::bin")
+@library.register_fake("diff_gaussian_rasterization::bin")
 def _(means2d: Tensor, conics: Tensor, depths: Tensor, reaches: Tensor, radii: Tensor, width: int, height: int) -> Any:
-    intersections = torch.library.get_ctx().new_dynamic_size()
+    intersections = library.get_ctx().new_dynamic_size()
     tiles = ((width + 15) // 16) * ((height + 15) // 16)
     return (
         radii.new_empty((intersections,)),
@@ -98,22 +98,22 @@ def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     return (v_means2d, *rest, *(None for _ in range(5 + len(ctx.settings))))
 
 
-torch.library.register_autograd("diff_gaussian_rasterization::blend", _blend_backward, setup_context=_blend_context)
+library.register_autograd("diff_gaussian_rasterization::blend", _blend_backward, setup_context=_blend_context)
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::blend")
+@library.register_fake("diff_gaussian_rasterization::blend")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     width, height = inputs[10], inputs[11]
     planes = [means2d.new_empty((channels, height, width)) for channels in (3, 1, 1, 1, 1, 1, 1, 1)]
     return (*planes, means2d.new_empty((1, height, width), dtype=torch.int32))
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::blend_backward")
+@library.register_fake("diff_gaussian_rasterization::blend_backward")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     return (torch.empty_like(means2d), torch.empty_like(means2d), *(torch.empty_like(t) for t in inputs[:5]))
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::blend_statistics")
+@library.register_fake("diff_gaussian_rasterization::blend_statistics")
 def _(means2d: Tensor, *_inputs: Any) -> tuple[Tensor, ...]:
     return tuple(means2d.new_empty((means2d.shape[0],)) for _ in range(3))
 
@@ -139,15 +139,15 @@ def _ssim_backward(ctx: Any, v_map: Tensor | None, _v_partials: None) -> tuple[A
     return v_image, v_target, None
 
 
-torch.library.register_autograd("diff_gaussian_rasterization::ssim", _ssim_backward, setup_context=_ssim_context)
+library.register_autograd("diff_gaussian_rasterization::ssim", _ssim_backward, setup_context=_ssim_context)
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::ssim")
+@library.register_fake("diff_gaussian_rasterization::ssim")
 def _(image: Tensor, target: Tensor, partial_count: int) -> tuple[Tensor, Tensor]:
     return torch.empty_like(image), image.new_empty((partial_count, *image.shape))
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::ssim_backward")
+@library.register_fake("diff_gaussian_rasterization::ssim_backward")
 def _(image: Tensor, *_inputs: Any) -> Tensor:
     return torch.empty_like(image)
 
@@ -155,6 +155,6 @@ def _(image: Tensor, *_inputs: Any) -> Tensor:
 # ---- adam: in place, no gradient
 
 
-@torch.library.register_fake("diff_gaussian_rasterization::adam")
+@library.register_fake("diff_gaussian_rasterization::adam")
 def _(*_inputs: Any) -> None:
     return None

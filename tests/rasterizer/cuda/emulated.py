@@ -120,17 +120,17 @@ class Emulated:
     """One built library. Its methods take and return what the operators of csrc/ops.cpp do."""
 
     def __init__(self, library: Path) -> None:
-        self.library = ctypes.CDLL(str(library))
-        self.library.emulated_failure.restype = c_char_p
+        self.emulator = ctypes.CDLL(str(library))
+        self.emulator.emulated_failure.restype = c_char_p
 
     def seed(self, seed: int) -> None:
         """Another order of blocks, warps and lanes for each seed but 0, which is the natural one."""
-        self.library.emulated_seed(seed)
+        self.emulator.emulated_seed(seed)
 
     def call(self, name: str, *arguments: Any) -> None:
-        code = getattr(self.library, f"emulated_{name}")(*arguments)
+        code = getattr(self.emulator, f"emulated_{name}")(*arguments)
         if code == FAILED:
-            raise RuntimeError(self.library.emulated_failure().decode())
+            raise RuntimeError(self.emulator.emulated_failure().decode())
         if code != 0:
             raise RuntimeError(f"{name} returned {code}")
 
