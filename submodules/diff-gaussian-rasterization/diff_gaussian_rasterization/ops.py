@@ -47,9 +47,7 @@ def _project_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
     return (*gradients, *(None for _ in ctx.settings))
 
 
-library.register_autograd(
-    "diff_gaussian_rasterization::project", _project_backward, setup_context=_project_context
-)
+library.register_autograd("diff_gaussian_rasterization::project", _project_backward, setup_context=_project_context)
 
 
 @library.register_fake("diff_gaussian_rasterization::project")
