@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import RasterOutput, Statistics, rasterize
+from arguments import TrainOptions
+from diff_gaussian_rasterization import RasterOutput, rasterize
 from scene.gaussians import Gaussians
 from scene.types import Camera
+from utils.schedules import sh_degree_at
 
-__all__ = ["RasterOutput", "RenderSettings", "Statistics", "near_plane", "render"]
+__all__ = ["RasterOutput", "RenderSettings", "background_color", "near_plane", "render", "settings_at"]
 
 NEAR_IN_EXTENTS = 0.01
 
@@ -31,6 +33,23 @@ class RenderSettings:
 def near_plane(extent: float) -> float:
     """The near plane of a scene of this extent, world units: it grows with the scene, whatever its unit."""
     return NEAR_IN_EXTENTS * extent
+
+
+def settings_at(options: TrainOptions, extent: float, iteration: int, statistics: bool = False) -> RenderSettings:
+    """How a run draws at `iteration`, in a scene of this extent."""
+    return RenderSettings(
+        near=near_plane(extent),
+        sh_degree=sh_degree_at(iteration, options.model.sh_degree),
+        antialiasing=options.pipeline.antialiasing,
+        statistics=statistics,
+    )
+
+
+def background_color(options: TrainOptions, generator: torch.Generator | None = None) -> Tensor:
+    """(3,) random if that is asked for and a generator given, else white or black."""
+    if generator is not None and options.optimization.random_background:
+        return torch.rand(3, generator=generator).to(options.run.device)
+    return torch.full((3,), float(options.model.white_background), device=options.run.device)
 
 
 def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: RenderSettings) -> RasterOutput:

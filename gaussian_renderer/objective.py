@@ -19,7 +19,7 @@ from scene.views import Photo
 from utils import regularizers
 from utils.depth_losses import depth_loss, edge_weight, mip_variance, usable
 from utils.losses import photometric
-from utils.schedules import REFERENCE_ITERATIONS, Schedule, parse_schedule
+from utils.schedules import REFERENCE_ITERATIONS, Schedule, parse_schedule, schedule_table, telling_iterations
 
 FLAGS = {  # term -> the setting that is its weight
     "depth": "depth_l1_weight_init",
@@ -143,6 +143,12 @@ class Objective:
                 )
             self.maps[key] = made
         return self.maps[key]
+
+
+def schedule_text(options: TrainOptions) -> str:
+    """What --print_schedule says."""
+    schedules = list(Objective.of(options, 1.0).schedules.values())
+    return schedule_table(schedules, telling_iterations(schedules, options.run.iterations))
 
 
 def _intrinsics(camera: Camera) -> tuple[float, float, float, float]:

@@ -8,11 +8,14 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from arguments import TrainOptions
 from diff_gaussian_rasterization import adam_
 from scene.gaussians import PARAMETERS, Gaussians
+from utils.schedules import log_linear
 
 BETA1, BETA2 = 0.9, 0.999
 EPSILON = 1e-15  # the gradients of a pixel's colour by a far Gaussian are tiny; 1e-8 would swamp them
+SH_REST_RATE = 1 / 20  # of the colours' learning rate
 
 
 class Moments(NamedTuple):
@@ -75,6 +78,26 @@ class Optimizer:
         self.steps = state["steps"]
         self.rates = dict(state["rates"])
         self.moments = {name: Moments(*state["moments"][name]) for name in PARAMETERS}
+
+
+def learning_rates(options: TrainOptions, extent: float) -> dict[str, float]:
+    """The rate of each parameter before the first step."""
+    rates = options.optimization
+    return {
+        "means": position_rate(options, extent, 0),
+        "scales": rates.scaling_lr,
+        "quats": rates.rotation_lr,
+        "opacities": rates.opacity_lr,
+        "shs_dc": rates.feature_lr,
+        "shs_rest": rates.feature_lr * SH_REST_RATE,
+    }
+
+
+def position_rate(options: TrainOptions, extent: float, iteration: int) -> float:
+    """The learning rate of the centres, world units per step; the only one that moves."""
+    rates = options.optimization
+    steps = rates.position_lr_max_steps or options.run.iterations
+    return extent * log_linear(iteration, rates.position_lr_init, rates.position_lr_final, steps)
 
 
 class RowStatistics(Protocol):

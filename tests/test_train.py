@@ -14,9 +14,11 @@ import torch
 
 import train
 from arguments import parse_train_options
-from gaussian_renderer import RenderSettings, objective, render
+from gaussian_renderer import RenderSettings, background_color, objective, render, results
 from scene.colmap import write_model
+from scene.growth import densification_limits
 from scene.initialize import SH_DC
+from scene.optimizer import position_rate
 from scene.types import Camera, PointCloud, Scene, View
 from scene.views import ShuffledPhotos
 from tests.clouds import random_gaussians
@@ -72,7 +74,7 @@ def make_dataset(folder: Path, unit: float = 1.0, outside: int | None = None) ->
 def without_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing the pages at the end takes longer than these runs: only the first test looks at them."""
     if "leaves_its_files" not in request.node.name:
-        monkeypatch.setattr(train, "write_summary", lambda folder: [])
+        monkeypatch.setattr(results, "write_summary", lambda folder: [])
 
 
 @pytest.fixture(scope="module")
@@ -262,12 +264,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
 
 def test_options_that_follow_the_number_of_iterations() -> None:
-    scene = Scene(Path(), "", (), (), PointCloud(np.zeros((0, 3)), np.zeros((0, 3))), 2.0, "")
     options = parse_train_options(["--iterations", "7000"])
-    assert train.position_rate(options, scene, 0) == pytest.approx(2 * 1.6e-4)
-    assert train.position_rate(options, scene, 7000) == pytest.approx(2 * 1.6e-6)
+    assert position_rate(options, 2.0, 0) == pytest.approx(2 * 1.6e-4)
+    assert position_rate(options, 2.0, 7000) == pytest.approx(2 * 1.6e-6)
     given = parse_train_options(["--iterations", "7000", "--position_lr_max_steps", "30000"])
-    assert train.position_rate(given, scene, 7000) == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
+    assert position_rate(given, 2.0, 7000) == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
 
 
 def test_densification_fits_the_run_and_the_photos() -> None:
@@ -276,14 +277,14 @@ def test_densification_fits_the_run_and_the_photos() -> None:
     threshold = pytest.approx(2e-4 * 10**0.6)
     for iterations, start, stop in ((30_000, 500, 15_000), (7_000, 500, 3_500), (1_000, 100, 500)):
         options = parse_train_options(["--iterations", str(iterations)])
-        assert train.densification_limits(options, scene) == (start, stop, threshold)
+        assert densification_limits(options, scene) == (start, stop, threshold)
     flags = "--densify_from_iter 7 --densify_until_iter 9 --densify_grad_threshold 0.0002"
-    assert train.densification_limits(parse_train_options(flags.split()), scene) == (7, 9, 0.0002)
+    assert densification_limits(parse_train_options(flags.split()), scene) == (7, 9, 0.0002)
 
 
 def test_backgrounds() -> None:
     generator = torch.Generator().manual_seed(0)
     white, random = parse_train_options(["-w"]), parse_train_options(["--random_background"])
-    assert train.background_color(white, generator).tolist() == [1, 1, 1]
-    first, second = (train.background_color(random, generator) for _ in range(2))
-    assert not torch.equal(first, second) and train.background_color(random).tolist() == [0, 0, 0]
+    assert background_color(white, generator).tolist() == [1, 1, 1]
+    first, second = (background_color(random, generator) for _ in range(2))
+    assert not torch.equal(first, second) and background_color(random).tolist() == [0, 0, 0]

@@ -138,6 +138,12 @@ class Report:
         if iteration % LOG_EVERY == 0 or iteration == self.iterations:
             self._log_window()
 
+    def opening(self, summary: str, warnings: Iterable[str]) -> None:
+        """The first lines: what was found in the dataset, and what of it is probably not as it should be."""
+        self.event(summary)
+        for text in warnings:
+            self.warning(text)
+
     def event(self, text: str) -> None:
         """Something worth a line."""
         say(text, self.quiet)

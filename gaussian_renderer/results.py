@@ -1,0 +1,77 @@
+"""What a run leaves on its way and at its end: previews, evaluations, point clouds, checkpoints, pages."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from arguments import TrainOptions
+from gaussian_renderer import background_color, settings_at
+from gaussian_renderer.evaluate import measure, render_views
+from gaussian_renderer.monitor import Step
+from scene.ply import write_gaussians
+from scene.training_state import TrainingState
+from scene.types import Scene, View
+from scene.views import Photos
+from utils import metrics, model_folder
+from utils.checkpoint import checkpoint_path, save_checkpoint
+from utils.report import Report
+from utils.summary import write_summary
+
+
+class Results:
+    """The files of a run in its model folder."""
+
+    def __init__(self, options: TrainOptions, scene: Scene, state: TrainingState, report: Report, folder: Path) -> None:
+        self.options, self.scene, self.state = options, scene, state
+        self.report, self.folder = report, folder
+        self.test = Photos(scene.test, options.run.device)
+
+    def after_step(self, step: Step) -> None:
+        """Whatever is due."""
+        run, iteration = self.options.run, step.iteration
+        last = iteration == run.iterations
+        if self.report.preview_due(iteration):
+            self.report.preview(iteration, step.output.color, step.photo.color, step.photo.camera.name)
+        if iteration in run.test_iterations and len(self.test) and not last:
+            settings = settings_at(self.options, self.scene.extent, iteration)
+            scores = measure(self.state.gaussians, self.test, background_color(self.options), settings)
+            self.report.evaluation(iteration, "test", scores, len(self.test))
+        if iteration in run.save_iterations or last:
+            path = model_folder.point_cloud_path(self.folder, iteration)
+            write_gaussians(path, self.state.gaussians.to_arrays())
+            self.report.saved(path)
+        if iteration in run.checkpoint_iterations:
+            self.save_checkpoint()
+
+    def save_checkpoint(self) -> None:
+        """Keep the state as it is."""
+        path = checkpoint_path(self.folder, self.state.iteration)
+        save_checkpoint(path, self.state.to_checkpoint())
+        self.report.saved(path)
+
+    def interrupted(self) -> None:
+        """Keep the state, and say how to go on."""
+        if self.state.iteration not in self.options.run.checkpoint_iterations:
+            self.save_checkpoint()
+        self.report.outcome("interrupted")
+        self.report.event(f"stopped; go on with: python train.py -m {shlex.quote(str(self.folder))} --resume")
+
+    def finish(self) -> None:
+        """Render and measure the held-out views, and draw the pages that sum the run up."""
+        iteration = self.options.run.iterations
+        part, views = _shown_views(self.scene)
+        rendered = self.folder / part / f"ours_{iteration}"
+        photos = Photos(views, self.options.run.device)
+        settings, background = settings_at(self.options, self.scene.extent, iteration), background_color(self.options)
+        for _ in render_views(self.state.gaussians, photos, rendered, background, settings):
+            pass
+        scores = metrics.evaluate_model(self.folder)[rendered.name]
+        shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}
+        self.report.evaluation(iteration, part, shown, len(views))
+        self.report.summary(write_summary(self.folder))
+
+
+def _shown_views(scene: Scene) -> tuple[str, tuple[View, ...]]:
+    """What is rendered at the end: the test views, or every 8th training view where there are none."""
+    return ("test", scene.test) if scene.test else ("train", scene.train[::8])
