@@ -9,10 +9,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from arguments import TrainOptions, from_json
-from gaussian_renderer import RenderSettings, near_plane
+from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json
+from gaussian_renderer import RenderSettings, background_color, near_plane
+from gaussian_renderer.device import use_device
 from gaussian_renderer.evaluate import render_views
 from scene import load_scene
 from scene.gaussians import Gaussians
@@ -31,7 +30,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--iteration", type=int, default=-1, metavar="N", help="which one to draw (default: the last)")
     parser.add_argument("--skip_train", action="store_true", help="leave out the views that were trained on")
     parser.add_argument("--skip_test", action="store_true", help="leave out the held-out views")
-    parser.add_argument("--device", default="cpu", choices=("cpu",), help="where to compute (default: cpu)")
+    parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser.parse_args(arguments)
 
@@ -56,20 +55,21 @@ def find_iteration(model: Path, wanted: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     values = parse(arguments)
+    device = use_device(values.device)
     options = read_options(values.model_path)
     iteration = find_iteration(values.model_path, values.iteration)
     model = options.model
     scene = load_scene(Path(values.source_path or model.source_path), **model.scene_arguments())
     path = point_cloud_path(values.model_path, iteration)
-    gaussians = Gaussians.from_arrays(read_gaussians(path), values.device)
+    gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
-    background = torch.full((3,), float(model.white_background), device=values.device)
+    background = background_color(options, device)
     settings = RenderSettings(near_plane(scene.extent), gaussians.sh_degree, options.pipeline.antialiasing)
     parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"
         if views:
-            drawn = render_views(gaussians, Photos(views, values.device), folder, background, settings)
+            drawn = render_views(gaussians, Photos(views, device), folder, background, settings)
             for _ in progress(drawn, f"Rendering {folder}", len(views), values.quiet):
                 pass
 

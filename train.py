@@ -10,7 +10,7 @@ import torch
 
 from arguments import TrainOptions
 from gaussian_renderer import background_color, render, settings_at
-from gaussian_renderer.evaluate import rasterizer_facts
+from gaussian_renderer.device import device_text, use_device
 from gaussian_renderer.monitor import Monitor, Step
 from gaussian_renderer.objective import Objective, schedule_text
 from gaussian_renderer.results import Results
@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.run.print_schedule:
         say(schedule_text(options))
         return
+    device = use_device(options.run.device)
     scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
-    state = first_state(options, scene)
+    state = first_state(options, scene, device)
     folder = prepare_folder(options, scene)
     if not train(options, scene, state, folder):
         sys.exit(INTERRUPTED)
@@ -45,40 +46,45 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer = options.run, state.gaussians, state.optimizer
     objective, growth = Objective.of(options, scene.extent), Growth(options, scene, state)
-    facts = rasterizer_facts() | {"extent": scene.extent, "densification": growth.limits._asdict()}
+    facts = {
+        "rasterizer": device_text(gaussians.device),
+        "extent": scene.extent,
+        "densification": growth.limits._asdict(),
+    }
     with (
         Report(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
+        Results(options, scene, state, report, folder) as results,
     ):
-        report.opening(scene.summary, scene.warnings)
+        report.opening(f"{scene.summary}\nComputing on {facts['rasterizer']}", scene.warnings)
         monitor = Monitor(options, objective, gaussians, report)
-        results = Results(options, scene, state, report, folder)
         for iteration in range(state.iteration + 1, run.iterations + 1):
-            photo = state.photos.next()
+            photo = state.next_photo()
             if iteration < options.optimization.coarse_until_iter:
                 photo = halved(photo)
-            background = background_color(options, state.generator)
+            background = background_color(options, gaussians.device, state.generator)
             settings = settings_at(options, scene.extent, iteration, statistics=growth.looks_for_spikes(iteration))
 
             output = render(gaussians, photo.camera, background, settings)
             weights = objective.weights(iteration)
             terms = objective.terms(output, photo, background, gaussians, weights)
-            step = Step(iteration, photo, output, terms, weights)
+            step = Step(iteration, photo, background, settings, output, terms, weights)
             monitor.before_backward(step)
             output.means2d.retain_grad()
             weigh(terms, weights).backward()
-            monitor.after_backward(step)
+            finite = monitor.after_backward(step)
 
             growth.observe(iteration, output, photo)
             optimizer.rates["means"] = position_rate(options, scene.extent, iteration)
-            optimizer.step(output.radii > 0)
+            optimizer.step(output.radii > 0, finite)
+            state.step_done()
             pruned = growth.after_step(iteration)
-            state.iteration = iteration
 
-            monitor.after_step(step, pruned)
+            stop = interrupt.requested and iteration < run.iterations
+            monitor.after_step(step, pruned, wait=stop or results.due(iteration))
             results.after_step(step)
-            if interrupt.requested and iteration < run.iterations:
+            if stop:
                 results.interrupted()
                 return False
         results.finish()

@@ -64,7 +64,9 @@ class ModelOptions:
     eval: bool = option(False, "hold out every 8th photo (sorted by name) for testing")
     test_images: tuple[str, ...] = option((), "hold out these photos, by name (instead of every 8th; implies --eval)")
     sh_degree: int = option(3, "highest degree of the spherical harmonics", minimum=0, maximum=3)
-    data_device: str = option("cpu", "where the decoded photos are kept", choices=("cpu",))
+    data_device: str = option(
+        "cpu", "keep the decoded photos with the host, or on the GPU that trains", choices=("cpu", "cuda")
+    )
 
     def scene_arguments(self) -> dict[str, Any]:
         """The keyword arguments that `scene.load_scene` takes."""
@@ -86,12 +88,16 @@ class PipelineOptions:
     antialiasing: bool = option(False, "lower the opacity of splats thinner than a pixel instead of fattening them")
 
 
+DEVICE_HELP = "where to compute: cpu, cuda or cuda:<number>"
+BEST_DEVICE = "cuda where there is a GPU that works, else cpu"
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """The run itself"""
 
     iterations: int = option(30_000, "training steps", minimum=1)
-    device: str = option("cpu", "where to compute", choices=("cpu",))
+    device: str = option("", DEVICE_HELP, follows=BEST_DEVICE)
     seed: int = option(0, "one seed, one result: the same bytes on the same machine", minimum=0)
     test_iterations: tuple[int, ...] = option((7_000, 30_000), "measure the test views here (and at the end)")
     save_iterations: tuple[int, ...] = option((7_000, 30_000), "write point_cloud.ply here (and at the end)")

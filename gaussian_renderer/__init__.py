@@ -45,16 +45,17 @@ def settings_at(options: TrainOptions, extent: float, iteration: int, statistics
     )
 
 
-def background_color(options: TrainOptions, generator: torch.Generator | None = None) -> Tensor:
+def background_color(options: TrainOptions, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
     """(3,) random if that is asked for and a generator given, else white or black."""
     if generator is not None and options.optimization.random_background:
-        return torch.rand(3, generator=generator).to(options.run.device)
-    return torch.full((3,), float(options.model.white_background), device=options.run.device)
+        return torch.rand(3, generator=generator).to(device, non_blocking=True)
+    return torch.full((3,), float(options.model.white_background), device=device)
 
 
 def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: RenderSettings) -> RasterOutput:
     """Draw the Gaussians before `background`, (3,). The result is that of `diff_gaussian_rasterization.rasterize`."""
-    viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype, device=gaussians.device)
+    viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
+    viewmat = viewmat.to(gaussians.device, non_blocking=True)
     return rasterize(
         gaussians.means,
         gaussians.activated_scales,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import RasterOutput, instruction_set
+from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians import Gaussians
 from scene.types import Camera
@@ -23,11 +23,6 @@ from utils.pictures import ColorScale, depth_error_scale, depth_scale, distortio
 MIN_ALPHA = 0.05  # a pixel with less has no depth worth showing
 SAMPLED_VIEWS = 8  # that decide the range of the colours
 SAMPLE_STEP = 4  # pixels between those looked at for it
-
-
-def rasterizer_facts() -> dict[str, str]:
-    """What run.json says of the rasterizer."""
-    return {"rasterizer": f"CPU, {instruction_set()}"}
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,25 +11,21 @@ from torch import Tensor
 
 from arguments import TrainOptions
 from diff_gaussian_rasterization import RasterOutput
+from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.objective import FLAGS, Objective
 from scene.gaussians import Gaussians
 from scene.prune import Pruned
 from scene.views import Photo
 from utils import regularizers
-from utils.gradient_health import (
-    BalanceWatch,
-    EffectWatch,
-    audit,
-    audit_entry,
-    audit_table,
-    check_finite,
-    distortion_line,
-)
+from utils.gradient_audit import audit, audit_entry, audit_table
+from utils.gradient_health import BalanceWatch, EffectWatch, Pass, check_finite, distortion_line, finite_numbers
+from utils.readings import Readings
 from utils.report import Report
 
 AUDIT_EVERY = 500  # steps
 BALANCE_EVERY = 100
 LINE_EVERY = 100
+MEAN, LARGEST = "mean distortion", "largest distortion"  # of a view, in extents²
 IMAGES = ("color", "inv_depth", "depth", "alpha", "distortion")  # of the rasterizer
 
 
@@ -37,62 +34,89 @@ class Step(NamedTuple):
 
     iteration: int
     photo: Photo
+    background: Tensor
+    settings: RenderSettings
     output: RasterOutput
     terms: dict[str, Tensor]  # of the loss, without their weights
     weights: dict[str, float]
 
 
 class Monitor:
-    """Looks at each step of a run and tells the report."""
+    """Looks at each step of a run and tells the report.
+
+    It never waits for the device: the numbers of a step are judged and reported when they have come, on a GPU a step
+    later. Until then `after_backward` tells the optimizer on the device whether they are finite.
+    """
 
     def __init__(self, options: TrainOptions, objective: Objective, gaussians: Gaussians, report: Report) -> None:
         self.run, self.objective, self.gaussians, self.report = options.run, objective, gaussians, report
         self.effects, self.balance = EffectWatch(FLAGS), BalanceWatch()
-        self.values: dict[str, float] = {}  # of the step's terms
+        self._readings: Readings[Step] = Readings()
+        self._judged: list[tuple[Step, dict[str, float]]] = []
 
     def before_backward(self, step: Step) -> None:
         """What takes backward passes of its own. UserError for a term without effect."""
-        iteration, _, _, terms, weights = step
-        parameters = self.gaussians.parameters
+        self._judge_arrived()  # the rendering has waited for all before it
+        iteration, parameters = step.iteration, self.gaussians.parameters
         if self.run.audit_gradients and iteration % AUDIT_EVERY in (0, 1):
-            rows = audit(terms, weights, parameters)
+            rows = audit(step.terms, step.weights, parameters)
             self.report.record(iteration, {"audit": audit_entry(rows)}, audit_table(rows))
-        for text in self.effects.look(iteration, terms, weights, parameters, step.photo.camera.name):
+        for text in self.effects.look(iteration, step.terms, step.weights, parameters, step.photo.camera.name):
             self.report.warning(text)
 
-    def after_backward(self, step: Step) -> None:
-        """UserError for a loss or a gradient that is not finite, before anything moves by it."""
-        images = {name: getattr(step.output, name) for name in IMAGES}
-        self.values = check_finite(
-            step.terms, self.gaussians.parameters, step.iteration, step.photo.camera.name, images=images
-        )
+    def after_backward(self, step: Step) -> Tensor:
+        """() bool on the device: whether the loss and all gradients are finite. UserError where it is known not."""
+        numbers = finite_numbers(step.terms, self.gaussians.parameters)
+        values = self._readings.put(step, numbers | self._distortion(step))
+        self._judge_arrived()
+        return values[: len(numbers)].isfinite().all()
 
-    def after_step(self, step: Step, pruned: Sequence[Pruned]) -> None:
-        """The step's numbers, for the log and the screen."""
-        iteration, values = step.iteration, self.values
-        weighted = {name: step.weights[name] * value for name, value in values.items()}
-        if iteration % BALANCE_EVERY == 0:
-            for text in self.balance.look(iteration, weighted):
-                self.report.warning(text)
+    def after_step(self, step: Step, pruned: Sequence[Pruned], wait: bool) -> None:
+        """Report what is known; with `wait` all up to this step. UserError for what was not finite."""
         for each in pruned:
-            self._record({"pruned": each._asdict()}, str(each), iteration)
-        values["loss"] = sum(weighted.values())
-        values.setdefault("distortion", self._mean_distortion(step))
-        self.report.step(iteration, values, len(self.gaussians))
-        if iteration % LINE_EVERY == 0:
-            self._say_distortion(step, values["distortion"])
+            self._record(step.iteration, {"pruned": each._asdict()}, str(each))
+        if wait:
+            self._judge_arrived(wait=True)
+        for earlier, numbers in self._judged:
+            self._report(earlier, numbers)
+        self._judged.clear()
+
+    def _judge_arrived(self, wait: bool = False) -> None:
+        for step, numbers in self._readings.arrived(wait):
+            camera, parameters = step.photo.camera.name, self.gaussians.parameters
+            extra = {name: numbers.pop(name) for name in (MEAN, LARGEST) if name in numbers}
+            check_finite(numbers, step.iteration, camera, parameters, again=partial(self._again, step))
+            self._judged.append((step, numbers | extra))
+
+    def _again(self, step: Step) -> Pass:
+        """Render a step's view again, and its loss."""
+        output = render(self.gaussians, step.photo.camera, step.background, step.settings)
+        terms = self.objective.terms(output, step.photo, step.background, self.gaussians, step.weights)
+        return Pass({name: getattr(output, name) for name in IMAGES}, terms)
+
+    def _report(self, step: Step, numbers: dict[str, float]) -> None:
+        values = {name: numbers[name] for name in step.terms}
+        weighted = {name: step.weights[name] * value for name, value in values.items()}
+        if step.iteration % BALANCE_EVERY == 0:
+            for text in self.balance.look(step.iteration, weighted):
+                self.report.warning(text)
+        mean = values.setdefault("distortion", numbers.get(MEAN, 0.0))
+        self.report.step(step.iteration, {**values, "loss": sum(weighted.values())}, len(self.gaussians))
+        if LARGEST in numbers:
+            at = {name: self.objective.schedules[name].at(step.iteration) for name in ("lambda_dist", "depth_l1_mult")}
+            entry = {"depth_distortion": {"mean": mean, "max": numbers[LARGEST], **at}}
+            self._record(step.iteration, entry, distortion_line(step.iteration, mean, numbers[LARGEST], **at))
 
     @torch.no_grad()
-    def _mean_distortion(self, step: Step) -> float:
-        """What the term of the loss would be, where it has no weight."""
-        output, mask = step.output, step.photo.mask
-        return regularizers.distortion(output.distortion, output.alpha, self.objective.extent, mask).item()
+    def _distortion(self, step: Step) -> dict[str, Tensor]:
+        """What the log shows of the distortion, and the loss does not need."""
+        output, mask, extent = step.output, step.photo.mask, self.objective.extent
+        numbers = {}
+        if "distortion" not in step.terms:
+            numbers[MEAN] = regularizers.distortion(output.distortion, output.alpha, extent, mask)
+        if step.iteration % LINE_EVERY == 0:
+            numbers[LARGEST] = regularizers.largest_distortion(output.distortion, extent, mask)
+        return numbers
 
-    def _say_distortion(self, step: Step, mean: float) -> None:
-        largest = regularizers.largest_distortion(step.output.distortion, self.objective.extent, step.photo.mask)
-        at = {name: self.objective.schedules[name].at(step.iteration) for name in ("lambda_dist", "depth_l1_mult")}
-        entry = {"depth_distortion": {"mean": mean, "max": largest, **at}}
-        self._record(entry, distortion_line(step.iteration, mean, largest, **at), step.iteration)
-
-    def _record(self, entry: dict[str, dict[str, float]], text: str, iteration: int) -> None:
+    def _record(self, iteration: int, entry: dict[str, dict[str, float]], text: str) -> None:
         self.report.record(iteration, entry, text if self.run.verbose else "")

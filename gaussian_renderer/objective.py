@@ -87,7 +87,7 @@ class Objective:
                 gaussians.means,
                 gaussians.activated_scales,
                 gaussians.quats,
-                torch.from_numpy(photo.camera.center).to(gaussians.means),
+                torch.from_numpy(photo.camera.center).to(gaussians.means, non_blocking=True),
                 output.radii > 0,
                 self.options.regularizers.ray_ratio_max,
             )

@@ -49,12 +49,11 @@ class DensityStatistics:
 
         `means2d_grad` is signed or absolute, whichever the threshold is meant for.
         """
-        visible = radii > 0
-        half_sizes = means2d_grad.new_tensor([width / 2, height / 2])
-        norms = torch.linalg.vector_norm(means2d_grad * half_sizes, dim=1)
-        self.rows["grad_sum"] += torch.where(visible, norms, 0.0)
+        visible, sizes = radii > 0, radii / max(width, height)
+        x, y = means2d_grad.unbind(1)
+        self.rows["grad_sum"] += torch.where(visible, torch.hypot(x * (width / 2), y * (height / 2)), 0.0)
         self.rows["views"] += visible
-        torch.maximum(self.rows["screen_size"], radii / max(width, height), out=self.rows["screen_size"])
+        torch.maximum(self.rows["screen_size"], sizes, out=self.rows["screen_size"])
 
     def mean_gradient(self) -> Tensor:
         """(N,) the mean over the views that saw a Gaussian; 0 where none did."""

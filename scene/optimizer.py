@@ -42,24 +42,31 @@ class Optimizer:
         self.moments = {name: _zero_moments(gaussians.parameters[name]) for name in PARAMETERS}
 
     @torch.no_grad()
-    def step(self, visible: Tensor) -> None:
-        """Move the Gaussians along their gradients, which are then forgotten. `visible`: (N,) bool."""
+    def step(self, visible: Tensor, finite: Tensor | None = None) -> None:
+        """Move the Gaussians along their gradients, which are then forgotten. `visible`: (N,) bool.
+
+        `finite`: () bool, whether all gradients are, for those who cannot wait to know: where it is False, nothing
+        moves.
+        """
         moved = [name for name in PARAMETERS if self.gaussians.parameters[name].grad is not None]
         parameters = [self.gaussians.parameters[name] for name in moved]
         moments = [self.moments[name] for name in moved]
-        self.steps += 1
+        rows = visible if self.visible_only else None
+        if finite is not None:
+            rows = finite.expand(visible.shape) if rows is None else rows & finite
         adam_(
             parameters,
             [parameter.grad for parameter in parameters if parameter.grad is not None],
             [each.first for each in moments],
             [each.second for each in moments],
             [self.rates[name] for name in moved],
-            step=self.steps,
-            visible=visible if self.visible_only else None,
+            step=self.steps + 1,
+            visible=rows,
             beta1=BETA1,
             beta2=BETA2,
             epsilon=EPSILON,
         )
+        self.steps += 1
         for parameter in parameters:
             parameter.grad = None
 
@@ -120,12 +127,19 @@ def edit_rows(
     with all they have; new rows start with moments and statistics 0. This is the only place where rows come and go.
     """
     count = 0 if added is None else len(added["means"])
-    for name in PARAMETERS:
-        old = gaussians.parameters[name].detach()[keep]
-        gaussians.replace(name, old if added is None else torch.cat([old, added[name]]))
-        optimizer.moments[name] = Moments(*(_with_zero_rows(moment[keep], count) for moment in optimizer.moments[name]))
-    for name, values in statistics.rows.items():
-        statistics.rows[name] = _with_zero_rows(values[keep], count)
+    # All is made before anything is put in its place: without the memory for it, all stays as it was.
+    parameters = {name: gaussians.parameters[name].detach()[keep] for name in PARAMETERS}
+    if added is not None:
+        parameters = {name: torch.cat([values, added[name]]) for name, values in parameters.items()}
+    moments = {
+        name: Moments(*(_with_zero_rows(moment[keep], count) for moment in optimizer.moments[name]))
+        for name in PARAMETERS
+    }
+    rows = {name: _with_zero_rows(values[keep], count) for name, values in statistics.rows.items()}
+    for name, values in parameters.items():
+        gaussians.replace(name, values)
+    optimizer.moments.update(moments)
+    statistics.rows.update(rows)
 
 
 def _zero_moments(parameter: Tensor) -> Moments:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
 from scene.initialize import initialize
 from scene.optimizer import learning_rates
@@ -41,16 +43,19 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
     return dataclasses.replace(options, model=model)
 
 
-def first_state(options: TrainOptions, scene: Scene) -> TrainingState:
-    """The state to start from: a Gaussian for each point, or a checkpoint."""
+def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
+    """The state to start from, on `device`: a Gaussian for each point, or a checkpoint."""
     rates = learning_rates(options, scene.extent)
-    gaussians = initialize(scene.points, options.model.sh_degree, scene.extent, options.run.device)
+    gaussians = initialize(scene.points, options.model.sh_degree, scene.extent, device)
     visible_only = options.optimization.optimizer_type == "sparse_adam"
-    photos = Photos(scene.train, options.run.device, with_alpha=options.optimization.random_background)
+    kept_there = options.model.data_device == "cuda"
+    if kept_there and device.type != "cuda":
+        raise UserError("--data_device cuda keeps the photos on the GPU that trains, and this run is on the CPU")
+    photos = Photos(scene.train, device, options.optimization.random_background, kept_there)
     state = TrainingState.start(gaussians, photos, rates, visible_only, options.run.seed)
     path = first_checkpoint(options)
     if path is not None:
-        state.restore(load_checkpoint(path, ENTRIES, options.run.device))
+        state.restore(load_checkpoint(path, ENTRIES, device))
         state.optimizer.rates |= rates
         if state.iteration >= options.run.iterations:
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")

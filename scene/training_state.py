@@ -11,7 +11,7 @@ import torch
 from scene.gaussians import PARAMETERS, Gaussians
 from scene.optimizer import Optimizer
 from scene.spikes import SpikeStatistics
-from scene.views import Photos, ShuffledPhotos
+from scene.views import Photo, Photos, ShuffledPhotos
 
 ENTRIES = ("iteration", "gaussians", "optimizer", "statistics", "photos", "generator")  # of a checkpoint
 
@@ -26,6 +26,7 @@ class TrainingState:
     photos: ShuffledPhotos
     generator: torch.Generator  # on the CPU; every random number of the run comes from it
     iteration: int = 0
+    _begun: dict[str, Any] | None = None  # what chance had in store before the step that is being made
 
     @classmethod
     def start(
@@ -41,16 +42,28 @@ class TrainingState:
             generator,
         )
 
+    def next_photo(self) -> Photo:
+        """Begin a step with the photo that it is to look at."""
+        self._begun = self._chance()
+        return self.photos.next()
+
+    def step_done(self) -> None:
+        """The Gaussians have moved: the step counts."""
+        self.iteration += 1
+        self._begun = None
+
     def to_checkpoint(self) -> dict[str, Any]:
-        """What `restore` needs; shares memory with the state."""
+        """What `restore` needs; shares memory with the state. A step that is not done has not begun."""
         return {
             "iteration": self.iteration,
             "gaussians": {name: self.gaussians.parameters[name].detach() for name in PARAMETERS},
             "optimizer": self.optimizer.state(),
             "statistics": self.statistics.state(),
-            "photos": self.photos.state(),
-            "generator": self.generator.get_state(),
+            **(self._begun or self._chance()),
         }
+
+    def _chance(self) -> dict[str, Any]:
+        return {"photos": self.photos.state(), "generator": self.generator.get_state()}
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
         """Become the state that `to_checkpoint` described. UserError when it is of other photos."""

@@ -1,4 +1,4 @@
-"""The training photos in memory, and the order in which they are looked at."""
+"""The photos in memory, on their way to the device, and the order in which they are looked at."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from scene.depth import load_depth, z_of
 from scene.images import load_image
 from scene.types import Camera, View
+from scene.upload import Tensors, Upload, Uploader, moved
 from utils.errors import UserError
 
 
@@ -39,46 +40,55 @@ class Photos:
     """Views, each decoded when first asked for and kept as bytes, depth as 16-bit numbers where the file has such: a
     quarter and half of the memory of float32.
 
-    `with_alpha` keeps the alpha channels of transparent renderings, for training over changing backgrounds.
+    `device` is where they are used; `kept_there` keeps the bytes there too, otherwise they stay with the host and are
+    copied each time, which takes no time for one that `prefetch` was told of. `with_alpha` keeps the alpha channels of
+    transparent renderings, for training over changing backgrounds.
     """
 
-    def __init__(self, views: Sequence[View], device: str | torch.device = "cpu", with_alpha: bool = False) -> None:
+    def __init__(
+        self,
+        views: Sequence[View],
+        device: str | torch.device = "cpu",
+        with_alpha: bool = False,
+        kept_there: bool = False,
+    ) -> None:
         self.views = views
-        self.device = device
+        self.device = torch.device(device)
         self.with_alpha = with_alpha
-        self._bytes: dict[int, tuple[Tensor | None, ...]] = {}  # color, mask, alpha; depth, as stored
+        self.kept_there = kept_there
+        self._uploader = Uploader(self.device)
+        self._bytes: dict[int, Tensors] = {}  # color, mask, alpha; depth, as stored
+        self._coming: dict[int, Upload] = {}
 
     def __len__(self) -> int:
         return len(self.views)
 
     def __getitem__(self, index: int) -> Photo:
-        if index not in self._bytes:
-            self._bytes[index] = self._decode(self.views[index])
+        self.prefetch(index)
+        *pixels, numbers = self._coming.pop(index).arrived()
         view = self.views[index]
-        *pixels, numbers = self._bytes[index]
-        color, mask, alpha = (self._from_bytes(values) for values in pixels)
+        color, mask, alpha = (_from_bytes(values) for values in pixels)
         assert color is not None
-        depth, valid = self._depth(view, numbers)
+        depth, valid = _depth(view, numbers)
         measured = view.depth is not None and view.depth.kind == "sensor"
         return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0, depth, valid, measured)
 
-    def _decode(self, view: View) -> tuple[Tensor | None, ...]:
+    def prefetch(self, index: int) -> None:
+        """Decode a photo that will be asked for soon, and begin to bring it to the device."""
+        if index in self._coming:
+            return
+        if index not in self._bytes:
+            decoded = self._decode(self.views[index])
+            self._bytes[index] = moved(decoded, self.device) if self.kept_there else self._uploader.keep(decoded)
+        self._coming[index] = self._uploader.start(self._bytes[index])
+
+    def _decode(self, view: View) -> Tensors:
         loaded, alpha = load_image(view), None
         if self.with_alpha and view.alpha_background is not None and view.mask_path is None:
             alpha = load_image(replace(view, alpha_background=None)).mask  # so it takes alpha for a mask
         depth = load_depth(view)
         numbers = None if depth is None else torch.from_numpy(depth)
         return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), numbers
-
-    def _depth(self, view: View, numbers: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        if numbers is None or view.depth is None:
-            return None, None
-        values = numbers.to(self.device).float()[None]
-        valid = values > 0
-        return torch.where(valid, z_of(values, view.depth), 0.0), valid
-
-    def _from_bytes(self, values: Tensor | None) -> Tensor | None:
-        return None if values is None else values.to(self.device).float() / 255
 
 
 class ShuffledPhotos:
@@ -88,29 +98,43 @@ class ShuffledPhotos:
         self.photos = photos
         self.generator = generator
         self.waiting: list[int] = []
+        self._names = [view.camera.name for view in photos.views]
 
     def next(self) -> Photo:
         """The next photo; a new order is drawn when all have been looked at."""
         if not self.waiting:
             self.waiting = torch.randperm(len(self.photos), generator=self.generator).tolist()
-        return self.photos[self.waiting.pop()]
+        photo = self.photos[self.waiting.pop()]
+        if self.waiting:
+            self.photos.prefetch(self.waiting[-1])
+        return photo
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps; the generator is kept by its owner."""
-        return {"names": self._names(), "waiting": list(self.waiting)}
+        return {"names": list(self._names), "waiting": list(self.waiting)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned. UserError when the photos are not the same."""
-        if state["names"] != self._names():
+        if state["names"] != self._names:
             raise UserError(
                 f"the checkpoint was made with {len(state['names'])} training photos, and these {len(self.photos)} are "
                 "not the same: use the dataset, --images, --eval and --test_images of that run"
             )
         self.waiting = list(state["waiting"])
 
-    def _names(self) -> list[str]:
-        return [view.camera.name for view in self.photos.views]
-
 
 def _to_bytes(values: np.ndarray | None) -> Tensor | None:
     return None if values is None else torch.from_numpy((values * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def _from_bytes(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values.float().div_(255)
+
+
+def _depth(view: View, numbers: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """(1,H,W) z in world units, 0 where it is not known, and where it is."""
+    if numbers is None or view.depth is None:
+        return None, None
+    values = numbers.float()[None]
+    valid = values > 0
+    return torch.where(valid, z_of(values, view.depth), 0.0), valid

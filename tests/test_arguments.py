@@ -94,7 +94,7 @@ def test_values_out_of_range_are_refused(flags: str) -> None:
         parse_train_options(flags.split())
 
 
-@pytest.mark.parametrize("flags", ["--viewer x", "--iter 5", "--device tpu", "--iterations many"])
+@pytest.mark.parametrize("flags", ["--viewer x", "--iter 5", "--data_device tpu", "--iterations many"])
 def test_unknown_flags_and_values_end_with_status_2(flags: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         parse_train_options(flags.split())

@@ -126,3 +126,18 @@ def test_forget_and_state() -> None:
     optimizer.forget("opacities")
     assert not optimizer.moments["opacities"].first.any() and not optimizer.moments["opacities"].second.any()
     assert optimizer.moments["means"].first.any()
+
+
+@pytest.mark.parametrize("visible_only", [False, True])
+def test_nothing_moves_by_what_is_not_finite(visible_only: bool) -> None:
+    for finite in (True, False):
+        gaussians = random_gaussians(6)
+        optimizer = Optimizer(gaussians, dict.fromkeys(PARAMETERS, 0.1), visible_only)
+        before = {name: values.detach().clone() for name, values in gaussians.parameters.items()}
+        for values in gaussians.parameters.values():
+            values.grad = torch.full_like(values, 1.0 if finite else torch.nan)
+        optimizer.step(torch.arange(6) < 4, torch.tensor(finite))
+        for name, values in gaussians.parameters.items():
+            moved = (values.detach() != before[name]).flatten(1).any(dim=1)
+            assert moved.tolist() == [finite and (row < 4 or not visible_only) for row in range(6)]
+            assert all(moment.isfinite().all() for moment in optimizer.moments[name])

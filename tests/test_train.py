@@ -284,7 +284,8 @@ def test_densification_fits_the_run_and_the_photos() -> None:
 
 def test_backgrounds() -> None:
     generator = torch.Generator().manual_seed(0)
+    cpu = torch.device("cpu")
     white, random = parse_train_options(["-w"]), parse_train_options(["--random_background"])
-    assert background_color(white, generator).tolist() == [1, 1, 1]
-    first, second = (background_color(random, generator) for _ in range(2))
-    assert not torch.equal(first, second) and background_color(random).tolist() == [0, 0, 0]
+    assert background_color(white, cpu, generator).tolist() == [1, 1, 1]
+    first, second = (background_color(random, cpu, generator) for _ in range(2))
+    assert not torch.equal(first, second) and background_color(random, cpu).tolist() == [0, 0, 0]

@@ -26,9 +26,9 @@ def distortion(distortion: Tensor, alpha: Tensor, extent: float, mask: Tensor | 
     return masked_mean(select(distortion, counted), counted) / extent**2
 
 
-def largest_distortion(distortion: Tensor, extent: float, mask: Tensor | None = None) -> float:
+def largest_distortion(distortion: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:
     """The largest distortion of a pixel inside the mask, with depth in scene extents."""
-    return select(distortion.detach(), mask).amax().item() / extent**2
+    return select(distortion, mask).amax() / extent**2
 
 
 def ray_direction(
@@ -38,10 +38,13 @@ def ray_direction(
 
     means (N,3), scales (N,3) activated, quats (N,4), camera_center (3,), all in world units; visible (N,) bool.
     """
-    rows = visible.nonzero().squeeze(1)
-    means, scales, quats = (each.index_select(0, rows) for each in (means, scales, quats))
+    # What is not visible becomes a ball somewhere: rows that are left out would have to be counted by the host.
+    means, scales, quats = (
+        torch.where(visible[:, None], values, other)
+        for values, other in ((means, camera_center + 1), (scales, 1.0), (quats, 1.0))
+    )
     excess = torch.relu(ray_ratio(means, scales, quats, camera_center) - ray_ratio_max)
-    return excess.sum() / max(len(rows), 1)
+    return torch.where(visible, excess, 0.0).sum() / visible.sum().clamp(min=1)
 
 
 def ray_ratio(means: Tensor, scales: Tensor, quats: Tensor, camera_center: Tensor) -> Tensor:

@@ -15,4 +15,4 @@ def rotate(quats: Tensor, vectors: Tensor) -> Tensor:
 
 def rotate_back(quats: Tensor, vectors: Tensor) -> Tensor:
     """The inverse of `rotate`: from the world's axes to the local ones, where it goes the other way."""
-    return rotate(quats * quats.new_tensor([1, -1, -1, -1]), vectors)
+    return rotate(torch.cat([quats[:, :1], -quats[:, 1:]], dim=1), vectors)

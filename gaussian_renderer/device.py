@@ -1,0 +1,50 @@
+"""Where a run computes: which devices there are, and which of them the rasterizer has kernels for."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from diff_gaussian_rasterization import instruction_set
+from utils.errors import UserError
+
+DOCTOR = "python -m diff_gaussian_rasterization.doctor"
+
+
+def use_device(wanted: str) -> torch.device:
+    """Make `wanted` ("cpu", "cuda", "cuda:1"), or what works here for "", the device that torch takes from now on.
+
+    UserError for one that is not there or has no kernels.
+    """
+    if not re.fullmatch(r"|cpu|cuda(:\d+)?", wanted):
+        raise UserError(f"--device {wanted}: there is no such device; it must be cpu, cuda or cuda:<number>")
+    fault = cuda_fault()
+    if wanted == "cpu" or (wanted == "" and fault):
+        return torch.device("cpu")
+    if fault:
+        raise UserError(f"--device {wanted} does not work: {fault}; {DOCTOR} says more, --device cpu works without")
+    index, count = torch.device(wanted or "cuda").index, torch.cuda.device_count()
+    if index is not None and index >= count:
+        raise UserError(f"--device {wanted} is not there: the GPUs are 0 to {count - 1}")
+    device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
+    torch.cuda.set_device(device)
+    return device
+
+
+def cuda_fault() -> str | None:
+    """Why the rasterizer cannot run on a GPU here; None where it can."""
+    if torch.version.cuda is None:
+        return "this torch was built for the CPU alone"
+    if not torch.cuda.is_available():
+        return "torch finds no GPU"
+    if not torch._C._dispatch_has_kernel_for_dispatch_key("diff_gaussian_rasterization::project", "CUDA"):
+        return "the rasterizer was compiled without nvcc, for the CPU alone"
+    return None
+
+
+def device_text(device: torch.device) -> str:
+    """The device as people know it: "CPU, v4", "CUDA, NVIDIA H200"."""
+    if device.type == "cuda":
+        return f"CUDA, {torch.cuda.get_device_name(device)}"
+    return f"CPU, {instruction_set()}"
