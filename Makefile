@@ -14,7 +14,7 @@ DEMO := out/demo
 DEMO_ITERATIONS ?= 3000
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: help env demo test check instruction-sets lint format bench clean
+.PHONY: help env demo test check instruction-sets lint format bench bench-gpu clean
 
 help:
 	@echo "make env      the Python environment in $(VENV), with torch and everything else; PYTHON=... and TORCH=... choose"
@@ -23,6 +23,7 @@ help:
 	@echo "make check    formatters, linters, types, then the tests with each instruction set: what CI runs"
 	@echo "make format   formats the Python and C++ files"
 	@echo "make bench    times the rasterizer; JSON lines"
+	@echo "make bench-gpu  all that needs a GPU, in ten minutes: tests, sanitizers, speed, training; SCENES=... to train on"
 	@echo "make clean    removes what was built; data/, out/ and $(VENV) stay"
 
 env: $(READY)
@@ -74,6 +75,9 @@ format: env
 
 bench: env
 	$(BIN)/python benchmarks/bench_raster.py
+
+bench-gpu: env
+	$(BIN)/python benchmarks/gpu_run.py $(SCENES)
 
 clean:
 	rm -rf build submodules/*/build *.egg-info submodules/*/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -48,19 +48,22 @@ def milliseconds(run: Callable[[], Any], repeats: int) -> float:
 
 
 @torch.no_grad()
-def kernels(n: int, width: int, height: int) -> tuple[dict[str, Callable[[], Any]], int]:
+def kernels(
+    n: int, width: int, height: int, device: str | torch.device = "cpu"
+) -> tuple[dict[str, Callable[[], Any]], int]:
     """Each kernel with its arguments, and the number of pairs."""
     focal, gaussians = 0.9 * width, workload(n, width, height, 3)
-    tensors = [*gaussians.values(), torch.eye(4)]
+    tensors = [each.to(device) for each in (*gaussians.values(), torch.eye(4))]
     settings = (width, height, focal, focal, width / 2, height / 2, 0.2, 1.0, 1 / 255, 3, False)
     *splats, reaches, radii, _ = ops.project(*tensors, *settings)
     means2d, conics, depths = splats[0], splats[1], splats[4]
     lists = ops.bin(means2d, conics, depths, reaches, radii, width, height)
-    blended = (*splats, torch.zeros(3), reaches, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
+    blended = (*splats, torch.zeros(3, device=device), reaches, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
     state = ops.blend(*blended)[5:]
     generator = torch.Generator().manual_seed(0)
-    image, target = (torch.rand((3, height, width), generator=generator) for _ in range(2))
-    color, none, every = image - 0.5, torch.empty(0), [torch.rand((1, height, width)) for _ in range(4)]
+    image, target = (torch.rand((3, height, width), generator=generator).to(device) for _ in range(2))
+    color, none = image - 0.5, torch.empty(0, device=device)
+    every = [torch.rand((1, height, width), device=device) for _ in range(4)]
     v_splats = [torch.rand_like(values) for values in splats]
     moments = [[torch.zeros_like(values) for values in tensors[:5]] for _ in range(2)]
     partials = ops.ssim(image, target, 3)[1]

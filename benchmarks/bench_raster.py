@@ -54,14 +54,14 @@ def render(gaussians: dict[str, torch.Tensor], width: int, height: int, sh_degre
         gaussians["quats"],
         gaussians["opacities"],
         gaussians["shs"],
-        viewmat=torch.eye(4),
+        viewmat=torch.eye(4, device=gaussians["means"].device),
         fx=0.9 * width,
         fy=0.9 * width,
         cx=width / 2,
         cy=height / 2,
         width=width,
         height=height,
-        background=torch.zeros(3),
+        background=torch.zeros(3, device=gaussians["means"].device),
         sh_degree=sh_degree,
     )
 

@@ -47,6 +47,7 @@ def summarize(scene: Path, folder: Path, measured: list[dict[str, Any]]) -> dict
         "seconds_to_95_percent": enough["seconds"],
         "iterations_to_95_percent": enough["iteration"],
         "peak_memory_mib": run["peak_memory_mib"],
+        "peak_gpu_memory_mib": run["peak_gpu_memory_mib"],
     }
 
 

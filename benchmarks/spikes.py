@@ -21,6 +21,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from figure_table import markdown_table
 from spike_metrics import MIN_ASPECT, MIN_DISTANCE, opacities_of, spike_metrics
 
 from diff_gaussian_rasterization import RasterOutput
@@ -118,11 +119,7 @@ def train_psnr(folder: Path) -> float:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The rows as Markdown."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    for name, row in rows.items():
-        cells = [f"{row[column]:,}" if column == "N" else f"{row[column]:.4g}" for column in COLUMNS[1:]]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    return "\n".join(lines)
+    return markdown_table(COLUMNS, ([name, *(row[column] for column in COLUMNS[1:])] for name, row in rows.items()))
 
 
 # ---- the figure

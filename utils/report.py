@@ -248,6 +248,7 @@ class Report:
             "gaussians": self.gaussians,
             "seconds": round(self.seconds, 2),
             "peak_memory_mib": run_info.peak_memory_mib(),
+            "peak_gpu_memory_mib": run_info.peak_gpu_memory_mib(),
             "warnings": self._warnings,
         }
         write_json(self.folder / "run.json", self._run | ended | state)
