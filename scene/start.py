@@ -50,7 +50,7 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     visible_only = options.optimization.optimizer_type == "sparse_adam"
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
-        raise UserError("--data_device cuda keeps the photos on the GPU that trains, and this run is on the CPU")
+        raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
     photos = Photos(scene.train, device, options.optimization.random_background, kept_there)
     state = TrainingState.start(gaussians, photos, rates, visible_only, options.run.seed)
     path = first_checkpoint(options)

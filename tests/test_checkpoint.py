@@ -28,6 +28,12 @@ def test_round_trip(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(4, generator=again), torch.rand(4, generator=generator))
 
 
+def test_tensors_come_to_the_device_that_goes_on(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pth", {"rows": {"x": torch.rand(3, 2)}})
+    loaded = load_checkpoint(tmp_path / "a.pth", device="meta")
+    assert loaded["rows"]["x"].device == torch.device("meta") and loaded["rows"]["x"].shape == (3, 2)
+
+
 def test_the_latest_is_by_number(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path) is None and latest_checkpoint(tmp_path / "missing") is None
     for name in ("chkpnt900.pth", "chkpnt10000.pth", "chkpnt2000.pth", "chkpntx.pth", ".chkpnt99999.pth.a1"):

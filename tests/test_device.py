@@ -12,6 +12,7 @@ import render
 import train
 from gaussian_renderer import device
 from gaussian_renderer.device import cuda_fault, device_text, use_device
+from tests.test_train import make_dataset
 from utils.errors import UserError
 
 
@@ -67,6 +68,13 @@ def test_what_is_missing_for_a_gpu(
     monkeypatch.setattr(torch._C, "_dispatch_has_kernel_for_dispatch_key", lambda *_: kernels)
     fault = cuda_fault()
     assert fault is None if words is None else fault is not None and words in fault
+
+
+def test_photos_are_not_kept_on_a_gpu_that_does_not_train(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "data")
+    with pytest.raises(UserError, match="--data_device cuda .* on the CPU it must be cpu"):
+        train.main(["-s", str(dataset), "-m", str(tmp_path / "out"), "--device", "cpu", "--data_device", "cuda"])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("script", [train.main, render.main])

@@ -43,6 +43,26 @@ def test_photos_are_decoded_once(tmp_path: Path) -> None:
     assert torch.equal(photos[0].color, first)
 
 
+def test_the_next_photo_is_on_its_way(tmp_path: Path) -> None:
+    views = views_of(tmp_path, 3)
+    expected = {view.camera.name: Photos([view])[0].color for view in views}
+    order = ShuffledPhotos(Photos(views), torch.Generator().manual_seed(0))
+    order.next()
+    for view in views:
+        if view.camera.name != views[order.waiting[0]].camera.name:
+            view.image_path.unlink()  # all but the last: the next one is decoded already
+    photo = order.next()
+    assert torch.equal(photo.color, expected[photo.camera.name])
+
+
+@pytest.mark.parametrize("kept_there", [False, True])
+def test_photos_come_to_the_device(kept_there: bool, tmp_path: Path) -> None:
+    photos = Photos(views_of(tmp_path, 1), "meta", kept_there=kept_there)
+    assert photos[0].color.device == torch.device("meta") and photos[0].color.shape == (3, 6, 8)
+    kept = photos._bytes[0][0]
+    assert kept is not None and kept.device.type == ("meta" if kept_there else "cpu")
+
+
 def test_every_round_shows_every_photo_in_another_order(tmp_path: Path) -> None:
     order = ShuffledPhotos(Photos(views_of(tmp_path, 7)), torch.Generator().manual_seed(1))
     rounds = [[order.next().camera.name for _ in range(7)] for _ in range(3)]
