@@ -12,6 +12,7 @@ from .checks import check_device, check_integer, check_number, check_tensor
 
 
 @torch.no_grad()
+@ops.memory_errors()
 def adam_(
     values: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -46,14 +47,15 @@ def adam_(
     for name, items in lists.items():
         if len(items) != len(values):
             raise ValueError(f"{name} has {len(items)} entries; it must have {len(values)}, as values has")
+    if not values:
+        return
     for i, value in enumerate(values):
         _check_place(f"values[{i}]", value, value, values[0])
         check_device(f"values[{i}]", value)
         _check_place(f"firsts[{i}]", firsts[i], value, values[0])
         _check_place(f"seconds[{i}]", seconds[i], value, values[0])
-    rows = len(values[0]) if values else 0
-    if visible is not None and (visible.dtype != torch.bool or visible.shape != (rows,)):
-        raise ValueError(f"visible is {visible.dtype} {tuple(visible.shape)}; it must be torch.bool ({rows},)")
+    if visible is not None:
+        _check_mask("visible", visible, values[0])
     gradients = [
         check_tensor(f"gradients[{i}]", gradient, value.shape, value, like_name=f"values[{i}]")
         for i, (gradient, value) in enumerate(zip(gradients, values, strict=True))
@@ -64,6 +66,13 @@ def adam_(
         check_number("beta1", beta1, 0, 0.999999), check_number("beta2", beta2, 0, 0.999999),
         check_number("epsilon", epsilon, 0),
     )  # fmt: skip
+
+
+def _check_mask(name: str, mask: Tensor, first: Tensor) -> None:
+    if mask.dtype != torch.bool or mask.shape != first.shape[:1]:
+        raise ValueError(f"{name} is {mask.dtype} {tuple(mask.shape)}; it must be torch.bool ({len(first)},)")
+    if mask.device != first.device:
+        raise ValueError(f"{name} is on device {mask.device}; it must be on {first.device}, as values[0] is")
 
 
 def _check_place(name: str, tensor: Tensor, like: Tensor, first: Tensor) -> None:

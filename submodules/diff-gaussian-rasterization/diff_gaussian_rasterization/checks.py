@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from . import ops
+
 
 def check_tensor(
     name: str, value: object, shape: Sequence[int | str], like: Tensor | None = None, *, like_name: str = "means"
@@ -36,8 +38,13 @@ def check_tensor(
 
 def check_device(name: str, value: Tensor) -> None:
     """Raises ValueError where no kernels exist for the tensor's device."""
-    if value.device.type != "cpu":
-        raise ValueError(f"{name} is on device {value.device}; it must be on cpu, the only backend of this build")
+    if value.device.type == "cuda" and not ops.cuda_build():
+        raise ValueError(
+            f"{name} is on device {value.device}; it must be on cpu, since the library was built without CUDA: "
+            "`python -m diff_gaussian_rasterization.doctor` says what to do"
+        )
+    if value.device.type not in ("cpu", "cuda"):
+        raise ValueError(f"{name} is on device {value.device}; it must be on cpu or cuda")
 
 
 def check_integer(name: str, value: object, low: int, high: int | None = None) -> int:

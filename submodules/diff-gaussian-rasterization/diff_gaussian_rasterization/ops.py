@@ -8,6 +8,8 @@ differentiable.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -26,9 +28,25 @@ ssim = _ops.ssim
 adam = _ops.adam
 
 
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Operators can say only in words that a device's memory is short; callers expect torch's own error."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" not in str(error) or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise torch.OutOfMemoryError(str(error)) from error
+
+
 def instruction_set() -> str:
     """What the CPU kernels were compiled for and run with: v1, v3 or v4 (x86-64 levels) or portable."""
     return _ops.instruction_set()
+
+
+def cuda_build() -> str:
+    """The CUDA version and architectures that the library was built for: "13.0 sm_90 compute_90"; empty for none."""
+    return _ops.cuda_build() if hasattr(_ops, "cuda_build") else ""
 
 
 # ---- project: inputs 0..5 are tensors, the rest settings
@@ -40,6 +58,7 @@ def _project_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ..
     ctx.settings = inputs[6:]
 
 
+@memory_errors()
 def _project_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
     *tensors, radii = ctx.saved_tensors
     v_splats = [cotangent.contiguous() for cotangent in v[:5]]
@@ -86,6 +105,7 @@ def _blend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
     ctx.settings = inputs[11:]
 
 
+@memory_errors()
 def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     tensors, state = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
     # An image that no loss looks at has no gradient: the kernels take a tensor without elements for that, not zeros.
@@ -127,6 +147,7 @@ def _ssim_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ctx.save_for_backward(image, target, partials)
 
 
+@memory_errors()
 def _ssim_backward(ctx: Any, v_map: Tensor | None, _v_partials: None) -> tuple[Any, ...]:
     if v_map is None:
         return None, None, None

@@ -44,6 +44,7 @@ class RasterOutput(NamedTuple):
     statistics: Statistics | None
 
 
+@ops.memory_errors()
 def rasterize(
     means: Tensor,
     scales: Tensor,
@@ -71,7 +72,9 @@ def rasterize(
 ) -> RasterOutput:
     """Render Gaussians by EWA splatting (Zwicker et al. 2002) and alpha blending (Kerbl et al. 2023), exactly.
 
-    All tensors are float32, or all float64. MATH.md in the repository derives every formula.
+    All tensors are float32, or all float64, on the CPU or on one CUDA device. Images and gradients are the same bits in
+    every run: on a CPU for any number of threads, and on CUDA since its kernels add in a fixed order. MATH.md in the
+    repository derives every formula.
 
     Args:
         means: (N, 3) centres, world units.
@@ -95,6 +98,7 @@ def rasterize(
 
     Raises:
         TypeError, ValueError: an argument of the wrong type, dtype, shape, device or range; the message names it.
+        torch.OutOfMemoryError: a CUDA device has too little memory.
     """
     check_tensor("means", means, ("N", 3))
     check_device("means", means)

@@ -9,6 +9,7 @@ from . import ops
 from .checks import check_device, check_tensor
 
 
+@ops.memory_errors()
 def ssim_map(image: Tensor, target: Tensor) -> Tensor:
     """(C, H, W) structural similarity (Wang et al. 2004, eq. 13) of two images, pixel by pixel; 1 where equal.
 

@@ -1,24 +1,42 @@
-"""The emulated kernels, built once for all tests of this folder."""
+"""The backends that the tests of this folder run on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+import torch
 
-from .emulated import Emulated, build
+from .emulated import build, load
+from .pipeline import ON_CARD, Backend
 
 
 @pytest.fixture(scope="session")
-def emulated_library(tmp_path_factory: pytest.TempPathFactory) -> Emulated:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Backend:
     library = tmp_path_factory.mktemp("emulated") / "emulated.so"
     build(library)
-    return Emulated(library)
+    return Backend(load(library))
 
 
 @pytest.fixture
-def emulated(emulated_library: Emulated) -> Iterator[Emulated]:
+def emulated(emulator: Backend) -> Iterator[Backend]:
     """The kernels in the natural order of blocks and threads; a test that wants another says so."""
-    emulated_library.seed(0)
-    yield emulated_library
-    emulated_library.seed(0)
+    emulator.operators.seed(0)
+    yield emulator
+    emulator.operators.seed(0)
+
+
+@pytest.fixture(params=["emulated", *(["card"] if torch.cuda.is_available() else [])])
+def kernels(request: pytest.FixtureRequest) -> Backend:
+    """The CUDA kernels wherever they can run: in the emulator, and on a card where there is one."""
+    return ON_CARD if request.param == "card" else request.getfixturevalue("emulated")
+
+
+@pytest.fixture(autouse=True)
+def garbage_in_new_tensors() -> Iterator[None]:
+    """What a kernel writes it must write everywhere: torch fills new memory with NaN or the largest integer."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    assert torch.empty(1).isnan()
+    yield
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -1,18 +1,18 @@
-"""The operators called by hand, one after the other, by the CPU or by the emulated kernels."""
+"""The operators called by hand, one after the other, on the CPU, in the emulator or on a card."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import ops
+import diff_gaussian_rasterization.ops  # noqa: F401  registers the operators
 from diff_gaussian_rasterization.rasterize import Thresholds
 
 from ..scenes import RasterScene
 
-_native = torch.ops.diff_gaussian_rasterization
 PROJECTED = ("means2d", "conics", "opacities2d", "colors", "depths", "reaches", "radii", "num_nonfinite")
 LISTS = ("ids", "slots", "offsets", "ranges")
 BLENDED = (
@@ -23,12 +23,16 @@ GRADIENTS = ("v_means", "v_scales", "v_quats", "v_opacities", "v_features", "v_v
 STATISTICS = ("weight_sum", "weight_max", "distortion_share")
 
 
-class OnCpu:
-    """The operators as they are registered."""
+@dataclass(frozen=True)
+class Backend:
+    """The operators by their names, and where their tensors lie."""
 
-    project, bin, blend, blend_statistics = ops.project, ops.bin, ops.blend, ops.blend_statistics
-    project_backward, blend_backward = _native.project_backward, _native.blend_backward
-    ssim, ssim_backward, adam = ops.ssim, _native.ssim_backward, ops.adam
+    operators: Any
+    device: str = "cpu"
+
+
+ON_CPU = Backend(torch.ops.diff_gaussian_rasterization)
+ON_CARD = Backend(torch.ops.diff_gaussian_rasterization, "cuda")
 
 
 def project_arguments(scene: RasterScene, dtype: torch.dtype = torch.float64) -> tuple[Any, ...]:
@@ -53,21 +57,29 @@ def blend_arguments(
 
 
 def run(
-    on: Any, scene: RasterScene, cotangents: dict[str, Tensor | None] | None = None, dtype: torch.dtype = torch.float64
+    on: Backend,
+    scene: RasterScene,
+    cotangents: dict[str, Tensor | None] | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> dict[str, Tensor]:
-    """Everything that the operators return, by name. `cotangents`: of the five images, None for no backward pass."""
+    """Everything that the operators return, by name, on the CPU.
+
+    `cotangents`: of the five images, with None for an image that no loss looks at; None for no backward pass.
+    """
+    operators = on.operators
+    scene = scene.with_tensors(**{name: tensor.to(on.device) for name, tensor in scene.tensors.items()})
     projecting = project_arguments(scene, dtype)
-    splats = on.project(*projecting)
-    lists = on.bin(splats[0], splats[1], splats[4], splats[5], splats[6], *projecting[6:8])
+    splats = operators.project(*projecting)
+    lists = operators.bin(splats[0], splats[1], splats[4], splats[5], splats[6], *projecting[6:8])
     blending = blend_arguments(scene, splats, lists, dtype)
-    blended = on.blend(*blending)
+    blended = operators.blend(*blending)
     names, results = [*PROJECTED, *LISTS, *BLENDED], [*splats, *lists, *blended]
     if cotangents is not None:
         absent = splats[0].new_empty(0)
-        images = [absent if v is None else v.to(dtype) for v in cotangents.values()]
-        gradients = on.blend_backward(*blending, *blended[5:], *images)
+        images = [absent if v is None else v.to(on.device, dtype) for v in cotangents.values()]
+        gradients = operators.blend_backward(*blending, *blended[5:], *images)
         v_means2d, _, *rest = gradients[:6]
         names += [*SPLAT_GRADIENTS, *GRADIENTS, *STATISTICS]
-        results += [*gradients, *on.project_backward(*projecting, splats[6], v_means2d, *rest)]
-        results += on.blend_statistics(*blending, *blended[6:])
-    return dict(zip(names, results, strict=True))
+        results += [*gradients, *operators.project_backward(*projecting, splats[6], v_means2d, *rest)]
+        results += operators.blend_statistics(*blending, *blended[6:])
+    return {name: result.cpu() for name, result in zip(names, results, strict=True)}

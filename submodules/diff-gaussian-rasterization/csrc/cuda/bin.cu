@@ -155,7 +155,6 @@ static int order_by_depth(int64_t n, const int32_t* counts, const Key<T>* keys, 
                           const Memory& memory, void* stream) {
   Key<T>* sorted_keys = scratch<Key<T>>(memory, n);
   int32_t* ordered = scratch<int32_t>(memory, n);
-  if (sorted_keys == nullptr || ordered == nullptr) return OUT_OF_MEMORY;
   GSR_TRY(sort_by_key(keys, sorted_keys, ids, out.order, n, int(8 * sizeof(Key<T>)), memory, stream));
   GSR_TRY(launch(gather_counts, blocks_for(n, BIN_THREADS), BIN_THREADS, stream, counts, out.order, n, ordered));
   return exclusive_sums(ordered, out.places, n, memory, stream);
@@ -169,10 +168,6 @@ static int write_lists(const Image& image, const SplatInput<T>& splats, int64_t 
   const Intersections unsorted = {scratch<uint32_t>(memory, total), scratch<int32_t>(memory, total),
                                   scratch<int32_t>(memory, total)};
   uint32_t* sorted_tiles = scratch<uint32_t>(memory, total);
-  const bool missing = total > 0 && (ids == nullptr || slots == nullptr);
-  if (missing || unsorted.tiles == nullptr || unsorted.slots == nullptr || unsorted.splats == nullptr ||
-      sorted_tiles == nullptr)
-    return OUT_OF_MEMORY;
   if (total > 0) {
     GSR_TRY(launch(write_tiles<T>, blocks_for(n, BIN_THREADS / GROUP), BIN_THREADS, stream, image, image.tiles_x(),
                    splats, n, by_depth.order, offsets, by_depth.places, unsorted));
@@ -189,8 +184,6 @@ int bin(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* off
   int32_t *counts = scratch<int32_t>(memory, n), *ids = scratch<int32_t>(memory, n);
   Key<T>* keys = scratch<Key<T>>(memory, n);
   const DepthOrder by_depth = {scratch<int32_t>(memory, n), scratch<int32_t>(memory, n)};
-  if (counts == nullptr || ids == nullptr || keys == nullptr || by_depth.order == nullptr || by_depth.places == nullptr)
-    return OUT_OF_MEMORY;
   int64_t total = 0;
   if (n > 0) {
     HostTotal sum;

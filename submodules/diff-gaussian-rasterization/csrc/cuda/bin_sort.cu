@@ -13,9 +13,7 @@ template <class F>
 static int with_storage(const Memory& memory, const F& f) {
   size_t bytes = 0;
   GSR_TRY(f(nullptr, bytes));
-  char* storage = scratch<char>(memory, int64_t(bytes));
-  if (storage == nullptr) return OUT_OF_MEMORY;
-  return f(storage, bytes);
+  return f(scratch<char>(memory, int64_t(bytes)), bytes);
 }
 
 static cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
@@ -54,7 +52,6 @@ static int pinned_number(int64_t*& number) {
 // In 64 bits: the sum may be more than the lists can hold.
 int HostTotal::begin(const int32_t* counts, int64_t count, const Memory& memory, void* stream) {
   int64_t* sum = scratch<int64_t>(memory, 1);
-  if (sum == nullptr) return OUT_OF_MEMORY;
   GSR_TRY(with_storage(memory, [&](void* storage, size_t& bytes) {
     return cub::DeviceReduce::Reduce(storage, bytes, counts, sum, count, Add{}, int64_t(0), stream_of(stream));
   }));

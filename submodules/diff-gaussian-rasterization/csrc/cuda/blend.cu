@@ -58,8 +58,8 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
 
 template <class T>
 int blend(const BlendInput<T>& in, int64_t n, const BlendOutput<T>& out, const Memory& memory, void* stream) {
-  const PackedSplat<T>* splats = nullptr;
-  GSR_TRY(pack(in, n, memory, stream, splats));
+  PackedSplat<T>* splats = scratch<PackedSplat<T>>(memory, n);
+  GSR_TRY(pack(in, n, splats, stream));
   return launch(blend_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
 }
 

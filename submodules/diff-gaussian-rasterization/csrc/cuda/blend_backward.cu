@@ -153,9 +153,8 @@ int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* offsets, i
   BlendCotangents<T> v = cotangents;
   v.sums = reinterpret_cast<T*>(slots);
   v.v_background = scratch<T>(memory, 3 * tiles);
-  if (v.sums == nullptr || v.v_background == nullptr) return OUT_OF_MEMORY;
-  const PackedSplat<T>* splats = nullptr;
-  GSR_TRY(pack(in, n, memory, stream, splats));
+  PackedSplat<T>* splats = scratch<PackedSplat<T>>(memory, n);
+  GSR_TRY(pack(in, n, splats, stream));
   GSR_TRY(launch(kernel_for(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
   GSR_TRY(launch(finish_gradients<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, in, n,
                  offsets, slots, gradients));

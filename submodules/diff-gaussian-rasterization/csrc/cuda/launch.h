@@ -14,8 +14,8 @@ namespace gsr {
 namespace cuda {
 
 // Device memory from the caller, at least 16-byte aligned. It must stay while the queued work uses it; memory that is
-// freed in the order of the stream, like torch's, may be freed as soon as the function returns. Null stands for "out of
-// memory".
+// freed in the order of the stream, like torch's, may be freed as soon as the function returns. Where there is none left
+// it throws.
 enum class Purpose : int {
   Scratch,
   Ids,  // bin's outputs, (M) int32, whose size is known only half-way
@@ -26,20 +26,10 @@ struct Memory {
   void* (*allocate)(void* context, Purpose purpose, size_t bytes);
 };
 
-constexpr int OUT_OF_MEMORY = 2;            // cudaErrorMemoryAllocation
 constexpr int TOO_MANY_INTERSECTIONS = -1;  // over 2^31 − 1 of them: render a smaller image
 
-// What there is to run on. A count of 0 and an error stand for "no card" or "no driver".
-struct Device {
-  char name[256];
-  int major, minor;     // compute capability
-  size_t memory;        // bytes
-  int driver, runtime;  // CUDA versions, 1000·major + 10·minor: of the driver at most, and the one this was built with
-};
-int device_count(int& count);
-int describe_device(int index, Device& device);
-// Makes a card the current one of this thread, and tells which one was it before.
-int use_device(int index, int& before);
+// Makes a card the current one of this thread.
+int use_device(int index);
 const char* error_text(int error);
 
 // num_nonfinite: 1 number.

@@ -286,7 +286,6 @@ int project_backward(const ProjectSettings& settings, const GaussianArrays<T>& g
   constexpr int THREADS = project_threads<T>();
   const int64_t blocks = blocks_for(gaussians.count, THREADS);
   T *poses = scratch<T>(memory, blocks * POSE), *pose = scratch<T>(memory, POSE);
-  if (poses == nullptr || pose == nullptr) return OUT_OF_MEMORY;
   GSR_TRY(launch(project_backward_kernel<T>, unsigned(blocks), THREADS, stream, constants_of<T>(settings), gaussians,
                  cotangents, poses));
   GSR_TRY(launch(sum_rows<POSE, T>, 1, SUM_THREADS, stream, poses, blocks, pose));

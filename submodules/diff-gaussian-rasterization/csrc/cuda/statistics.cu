@@ -93,11 +93,10 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* offsets,
                      void* stream) {
   using SlotOf = Slot<T, STATISTICS_SLOT>;
   SlotOf* slots = scratch<SlotOf>(memory, intersections);
-  if (slots == nullptr) return OUT_OF_MEMORY;
   BlendStatistics<T> out = statistics;
   out.statistics = reinterpret_cast<T*>(slots);
-  const PackedSplat<T>* splats = nullptr;
-  GSR_TRY(pack(in, n, memory, stream, splats));
+  PackedSplat<T>* splats = scratch<PackedSplat<T>>(memory, n);
+  GSR_TRY(pack(in, n, splats, stream));
   GSR_TRY(launch(statistics_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
   return launch(finish_statistics<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, n, offsets,
                 slots, gathered);

@@ -31,10 +31,7 @@ __global__ void __launch_bounds__(PACK_THREADS) pack_splats(BlendInput<T> in, in
                  in.colors[3 * i + 2], in.depths[i],          in.reaches[i],    T(0)};
 }
 template <class T>
-int pack(const BlendInput<T>& in, int64_t n, const Memory& memory, void* stream, const PackedSplat<T>*& splats) {
-  PackedSplat<T>* packed = scratch<PackedSplat<T>>(memory, n);
-  if (packed == nullptr) return OUT_OF_MEMORY;
-  splats = packed;
+int pack(const BlendInput<T>& in, int64_t n, PackedSplat<T>* packed, void* stream) {
   return launch(pack_splats<T>, blocks_for(n, PACK_THREADS), PACK_THREADS, stream, in, n, packed);
 }
 

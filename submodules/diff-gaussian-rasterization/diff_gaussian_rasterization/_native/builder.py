@@ -15,8 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from .plan import LIBRARY, Step, plan, sources
-from .toolchain import BuildError, Compiler, find_compiler, find_ninja, find_torch, require_compiler, require_torch
+from .plan import LIBRARY, Step, cuda_sources, plan, sources
+from .toolchain import (
+    WITHOUT_CUDA,
+    BuildError,
+    Cuda,
+    cuda_key,
+    find_compiler,
+    find_ninja,
+    find_nvcc,
+    find_torch,
+    require_compiler,
+    require_cuda,
+    require_torch,
+)
 
 # The flags and the commands: a library depends on them as it does on the sources.
 RECIPE = sorted(Path(__file__).resolve().parent.glob("*.py"))
@@ -33,13 +45,14 @@ def fingerprint(root: Path) -> dict[str, str]:
         "sources": hashlib.sha256("\n".join(rows).encode()).hexdigest(),
         "compiler": f"{shlex.join(compiler.words)} {compiler.file.stat().st_mtime_ns}" if compiler else "",
         "torch": f"{torch.folder} {torch.version}" if torch else "",
+        "cuda": cuda_key(),
     }
 
 
 def is_fresh(root: Path, directory: Path) -> bool:
-    """Whether the library in `directory` is what the sources, the compiler and torch of today would give.
+    """Whether the library in `directory` is what the sources, the compilers and torch of today would give.
 
-    A compiler that has gone since is no reason to build again: it could not be done, nor need it.
+    A compiler or an nvcc that has gone since is no reason to build again: it could not be done, nor need it.
     """
     try:
         then = json.loads((directory / "fingerprint.json").read_text())
@@ -54,19 +67,27 @@ def build(root: Path, directory: Path) -> Path:
 
     Does nothing, in about a millisecond, if it is up to date already. Several processes may call it at once.
 
-    Raises: BuildError without a compiler, without torch's headers, or with sources that do not compile.
+    Raises: BuildError without a compiler, without torch's headers, with an nvcc that is too old or with sources that do
+        not compile.
     """
     library = directory / LIBRARY
     if is_fresh(root, directory):
         return library
-    compiler, torch = require_compiler(), require_torch()
+    compiler, torch, cuda = require_compiler(), require_torch(), cuda_of(root)
     (directory / "stub").mkdir(parents=True, exist_ok=True)
     with locked(directory / "lock"):
         if not is_fresh(root, directory):  # another process may have built it while this one waited
             before = fingerprint(root)  # a file edited while the compiler runs is compiled again next time
-            run_steps(plan(root, directory, compiler, torch), root, directory, compiler)
+            tools = compiler.version() + (f" and nvcc {cuda.version}, which takes a minute or two" if cuda else "")
+            run_steps(plan(root, directory, compiler, torch, cuda), root, directory, tools)
             (directory / "fingerprint.json").write_text(json.dumps(before, indent=1))
     return library
+
+
+def cuda_of(root: Path) -> Cuda | None:
+    """What the CUDA kernels of `root` are built with; None without nvcc, or without such kernels."""
+    nvcc = find_nvcc() if cuda_sources(root) else None
+    return require_cuda(nvcc) if nvcc else None
 
 
 @contextmanager
@@ -77,11 +98,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def run_steps(steps: Sequence[Step], root: Path, directory: Path, compiler: Compiler) -> None:
-    """Runs those steps whose inputs have changed, by ninja; all of them where there is no ninja."""
+def run_steps(steps: Sequence[Step], root: Path, directory: Path, tools: str) -> None:
+    """Runs those steps whose inputs have changed, by ninja; all of them where there is no ninja.
+
+    `tools` is what it says it compiles with.
+    """
     ninja = find_ninja()
     if ninja is None:
-        announce(sum(bool(s.compiles) for s in steps), compiler)
+        announce(sum(bool(s.compiles) for s in steps), tools)
         run_plainly(steps, root)
         return
     file = directory / "build.ninja"
@@ -91,17 +115,17 @@ def run_steps(steps: Sequence[Step], root: Path, directory: Path, compiler: Comp
     dry = subprocess.run([*command, "-n"], capture_output=True, text=True, check=False, env=environment)
     if not dry.returncode and "no work to do" in dry.stdout:
         return
-    announce(dry.stdout.count("] compile "), compiler)
+    announce(dry.stdout.count("] compile "), tools)
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if run.returncode:
         raise BuildError(ninja_failure(run.stdout + run.stderr))
 
 
-def announce(count: int, compiler: Compiler) -> None:
+def announce(count: int, tools: str) -> None:
     if not count:  # only linking
         return
     files = f"{count} file{'s' * (count != 1)}"
-    print(f"diff_gaussian_rasterization: compiling {files} with {compiler.version()}", file=sys.stderr, flush=True)
+    print(f"diff_gaussian_rasterization: compiling {files} with {tools}", file=sys.stderr, flush=True)
 
 
 def ninja_file(steps: Sequence[Step], directory: Path) -> str:
@@ -147,6 +171,8 @@ def failure(command: str, output: str, lines: int = 20) -> str:
     said = output.strip().splitlines()
     more = f"\n... and {len(said) - lines} lines more" if len(said) > lines else ""
     text = "\n".join(said[:lines]) + more
+    if ".cu " in command:
+        command += f"\n{WITHOUT_CUDA}"
     return f"diff_gaussian_rasterization: its native library does not compile.\n{text}\nThe command was\n{command}"
 
 

@@ -9,7 +9,7 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from .builder import RECIPE, build, locked
+from .builder import RECIPE, build, cuda_of, locked
 from .plan import LIBRARY, sources
 from .toolchain import BuildError, find_compiler, find_torch, require_compiler
 
@@ -42,7 +42,8 @@ def build_cached(root: Path) -> Path:
             return library
         require_compiler()
     assert compiler is not None
-    words = f"{shlex.join(compiler.words)} {compiler.version()}"
+    cuda = cuda_of(root)
+    words = f"{shlex.join(compiler.words)} {compiler.version()} {cuda.summary() if cuda else ''}"
     library = cache / f"{key}-{hashlib.sha256(words.encode()).hexdigest()[:8]}" / LIBRARY
     if library.is_file():
         return library

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .toolchain import MACOS, Compiler, Torch
+from .toolchain import MACOS, Compiler, Cuda, Torch
 
 LIBRARY = "libgsr.so"  # on macOS too, since torch loads it by its path; no Python module, so not named like one
 TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020A000000000000"  # OLDEST_TORCH as the stable ABI's headers spell it
@@ -20,6 +20,16 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno",
 # should not stop a user.
 WARNINGS = ("-Wall", "-Wextra")
 TESTED_COMPILER = re.compile(r"^g\+\+ .*\b12\.\d+\.\d+")
+
+# Divisions and roots to 2 units in the last place instead of half of one, tiny numbers as 0: docs/measurements/gpu.md.
+CUDA_FLAGS = (
+    *("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-ftz=true", "-prec-div=false", "-prec-sqrt=false"),
+    *("-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wextra", "-Xfatbin", "-compress-all"),
+    *("-Xptxas", "-v", "-Wno-deprecated-gpu-targets"),
+)
+TESTED_CUDA = "13.0"
+CUDA_RUNTIME = ("-lcudart_static", "-ldl", "-lrt", "-lpthread")
+CUDA_REPORT = ".ptxas"  # beside an object: registers, spills and shared memory of its kernels
 
 # The kernels are compiled once for each of these instruction sets; the library chooses among them when it is loaded.
 KERNELS = "cpu/kernels.cpp"
@@ -40,6 +50,10 @@ class Step:
 def sources(root: Path) -> list[Path]:
     """Every file of csrc/ that can be compiled or included."""
     return sorted(p for p in (root / "csrc").rglob("*") if p.suffix in {".cpp", ".h", ".cu", ".cuh"})
+
+
+def cuda_sources(root: Path) -> list[Path]:
+    return sorted((root / "csrc" / "cuda").glob("*.cu"))
 
 
 def variants() -> dict[str, tuple[str, ...]]:
@@ -65,6 +79,9 @@ class Recipe:
         path = self.directory / name
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
+    def name_of(self, source: Path) -> str:
+        return "_".join(source.relative_to(self.root / "csrc").with_suffix("").parts)
+
     def compile(self, source: Path, name: str, flags: Sequence[str], watched: Sequence[str] = ()) -> Step:
         errors = ("-Werror",) if TESTED_COMPILER.match(self.compiler.version()) else ()
         text, output = str(source.relative_to(self.root)), self.place(f"{name}.o")
@@ -72,12 +89,29 @@ class Recipe:
         files = ("-MMD", "-MF", f"{output}.d", "-c", text, "-o", output)
         return Step(shlex.join([*words, *files]), output, (text,), tuple(watched), name)
 
-    def link(self, objects: Sequence[str]) -> list[Step]:
+    def compile_glue(self, source: Path, torch: Torch, *flags: str) -> Step:
+        """What joins kernels to torch."""
+        headers = ("-isystem", str(torch.folder / "include"))
+        return self.compile(
+            source, self.name_of(source), (TORCH_TARGET, *headers, *flags), [str(torch.folder / "version.py")]
+        )
+
+    def compile_cuda(self, source: Path, cuda: Cuda) -> Step:
+        """Without a torch header, for one of which nvcc takes minutes. What ptxas reports is kept beside the object."""
+        name, errors = self.name_of(source), ("-Werror", "all-warnings") if cuda.version == TESTED_CUDA else ()
+        targets = [f"-gencode=arch={a.replace('sm_', 'compute_')},code={a}" for a in cuda.architectures]
+        text, output = str(source.relative_to(self.root)), self.place(f"{name}.o")
+        files = ("-MMD", "-MF", f"{output}.d", "-c", text, "-o", output)
+        command = shlex.join([str(cuda.nvcc), *CUDA_FLAGS, *errors, *targets, *files])
+        report = shlex.quote(self.place(name + CUDA_REPORT))
+        return Step(f"{command} > {report} 2>&1 || {{ cat {report}; false; }}", output, (text,), (), name)
+
+    def link(self, objects: Sequence[str], cuda: Cuda | None) -> list[Step]:
         """The library, linked against nothing of torch's but a name.
 
         An empty stub that says it is libtorch_cpu.so leaves the same trace in our library as the real one would, so
         torch's own libraries are not needed to build. The library takes its place at once, by a rename: a process that
-        has the old one loaded keeps it.
+        has the old one loaded keeps it. CUDA's runtime is linked statically, so that it loads where there is no CUDA.
         """
         library, new = self.place(LIBRARY), self.place(f"{LIBRARY}.new")
         rename = shlex.join(["mv", "-f", new, library])
@@ -87,28 +121,29 @@ class Recipe:
         stub = self.place("stub/libtorch_cpu.so")
         empty = (*self.compiler.words, "-shared", "-x", "c++", "/dev/null", "-Wl,-soname,libtorch_cpu.so", "-o", stub)
         torch_by_name = ("-Wl,--no-as-needed", stub, "-Wl,--as-needed", "-Wl,--exclude-libs,ALL")
-        words = (*self.compiler.words, "-shared", *objects, *torch_by_name, "-o", new)
+        runtime = (*(f"-L{folder}" for folder in cuda.libraries), *CUDA_RUNTIME) if cuda else ()
+        words = (*self.compiler.words, "-shared", *objects, *torch_by_name, *runtime, "-o", new)
         return [
             Step(shlex.join(empty), stub, ()),
             Step(f"{shlex.join(words)} && {rename}", library, (*objects, stub)),
         ]
 
 
-def plan(root: Path, directory: Path, compiler: Compiler, torch: Torch) -> list[Step]:
+def plan(root: Path, directory: Path, compiler: Compiler, torch: Torch, cuda: Cuda | None = None) -> list[Step]:
     """Every command that makes `directory`/libgsr.so out of `root`/csrc: slow ones first, the last one links.
 
-    The kernels never see a torch header: an inline function of one, compiled for a newer instruction set, could be the
-    copy that the linker keeps for everybody.
+    The CPU's kernels never see a torch header: an inline function of one, compiled for a newer instruction set, could
+    be the copy that the linker keeps for everybody.
     """
     recipe, csrc = Recipe(root, directory, compiler), root / "csrc"
-    steps = [
+    steps = [recipe.compile_cuda(source, cuda) for source in cuda_sources(root)] if cuda else []
+    steps += [
         recipe.compile(csrc / KERNELS, f"kernels_{name}", (*flags, f"-DGSR_ISA={name}"))
         for name, flags in variants().items()
     ]
-    with_torch = (TORCH_TARGET, "-isystem", str(torch.folder / "include"))
-    for source in sorted([*csrc.glob("*.cpp"), *csrc.glob("cpu/*.cpp")]):
-        if source != csrc / KERNELS:
-            name = "_".join(source.relative_to(csrc).with_suffix("").parts)
-            steps.append(recipe.compile(source, name, with_torch, [str(torch.folder / "version.py")]))
-    # CUDA's objects join here: nvcc for csrc/cuda/*.cu where there is one, cudart linked statically.
-    return steps + recipe.link([step.output for step in steps])
+    glue = sorted({*csrc.glob("*.cpp"), *csrc.glob("cpu/*.cpp")} - {csrc / KERNELS})
+    steps += [recipe.compile_glue(source, torch) for source in glue]
+    if cuda:
+        built_for = f'-DGSR_CUDA_BUILD="{cuda.summary()}"'
+        steps += [recipe.compile_glue(source, torch, built_for) for source in sorted(csrc.glob("cuda/*.cpp"))]
+    return steps + recipe.link([step.output for step in steps], cuda)

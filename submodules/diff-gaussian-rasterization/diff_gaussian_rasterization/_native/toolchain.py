@@ -1,4 +1,4 @@
-"""What a build needs of this machine: a C++ compiler, torch's headers, ninja."""
+"""What a build needs of this machine: a C++ compiler, torch's headers, ninja; nvcc for the CUDA kernels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from pathlib import Path
 
 MACOS = sys.platform == "darwin"
 OLDEST_TORCH = (2, 10)
+OLDEST_CUDA = (12, 0)
+CUDA_SWITCH = "DGR_CUDA"  # 0: no CUDA, though there be an nvcc
+ARCHITECTURES_VARIABLE = "TORCH_CUDA_ARCH_LIST"  # as for other extensions of torch: "8.6", "8.0;9.0+PTX"
+WITHOUT_CUDA = f"{CUDA_SWITCH}=0 in the environment builds the library without CUDA"
 
 MISSING_COMPILER = (
     "diff_gaussian_rasterization needs a C++17 compiler to build its native library and found none: install one "
@@ -49,6 +53,19 @@ class Torch:
     def is_new_enough(self) -> bool:
         numbers = re.match(r"(\d+)\.(\d+)", self.version)
         return numbers is not None and (int(numbers[1]), int(numbers[2])) >= OLDEST_TORCH
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """A CUDA toolkit, as its nvcc describes it."""
+
+    nvcc: Path
+    version: str
+    libraries: tuple[str, ...]  # folders, in one of which lies the static runtime
+    architectures: tuple[str, ...]  # sm_90: machine code; compute_90: PTX, which newer cards translate for themselves
+
+    def summary(self) -> str:
+        return " ".join((self.version, *self.architectures))
 
 
 def find_compiler() -> Compiler | None:
@@ -100,3 +117,69 @@ def find_ninja() -> str | None:
     except ImportError:
         return shutil.which("ninja")
     return shutil.which("ninja", path=BIN_DIR) or shutil.which("ninja")
+
+
+def find_nvcc() -> Path | None:
+    """CUDA_HOME's nvcc, the PATH's or /usr/local/cuda's; none where CUDA is switched off."""
+    if MACOS or os.environ.get(CUDA_SWITCH) == "0":
+        return None
+    home = os.environ.get("CUDA_HOME")
+    for candidate in (f"{home}/bin/nvcc" if home else "nvcc", "nvcc", "/usr/local/cuda/bin/nvcc"):
+        file = shutil.which(candidate)
+        if file:
+            return Path(file)
+    return None
+
+
+def cuda_key() -> str:
+    """What of CUDA a library depends on, told without starting nvcc; empty where there is none to build with."""
+    if os.environ.get(CUDA_SWITCH) == "0":
+        return "off"
+    nvcc = find_nvcc()
+    return f"{nvcc} {nvcc.stat().st_mtime_ns} {os.environ.get(ARCHITECTURES_VARIABLE, '')}" if nvcc else ""
+
+
+def ask_nvcc(nvcc: Path, *options: str) -> str:
+    try:
+        result = subprocess.run([nvcc, *options], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        raise BuildError(f"`{nvcc} {' '.join(options)}` failed: {said.strip()}\n{WITHOUT_CUDA}") from None
+    return result.stdout + result.stderr
+
+
+def require_cuda(nvcc: Path) -> Cuda:
+    """Asks nvcc what it is: it may be a wrapper, which lies nowhere near its toolkit."""
+    version = re.search(r"release (\d+)\.(\d+)", ask_nvcc(nvcc, "--version"))
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_CUDA:
+        raise BuildError(
+            f"diff_gaussian_rasterization needs CUDA {'.'.join(map(str, OLDEST_CUDA))} or newer and found "
+            f"{version[0] if version else 'an unknown release'} in {nvcc}: name a newer one's folder in CUDA_HOME; "
+            f"{WITHOUT_CUDA}"
+        )
+    dry_run = ask_nvcc(nvcc, "--dryrun", "-x", "cu", os.devnull, "-o", os.devnull)
+    named = os.environ.get(ARCHITECTURES_VARIABLE, "").strip()
+    architectures = parse_architectures(named) if named else major_architectures(ask_nvcc(nvcc, "--list-gpu-code"))
+    libraries = re.findall(r'"-L([^"]+)"', dry_run)
+    return Cuda(nvcc, f"{version[1]}.{version[2]}", tuple(libraries), architectures)
+
+
+def parse_architectures(text: str) -> tuple[str, ...]:
+    """ "8.6;9.0+PTX" -> sm_86, sm_90, compute_90."""
+    found: list[str] = []
+    for word in re.split(r"[;,\s]+", text):
+        match = re.fullmatch(r"(\d+)\.(\d[af]?)(\+PTX)?", word)
+        if match is None:
+            raise BuildError(f"{ARCHITECTURES_VARIABLE} is {text!r}; it must be a list like '8.6;9.0+PTX'")
+        found += [f"sm_{match[1]}{match[2]}"] + [f"compute_{match[1]}{match[2]}"] * bool(match[3])
+    return tuple(found)
+
+
+def major_architectures(listed: str) -> tuple[str, ...]:
+    """The first card of every generation that nvcc knows, whose code later ones run too, and PTX for those to come.
+
+    That is nvcc's own all-major, spelt out so that the library can say what is in it.
+    """
+    numbers = sorted({int(number) for number in re.findall(r"sm_(\d+)\b", listed)})
+    first = [number for number in numbers if number % 10 == 0 or number == numbers[0]]
+    return (*(f"sm_{number}" for number in first), f"compute_{first[-1]}")

@@ -1,0 +1,189 @@
+"""The CUDA kernels, in the emulator and on a card where there is one, against the CPU's operators."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from diff_gaussian_rasterization.rasterize import Thresholds
+
+from ..scenes import IMAGES, RasterScene, normal, random_scene, varied_scene
+from .pipeline import GRADIENTS, LISTS, ON_CPU, SPLAT_GRADIENTS, Backend, run
+
+INTEGERS = {"radii", "num_nonfinite", *LISTS, "end"}
+MUST_NOT_BE_ZERO = ("color", "depth", "alpha", "distortion", *SPLAT_GRADIENTS[:6], *GRADIENTS[:5], "distortion_share")
+
+SPECIAL = {
+    "one pixel": random_scene(11, n=20, width=1, height=1),
+    "one whole tile": random_scene(12, n=60, width=16, height=16),
+    "ragged": random_scene(13, n=60, width=35, height=17, distortion_space="inverse"),
+    "one row": random_scene(14, n=40, width=50, height=1, antialiasing=True),
+    "empty tiles": random_scene(15, n=3, width=90, height=70, kinds=["tiny"]),
+    "nobody": random_scene(16, n=9, width=20, height=20).rows([]),
+    "nobody in sight": random_scene(17, n=40, width=40, height=40, kinds=["behind"]),
+    "one Gaussian": random_scene(18, n=1, width=20, height=20, kinds=["huge"]),
+    "a block of Gaussians and one more": random_scene(19, n=129, width=24, height=24),
+    "fewer SH than there are": random_scene(20, width=24, height=24, sh_degree=3).with_settings(sh_degree=1),
+    "no SH but the first": random_scene(21, width=24, height=24, sh_degree=3).with_settings(sh_degree=0),
+    "plain colors": random_scene(22, width=24, height=24, sh_degree=None),
+    "other thresholds": random_scene(23, width=24, height=24, thresholds=Thresholds(0.05, 0.7, 0.1)),
+    "scale modifier": random_scene(24, width=24, height=24, scale_modifier=1.7),
+    "needles": random_scene(25, width=70, height=50, kinds=["needle", "huge"]),
+}
+
+
+def deep_tile(seed: int = 30) -> RasterScene:
+    """One tile that almost 3,000 faint splats reach: many batches, and pixels that end in different ones."""
+    scene = random_scene(seed, n=3000, width=16, height=16, kinds=["ordinary"], sh_degree=0)
+    faint = 0.005 + 0.2 * scene.tensors["opacities"]
+    return scene.with_tensors(opacities=faint.float().double())
+
+
+def cotangents_of(scene: RasterScene, images: tuple[str, ...] = IMAGES, seed: int = 5) -> dict[str, Tensor | None]:
+    """None for an image that no loss looks at."""
+    rng = torch.Generator().manual_seed(seed)
+    s = scene.settings
+    everything = {name: normal(rng, 3 if name == "color" else 1, s["height"], s["width"]) for name in IMAGES}
+    return {name: everything[name] if name in images else None for name in IMAGES}
+
+
+def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-9) -> None:
+    """Integers exactly, the rest to `tolerance` of the largest number; a reference where anything was hit."""
+    hit = expected["alpha"] > 0
+    for name, tensor in expected.items():
+        if name in INTEGERS:
+            assert torch.equal(found[name], tensor), name
+            continue
+        one, other = found[name].double(), tensor.double()
+        if name == "reference":
+            one, other = one * hit, other * hit
+        largest = max(1e-12, float(other.abs().max())) if other.numel() else 1.0
+        assert found[name].shape == tensor.shape and (one - other).abs().le(tolerance * largest).all(), name
+
+
+@pytest.mark.parametrize("seed", range(14))
+def test_float64_is_the_cpus(kernels: Backend, seed: int) -> None:
+    scene = varied_scene(seed)
+    cotangents = cotangents_of(scene)
+    expected = run(ON_CPU, scene, cotangents)
+    for name in MUST_NOT_BE_ZERO:
+        assert expected[name].abs().max() > 0, name
+    assert_same(run(kernels, scene, cotangents), expected)
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_special_scenes(kernels: Backend, name: str) -> None:
+    scene = SPECIAL[name]
+    cotangents = cotangents_of(scene)
+    expected = run(ON_CPU, scene, cotangents)
+    assert (expected["alpha"].max() > 0) == (not name.startswith("nobody"))
+    assert_same(run(kernels, scene, cotangents), expected)
+
+
+def test_thousands_of_splats_in_a_tile(kernels: Backend) -> None:
+    scene = deep_tile()
+    cotangents = cotangents_of(scene)
+    expected = run(ON_CPU, scene, cotangents)
+    assert len(expected["ids"]) > 1000 and 300 < expected["end"].min() < expected["end"].max()
+    assert_same(run(kernels, scene, cotangents), expected)
+
+
+@pytest.mark.parametrize(
+    "images", [(), ("color",), ("alpha",), ("color", "depth"), ("inv_depth",), ("color", "distortion"), ("distortion",)]
+)
+def test_images_that_no_loss_looks_at(kernels: Backend, images: tuple[str, ...]) -> None:
+    for seed in (2, 5):
+        scene = varied_scene(seed)
+        expected = run(ON_CPU, scene, cotangents_of(scene, images))
+        assert bool(expected["v_opacities2d"].any()) == bool(images)
+        assert_same(run(kernels, scene, cotangents_of(scene, images)), expected)
+
+
+def test_values_that_are_not_finite_are_culled_and_counted(kernels: Backend) -> None:
+    scene = random_scene(40, n=70, width=24, height=24)
+    t = {name: tensor.clone() for name, tensor in scene.tensors.items()}
+    t["means"][3, 1], t["scales"][40, 0], t["quats"][33, 2] = torch.nan, torch.inf, -torch.inf
+    t["opacities"][69, 0], t["shs"][5, 15, 2] = torch.nan, torch.nan
+    scene = scene.with_tensors(**t)
+    cotangents = cotangents_of(scene)
+    expected, found = run(ON_CPU, scene, cotangents), run(kernels, scene, cotangents)
+    assert expected["num_nonfinite"] == 5 and expected["alpha"].max() > 0
+    assert_same(found, expected)
+    for row in (3, 5, 33, 40, 69):
+        assert found["radii"][row] == 0 and not found["v_features"][row].any() and not found["v_means"][row].any()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_float32_is_close_to_float64(kernels: Backend, seed: int) -> None:
+    scene = varied_scene(seed)
+    cotangents = cotangents_of(scene)
+    single, double = run(kernels, scene, cotangents, torch.float32), run(kernels, scene, cotangents)
+    assert single["color"].dtype == torch.float32
+    for name in ("color", "depth", "alpha", *GRADIENTS, *SPLAT_GRADIENTS):
+        error = (single[name].double() - double[name]).abs() / double[name].abs().max()
+        # Rounding may decide otherwise whether a splat counts at a pixel, which a card's and the emulator's do apart.
+        assert error.max() <= 0.05 and (error > 1e-3).double().mean() <= 0.01, name
+
+
+def test_ties_in_depth_stay_in_order(kernels: Backend) -> None:
+    scene = random_scene(41, n=60, width=24, height=24, move=False)
+    means = scene.tensors["means"].clone()
+    means[::2, 2] = 3.0
+    expected = run(ON_CPU, scene.with_tensors(means=means))
+    assert_same(run(kernels, scene.with_tensors(means=means)), expected)
+
+
+# ---- SSIM and Adam
+
+SSIM_SHAPES = [(1, 1, 1), (2, 13, 17), (1, 1, 40), (3, 37, 70), (2, 16, 32), (1, 33, 65)]
+
+
+def assert_near(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    """To `tolerance` of the largest number, or of 1."""
+    largest = float(1 + expected.abs().max())
+    torch.testing.assert_close(found.cpu().double(), expected, rtol=0, atol=tolerance * largest)
+
+
+@pytest.mark.parametrize("shape", SSIM_SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_ssim(kernels: Backend, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    rng = torch.Generator().manual_seed(1)
+    image, noise, v = (torch.rand(shape, generator=rng, dtype=torch.float64) for _ in range(3))
+    target = 0.7 * image + 0.3 * noise
+    expected, partials = ON_CPU.operators.ssim(image, target, 4)
+    assert expected.min() < 0.999
+    tolerance = 1e-11 if dtype == torch.float64 else 5e-4
+    for count in (0, 3, 4):
+        given = [tensor.to(kernels.device, dtype) for tensor in (image, target)]
+        found, found_partials = kernels.operators.ssim(*given, count)
+        assert_near(found, expected, tolerance)
+        assert_near(found_partials, partials[:count], tolerance) if count else None
+    for is_target in (False, True):
+        inputs = (target, image, v, partials) if is_target else (image, target, v, partials)
+        wanted = ON_CPU.operators.ssim_backward(*inputs, is_target)
+        assert wanted.abs().max() > 1e-3
+        given = [tensor.to(kernels.device, dtype) for tensor in inputs]
+        assert_near(kernels.operators.ssim_backward(*given, is_target), wanted, tolerance)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 127, 300])
+@pytest.mark.parametrize("some", [False, True], ids=["all rows", "visible rows"])
+def test_adam(kernels: Backend, rows: int, some: bool) -> None:
+    rng = torch.Generator().manual_seed(2)
+    shapes, rates = ((3,), (4,), (1,), (15, 3)), [1e-2, 3e-3, 2e-2, 5e-4]
+    values, gradients, firsts = ([normal(rng, rows, *shape) for shape in shapes] for _ in range(3))
+    seconds = [normal(rng, rows, *shape).square() for shape in shapes]
+    visible = torch.rand(rows, generator=rng) < 0.5 if some else None
+    results = []
+    for on in (ON_CPU, kernels):
+        p, g, m, v = (
+            [tensor.to(on.device, copy=True) for tensor in tensors] for tensors in (values, gradients, firsts, seconds)
+        )
+        seen = None if visible is None else visible.to(on.device)
+        on.operators.adam(p, g, m, v, rates, seen, 3, 0.9, 0.999, 1e-15)
+        results.append([*p, *m, *v])
+    for expected, found, before in zip(*results, [*values, *firsts, *seconds], strict=True):
+        torch.testing.assert_close(found.cpu(), expected, rtol=1e-12, atol=1e-13)
+        changed = (expected != before).flatten(1).any(dim=1)
+        assert torch.equal(changed, torch.ones(rows, dtype=torch.bool) if visible is None else visible)
