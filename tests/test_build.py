@@ -273,3 +273,142 @@ def test_variants_share_no_code(built):
 def test_the_library_exports_nothing_of_its_own(built):
     exported = [name for kind, name in symbols(built / LIBRARY, "-D") if kind not in "WVu"]
     assert exported == []
+
+
+# ---- CUDA: a script stands for nvcc, so that the tests run without one, and quickly with one
+
+FAKE_NVCC = """#!/bin/sh
+case "$*" in
+  --version) echo "Cuda compilation tools, release ${FAKE_RELEASE:-13.0}, V13.0.88" ;;
+  --dryrun*) echo '#$ LIBRARIES=  "-L@HOME@/lib64/stubs" "-L@HOME@/lib64"' >&2 ;;
+  --list-gpu-code) printf 'sm_75\\nsm_80\\nsm_86\\nsm_90\\nsm_121\\nsm_120\\n' ;;
+  *) while [ $# -gt 0 ]; do
+       case "$1" in -c) source=$2 ;; -o) object=$2 ;; -MF) echo "$0: $source" > "$2" ;; esac
+       shift
+     done
+     echo "ptxas info : Used 7 registers"
+     printf '%s: %s\\n' "$object" "$source" > "$object.d"
+     exec g++ -fPIC -x c++ -c "$source" -o "$object" ;;
+esac
+"""
+
+
+@pytest.fixture
+def nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A toolkit in a folder of its own, with a compiler and an empty runtime."""
+    home = tmp_path / "toolkit"
+    for folder in ("bin", "lib64"):
+        (home / folder).mkdir(parents=True)
+    file = home / "bin" / "nvcc"
+    file.write_text(FAKE_NVCC.replace("@HOME@", str(home)))
+    file.chmod(0o755)
+    subprocess.run(["ar", "rcs", str(home / "lib64" / "libcudart_static.a")], check=True)
+    for name in (toolchain.CUDA_SWITCH, toolchain.ARCHITECTURES_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    return file
+
+
+@pytest.fixture
+def cuda_tree(tree: Path) -> Path:
+    """The tree with two files for CUDA: a kernel, and the glue that knows what it was built for."""
+    (tree / "csrc" / "cuda").mkdir()
+    (tree / "csrc" / "cuda" / "kernel.cu").write_text('#include "../shared.h"\nint kernel() { return one(); }\n')
+    (tree / "csrc" / "cuda" / "place.cpp").write_text(
+        'extern "C" __attribute__((visibility("default"))) const char* built_for() { return GSR_CUDA_BUILD; }\n'
+    )
+    return tree
+
+
+def built_for(library: Path) -> str | None:
+    """What a library was told that it is built for; None if it has no CUDA."""
+    found = re.search(rb"\d+\.\d+(?: (?:sm|compute)_\w+)+", library.read_bytes())
+    return found[0].decode() if found else None
+
+
+@pytest.mark.parametrize("ninja", [True, False], ids=["ninja", "no ninja"])
+def test_cuda_is_built_where_there_is_nvcc(cuda_tree, nvcc, tmp_path, monkeypatch, capfd, ninja):
+    if not ninja:
+        monkeypatch.setattr(builder, "find_ninja", lambda: None)
+    library = builder.build(cuda_tree, tmp_path / "a build")
+    assert "and nvcc 13.0" in capfd.readouterr().err
+    assert built_for(library) == "13.0 sm_75 sm_80 sm_90 sm_120 compute_120"
+    assert "Used 7 registers" in (tmp_path / "a build" / "cuda_kernel.ptxas").read_text()
+
+
+def test_an_edit_compiles_cuda_too(cuda_tree, nvcc, tmp_path):
+    builder.build(cuda_tree, tmp_path / "build")
+    edit(cuda_tree, "cuda/kernel.cu", "one()", "one() + 1")
+    assert rebuilt(cuda_tree, tmp_path / "build") == {"cuda_kernel"}
+
+
+def test_architectures_can_be_chosen(cuda_tree, nvcc, tmp_path, monkeypatch):
+    builder.build(cuda_tree, tmp_path / "build")
+    monkeypatch.setenv(toolchain.ARCHITECTURES_VARIABLE, "8.6; 9.0a+PTX")
+    assert rebuilt(cuda_tree, tmp_path / "build") == {"cuda_kernel", "cuda_place"}
+    assert built_for(tmp_path / "build" / LIBRARY) == "13.0 sm_86 sm_90a compute_90a"
+    assert toolchain.parse_architectures("9.0") == ("sm_90",)
+    monkeypatch.setenv(toolchain.ARCHITECTURES_VARIABLE, "Hopper")
+    with pytest.raises(ImportError, match=r"TORCH_CUDA_ARCH_LIST is 'Hopper'; it must be a list like '8.6;9.0\+PTX'"):
+        builder.build(cuda_tree, tmp_path / "build")
+
+
+def test_cuda_can_be_switched_off(cuda_tree, nvcc, tmp_path, monkeypatch, capfd):
+    library = builder.build(cuda_tree, tmp_path / "build")
+    cached = cache.build_cached(cuda_tree)
+    assert built_for(cached) is not None
+    monkeypatch.setenv(toolchain.CUDA_SWITCH, "0")
+    assert built_for(builder.build(cuda_tree, tmp_path / "build")) is None
+    other = cache.build_cached(cuda_tree)
+    assert other != cached and built_for(other) is None
+    monkeypatch.delenv(toolchain.CUDA_SWITCH)
+    capfd.readouterr()
+    assert built_for(builder.build(cuda_tree, tmp_path / "build")) is not None and library.is_file()
+    assert capfd.readouterr().err == ""  # linked again, nothing compiled
+
+
+def test_without_nvcc_there_is_no_cuda_and_no_noise(cuda_tree, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(builder, "find_nvcc", lambda: None)
+    library = builder.build(cuda_tree, tmp_path / "build")
+    assert built_for(library) is None and capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_library_outlives_its_nvcc(cuda_tree, nvcc, tmp_path, monkeypatch):
+    builder.build(cuda_tree, tmp_path / "build")
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda: None)
+    assert builder.is_fresh(cuda_tree, tmp_path / "build")
+
+
+def test_an_nvcc_that_will_not_do_is_an_error_with_a_way_out(cuda_tree, nvcc, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_RELEASE", "11.8")
+    with pytest.raises(ImportError, match=r"needs CUDA 12.0 or newer and found release 11.8 in .*nvcc.* DGR_CUDA=0"):
+        builder.build(cuda_tree, tmp_path / "build")
+    monkeypatch.delenv("FAKE_RELEASE")
+    edit(cuda_tree, "cuda/kernel.cu", "one()", "no_such_name()")
+    with pytest.raises(ImportError, match=r"(?s)csrc/cuda/kernel.cu:2:.*no_such_name.*DGR_CUDA=0 in the environment"):
+        builder.build(cuda_tree, tmp_path / "build")
+    nvcc.write_text("#!/bin/sh\necho broken >&2; exit 1\n")
+    with pytest.raises(ImportError, match=r"(?s)nvcc --version` failed: broken.*DGR_CUDA=0"):
+        builder.build(cuda_tree, tmp_path / "build")
+
+
+def test_where_nvcc_is_looked_for(nvcc, tmp_path, monkeypatch):
+    assert toolchain.find_nvcc() == nvcc
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PATH", str(nvcc.parent))
+    assert toolchain.find_nvcc() == nvcc
+    monkeypatch.setattr(toolchain, "MACOS", True)
+    assert toolchain.find_nvcc() is None
+
+
+def test_the_library_needs_neither_torchs_cuda_nor_cudas_own(built):
+    """So that it loads under a torch without CUDA, and without a driver."""
+    if shutil.which("readelf") is None:
+        pytest.skip("there is no readelf here")
+    read = subprocess.run(["readelf", "-d", str(built / LIBRARY)], capture_output=True, text=True, check=True).stdout
+    needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", read))
+    assert "libtorch_cpu.so" in needed and not any("cuda" in name for name in needed)
+    undefined = subprocess.run(
+        ["nm", "-D", "-u", str(built / LIBRARY)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "aoti_torch" in undefined and not re.search(r"\bcuda|\bcu[A-Z]|_cuda_", undefined)
