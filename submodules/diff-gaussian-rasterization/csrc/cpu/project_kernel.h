@@ -17,8 +17,8 @@ GSR_FN Pinhole<L> broadcast_camera(const ProjectSettings& s, const T* viewmat) {
   camera.fy = L(T(s.fy));
   camera.cx = L(T(s.cx));
   camera.cy = L(T(s.cy));
-  camera.limit_x = L(T(1.3 * s.image.width / (2 * s.fx)));
-  camera.limit_y = L(T(1.3 * s.image.height / (2 * s.fy)));
+  camera.limit_x = L(T(slope_limit(s.image.width, s.fx)));
+  camera.limit_y = L(T(slope_limit(s.image.height, s.fy)));
   return camera;
 }
 
@@ -33,7 +33,7 @@ GSR_FN Gaussian<L> load_gaussians(const ProjectSettings& s, const GaussianArrays
 }
 
 // A block's features: colours, or coefficients of which only those in use are loaded.
-constexpr int MAX_FEATURES = 48;
+constexpr int MAX_FEATURES = 3 * SH_MAX_COUNT;
 template <class L, class T>
 GSR_FN void load_features(const ProjectSettings& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
                           L* features) {
@@ -42,17 +42,6 @@ GSR_FN void load_features(const ProjectSettings& s, const GaussianArrays<T>& g, 
   const char* next = reinterpret_cast<const char*>(g.features + (first + L::width) * 3 * s.sh_count);
   for (int byte = 0; byte < int(L::width * 3 * s.sh_count * sizeof(T)); byte += 64) __builtin_prefetch(next + byte);
   load_columns(g.features, 3 * s.sh_count, used, first, end, features);
-}
-
-// The colour before it is clamped at 0, which the caller does so as to see where.
-template <class L>
-GSR_FN Vec3<L> raw_color(const ProjectSettings& s, const L* features, const L basis[16]) {
-  if (s.sh_degree < 0) return {features[0], features[1], features[2]};
-  const L half = L(Scalar<L>(0.5));
-  Vec3<L> color = {half, half, half};
-  for (int k = 0; k < sh_count(s.sh_degree); ++k)
-    color = color + basis[k] * Vec3<L>{features[3 * k], features[3 * k + 1], features[3 * k + 2]};
-  return color;
 }
 
 template <class L>
@@ -85,11 +74,12 @@ int64_t project_block(const ProjectSettings& s, const GaussianArrays<T>& g, cons
     const int count = int(end - first < L::width ? end - first : L::width);
     const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
     const Splat<L> splat = project(camera, gaussian, s.antialiasing);
-    L features[MAX_FEATURES], basis[16];
+    L features[MAX_FEATURES], basis[SH_MAX_COUNT];
     load_features(s, g, first, end, features);
-    if (s.sh_degree >= 0) sh_basis(s.sh_degree, unit(view_ray(camera, gaussian.mean)), basis);
-    const Vec3<L> raw = raw_color(s, features, basis);
     const bool clamped = s.sh_degree >= 0;
+    if (clamped) sh_basis(s.sh_degree, unit(view_ray(camera, gaussian.mean)), basis);
+    const Vec3<L> raw =
+        clamped ? sh_color(s.sh_degree, features, basis) : Vec3<L>{features[0], features[1], features[2]};
     const Vec3<L> color = {clamped ? maximum(raw.x, zero) : raw.x, clamped ? maximum(raw.y, zero) : raw.y,
                            clamped ? maximum(raw.z, zero) : raw.z};
 
@@ -129,28 +119,29 @@ GSR_FN void color_backward(const ProjectSettings& s, const GaussianArrays<T>& g,
   const L zero = L(T(0));
   const int stride = 3 * s.sh_count;
   const auto cotangent = [&](int c) { return select(visible, load_column<L>(v.v_colors, 3, c, first, end), zero); };
-  L v_color[3] = {cotangent(0), cotangent(1), cotangent(2)};
+  const Vec3<L> v_color = {cotangent(0), cotangent(1), cotangent(2)};
   if (s.sh_degree < 0) {
-    for (int c = 0; c < 3; ++c) store_column(v.v_features, 3, c, first, count, v_color[c]);
+    store_column(v.v_features, 3, 0, first, count, v_color.x);
+    store_column(v.v_features, 3, 1, first, count, v_color.y);
+    store_column(v.v_features, 3, 2, first, count, v_color.z);
     return;
   }
-  L features[MAX_FEATURES], basis[16], v_basis[16];
+  // gcc does not see that nobody reads what is beyond the degree: hence the {}.
+  L features[MAX_FEATURES], basis[SH_MAX_COUNT] = {}, v_basis[SH_MAX_COUNT] = {};
   load_features(s, g, first, end, features);
-  const Vec3<L> ray = view_ray(camera, mean), direction = unit(ray);
+  // Where nothing is seen the ray may be NaN, and the basis would be, which 0 does not silence.
+  const Vec3<L> any_ray = view_ray(camera, mean),
+                ray = {select(visible, any_ray.x, zero), select(visible, any_ray.y, zero),
+                       select(visible, any_ray.z, zero)};
+  const Vec3<L> direction = unit(ray);
   sh_basis(s.sh_degree, direction, basis);
-  const Vec3<L> raw = raw_color(s, features, basis);
-  v_color[0] = select(raw.x > zero, v_color[0], zero);
-  v_color[1] = select(raw.y > zero, v_color[1], zero);
-  v_color[2] = select(raw.z > zero, v_color[2], zero);
-
-  const int used = sh_count(s.sh_degree);
-  for (int k = 0; k < used; ++k) {
-    L* f = features + 3 * k;
-    v_basis[k] = f[0] * v_color[0] + f[1] * v_color[1] + f[2] * v_color[2];
-    for (int c = 0; c < 3; ++c) f[c] = select(visible, basis[k] * v_color[c], zero);  // now the features' cotangents
-  }
-  for (int i = 3 * used; i < stride; ++i) store_column(v.v_features, stride, i, first, count, zero);
-  store_columns(v.v_features, stride, 3 * used, first, count, features);
+  const Vec3<L> raw = sh_color(s.sh_degree, features, basis);
+  const Vec3<L> v_raw = {select(raw.x > zero, v_color.x, zero), select(raw.y > zero, v_color.y, zero),
+                         select(raw.z > zero, v_color.z, zero)};
+  sh_color_vjp(s.sh_degree, features, basis, v_raw, v_basis);  // the features are their cotangents now
+  const int used = 3 * sh_count(s.sh_degree);
+  for (int i = used; i < stride; ++i) store_column(v.v_features, stride, i, first, count, zero);
+  store_columns(v.v_features, stride, used, first, count, features);
   if (s.sh_degree > 0)
     view_ray_vjp(camera, unit_vjp(ray, sh_basis_vjp(s.sh_degree, direction, v_basis)), v_mean, v_pose.rotation,
                  v_pose.translation);
