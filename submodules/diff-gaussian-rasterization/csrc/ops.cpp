@@ -1,4 +1,4 @@
-// The operators' schemas, the same for every backend. Implementations register themselves in cpu/.
+// The operators' schemas, the same for every backend. Implementations register themselves in cpu/ and cuda/.
 //
 // Shapes are in params.h. Every tensor argument is contiguous and was checked in Python (ops.py); integers are int32.
 #include <torch/csrc/stable/library.h>
