@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -64,7 +66,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             if iteration < options.optimization.coarse_until_iter:
                 photo = halved(photo)
             background = background_color(options, gaussians.device, state.generator)
-            settings = settings_at(options, scene.extent, iteration, statistics=growth.looks_for_spikes(iteration))
+            settings = settings_at(options, scene.extent, iteration)
 
             output = render(gaussians, photo.camera, background, settings)
             weights = objective.weights(iteration)
@@ -75,11 +77,12 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             weigh(terms, weights).backward()
             finite = monitor.after_backward(step)
 
-            growth.observe(iteration, output, photo)
+            growth.observe(iteration, output, photo.camera)
             optimizer.rates["means"] = position_rate(options, scene.extent, iteration)
             optimizer.step(output.radii > 0, finite)
             state.step_done()
-            pruned = growth.after_step(iteration)
+            look = replace(settings, statistics=True)
+            pruned = growth.after_step(iteration, partial(render, gaussians, background=background, settings=look))
 
             stop = interrupt.requested and iteration < run.iterations
             monitor.after_step(step, pruned, wait=stop or results.due(iteration))

@@ -147,7 +147,7 @@ class DepthOptions:
 
     depth_loss: str = option("inv_l1", "how rendered depth is compared with the maps'", choices=DEPTH_LOSSES)
     depth_l1_weight_init: float = option(1.0, "weight of the depth loss at the start", minimum=0)
-    depth_l1_weight_final: float = option(0.01, "weight of the depth loss at the end; log-linear between", minimum=0)
+    depth_l1_weight_final: float = option(0.3, "weight of the depth loss at the end; log-linear between", minimum=0)
     depth_l1_mult: str = option("0:0.5 3000:0.5 15000:1", f"factor on that weight: {SCHEDULE}")
     depth_max: float | None = option(
         None, "depth beyond this is not used, in scene units", minimum=0, follows="no limit"
@@ -164,7 +164,10 @@ class DepthOptions:
 class RegularizerOptions:
     """What is asked of the cloud, whatever the photos show; lengths in scene extents"""
 
-    lambda_dist: str = option("0:1 3000:1 15000:0.1", f"weight of the depth distortion: {SCHEDULE}")
+    lambda_dist: str = option("0:10 3000:10 15000:1", f"weight of the depth distortion: {SCHEDULE}")
+    dist_scale: float = option(
+        0.02, "depths farther apart than this count less and less, as at edges they should; 0: all count", minimum=0
+    )
     lambda_ray: str = option("0", f"weight of elongation along the view ray: {SCHEDULE}")
     ray_ratio_max: float = option(3.0, "elongation along the view ray that costs nothing", minimum=0)
     lambda_opacity: float = option(0.0, "weight of the mean opacity", minimum=0)
@@ -173,16 +176,19 @@ class RegularizerOptions:
 
 @dataclass(frozen=True)
 class SpikeOptions:
-    """Which spikes and floaters are pruned beside what is transparent or too large; 0 switches a rule off"""
+    """What is pruned, by what all views show, beside what is transparent or too large; 0 switches a rule off"""
 
-    spike_ratio: float = option(0.0, "a needle: longest axis over so many times the middle one", minimum=0)
-    spike_extent: float = option(0.01, "... and with a longest axis over this, in scene extents", minimum=0)
+    prune_min_weight: float = option(0.07, "of less weight than this in every pixel of every view", minimum=0)
+    floater_views: int = option(3, "before the measured depth in so many views, and on it in none", minimum=0)
+    spike_ratio: float = option(
+        10.0, "needles, longest axis over so many times the middle one, are cut where off the surface", minimum=0
+    )
+    spike_extent: float = option(0.005, "... if they have a longest axis over this, in scene extents", minimum=0)
+    spike_tolerance: float = option(0.005, "... and off is farther away than this, in scene extents", minimum=0)
     spike_ray_views: int = option(0, "elongated along the view ray in so many views, and in most", minimum=0)
     spike_spread: float = option(0.0, "spread over this in depth around its pixels, in scene extents", minimum=0)
-    floater_views: int = option(0, "before the measured depth in so many views, and on it in none", minimum=0)
-    prune_min_weight: float = option(0.0, "of less weight than this in every pixel of every view", minimum=0)
     prune_max_fraction: float = option(
-        0.05, "part of all that a rule removes at once, the worst first", minimum=0, maximum=1
+        0.2, "part of all that a rule removes at once, the worst first", minimum=0, maximum=1
     )
 
 

@@ -1,12 +1,12 @@
-"""What the distortion's gradient and the pruning do to spikes: one scene, one seed, five ways to train.
+"""What the distortion's gradient and the pruning do to spikes: one scene, one seed, six ways to train.
 
     python benchmarks/spikes.py SCENE [SCENE ...] [--iterations 3000] [--folder out/spikes] [-- more flags of train.py]
 
-The variants: no distortion; the approximation that trainers have used, which gives 0.1 × the distortion's gradient to
-the inverse depth and drops the rest (made here, around the rasterizer); the exact gradient; that with the ray
-direction's term; that with spike pruning. Against the true surface where the scene has
-truth/points.ply, as the synthetic one has, else against its fused depth maps. Writes table.md and, for each scene, a
-figure into the folder.
+The variants: no distortion; the approximation that trainers have used, which gives 0.1 × the gradient of the mean
+distortion to the inverse depth and drops the rest (made here, around the rasterizer); the exact gradient of the same;
+that of the mean under --dist_scale; that with the ray direction's term; that with pruning, which is the default.
+Against the true surface where the scene has truth/points.ply, as the synthetic one has, else against its fused depth
+maps. Writes table.md and, for each scene, a figure into the folder.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from scene.types import Scene
 from utils.pictures import read_png
 
 ROOT = Path(__file__).resolve().parents[1]
+UNPRUNED = ("--prune_min_weight", "0", "--floater_views", "0", "--spike_ratio", "0")
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "no distortion": ("--lambda_dist", "0"),
-    "approximation": (),
-    "exact": (),
-    "exact + ray direction": ("--lambda_ray", "0.01"),
-    "exact + pruning": ("--spike_ratio", "10", "--spike_ray_views", "3", "--floater_views", "3"),
+    "no distortion": (*UNPRUNED, "--lambda_dist", "0"),
+    "approximation": (*UNPRUNED, "--dist_scale", "0"),
+    "exact, plain mean": (*UNPRUNED, "--dist_scale", "0"),
+    "exact": UNPRUNED,
+    "exact + ray direction": (*UNPRUNED, "--lambda_ray", "0.1"),
+    "exact + pruning": (),
 }
 APPROXIMATED = "approximation"
 PART_OF_INVERSE_DEPTH = 0.1
@@ -61,7 +63,7 @@ def train_approximated(flags: Sequence[str]) -> None:
     import train
 
     honest = train.render
-    train.render = lambda *arguments: approximate(honest(*arguments))
+    train.render = lambda *arguments, **named: approximate(honest(*arguments, **named))
     train.main(flags)
 
 
@@ -90,7 +92,7 @@ def measure_variant(folder: Path, gaussians: GaussianArrays, surface: np.ndarray
     spikes = spike_metrics(gaussians, surface, extent)
     results = next(iter(json.loads((folder / "results.json").read_text()).values()))
     log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    distortion = [line["distortion"] for line in log if "loss" in line]
+    distortion = [line["depth_distortion"]["mean"] for line in log if "depth_distortion" in line]
     depth = results.get("depth", {})
     return {
         "spikes": spikes.spikes,

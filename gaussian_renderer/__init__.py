@@ -35,13 +35,12 @@ def near_plane(extent: float) -> float:
     return NEAR_IN_EXTENTS * extent
 
 
-def settings_at(options: TrainOptions, extent: float, iteration: int, statistics: bool = False) -> RenderSettings:
+def settings_at(options: TrainOptions, extent: float, iteration: int) -> RenderSettings:
     """How a run draws at `iteration`, in a scene of this extent."""
     return RenderSettings(
         near=near_plane(extent),
         sh_degree=sh_degree_at(iteration, options.model.sh_degree),
         antialiasing=options.pipeline.antialiasing,
-        statistics=statistics,
     )
 
 

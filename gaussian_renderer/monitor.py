@@ -25,6 +25,7 @@ from utils.report import Report
 AUDIT_EVERY = 500  # steps
 BALANCE_EVERY = 100
 LINE_EVERY = 100
+TERM = "term of the distortion"  # where the loss has none
 MEAN, LARGEST = "mean distortion", "largest distortion"  # of a view, in extents²
 IMAGES = ("color", "inv_depth", "depth", "alpha", "distortion")  # of the rasterizer
 
@@ -84,7 +85,7 @@ class Monitor:
     def _judge_arrived(self, wait: bool = False) -> None:
         for step, numbers in self._readings.arrived(wait):
             camera, parameters = step.photo.camera.name, self.gaussians.parameters
-            extra = {name: numbers.pop(name) for name in (MEAN, LARGEST) if name in numbers}
+            extra = {name: numbers.pop(name) for name in (TERM, MEAN, LARGEST) if name in numbers}
             check_finite(numbers, step.iteration, camera, parameters, again=partial(self._again, step))
             self._judged.append((step, numbers | extra))
 
@@ -100,12 +101,12 @@ class Monitor:
         if step.iteration % BALANCE_EVERY == 0:
             for text in self.balance.look(step.iteration, weighted):
                 self.report.warning(text)
-        mean = values.setdefault("distortion", numbers.get(MEAN, 0.0))
+        values.setdefault("distortion", numbers.get(TERM, 0.0))
         self.report.step(step.iteration, {**values, "loss": sum(weighted.values())}, len(self.gaussians))
         if LARGEST in numbers:
             at = {name: self.objective.schedules[name].at(step.iteration) for name in ("lambda_dist", "depth_l1_mult")}
-            entry = {"depth_distortion": {"mean": mean, "max": numbers[LARGEST], **at}}
-            self._record(step.iteration, entry, distortion_line(step.iteration, mean, numbers[LARGEST], **at))
+            entry = {"depth_distortion": {"mean": numbers[MEAN], "max": numbers[LARGEST], **at}}
+            self._record(step.iteration, entry, distortion_line(step.iteration, numbers[MEAN], numbers[LARGEST], **at))
 
     @torch.no_grad()
     def _distortion(self, step: Step) -> dict[str, Tensor]:
@@ -113,8 +114,9 @@ class Monitor:
         output, mask, extent = step.output, step.photo.mask, self.objective.extent
         numbers = {}
         if "distortion" not in step.terms:
-            numbers[MEAN] = regularizers.distortion(output.distortion, output.alpha, extent, mask)
+            numbers[TERM] = self.objective.distortion(output, step.photo)
         if step.iteration % LINE_EVERY == 0:
+            numbers[MEAN] = regularizers.distortion(output.distortion, output.alpha, extent, mask)
             numbers[LARGEST] = regularizers.largest_distortion(output.distortion, extent, mask)
         return numbers
 

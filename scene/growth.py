@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from arguments import SpikeOptions, TrainOptions
+from arguments import TrainOptions
 from diff_gaussian_rasterization import RasterOutput
 from scene.densify import default_grad_threshold, densify, reset_opacities
-from scene.prune import Pruned, PruneRules, prune
+from scene.prune import Pruned, PruneRules, SpikeRules, prune, prune_spikes
+from scene.survey import MOST_VIEWS, Draw, survey
 from scene.training_state import TrainingState
-from scene.types import Scene
-from scene.views import Photo
+from scene.types import Camera, Scene
 from utils.errors import UserError
 from utils.schedules import due
 
 MAX_WORLD_SIZE = 0.1  # of the extent: larger Gaussians are pruned, once opacities have been reset
 MAX_SCREEN_SIZE = 0.15  # of the image's larger side: the same
-SPIKES_EVERY = 8  # steps from one view that is looked at for spikes to the next: it takes a walk over the image more
-SPIKE_INTERVAL = 200  # steps from one pruning of spikes to the next: enough views for a judgement
-SPIKES_UNTIL = 0.9  # of the run: the rest heals what their pruning has torn
+SURVEYS_AT = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the run; before, too many have not yet got their weight
+RESET_HEALS = 500  # steps after which opacities say again what is needed
+SURVEY_SPACING = 2.0  # surveys have at least so many steps between them for each view that they look at
 
 
 class Limits(NamedTuple):
@@ -35,39 +35,27 @@ class Growth:
     def __init__(self, options: TrainOptions, scene: Scene, state: TrainingState) -> None:
         self.options, self.extent, self.state = options, scene.extent, state
         self.limits = densification_limits(options, scene)
-        self.spikes_until = round(SPIKES_UNTIL * options.run.iterations) if prunes_spikes(options.spikes) else 0
+        self.surveys = survey_steps(options, self.limits.stop, len(scene.train))
 
-    def looks_for_spikes(self, iteration: int) -> bool:
-        """Whether this step is to be rendered with the rasterizer's statistics."""
-        return iteration < self.spikes_until and iteration % SPIKES_EVERY == 0
-
-    def observe(self, iteration: int, output: RasterOutput, photo: Photo) -> None:
+    def observe(self, iteration: int, output: RasterOutput, camera: Camera) -> None:
         """Add what a view has shown, after its backward pass."""
         statistics = self.state.statistics
         if iteration < self.limits.stop and output.means2d.grad is not None:
-            statistics.observe(output.means2d.grad, output.radii, photo.camera.width, photo.camera.height)
-        if output.statistics is not None:
-            statistics.observe_spikes(
-                self.state.gaussians,
-                photo.camera,
-                output.statistics.weight_sum,
-                output.statistics.weight_max,
-                output.statistics.distortion_share,
-                ray_ratio_max=self.options.regularizers.ray_ratio_max,
-                depth=photo.depth if photo.depth_measured else None,
-                depth_valid=photo.depth_valid,
-            )
+            statistics.observe(output.means2d.grad, output.radii, camera.width, camera.height)
 
-    def after_step(self, iteration: int) -> list[Pruned]:
-        """Densify, prune and reset what is due; what was pruned. UserError when no Gaussian is left."""
+    def after_step(self, iteration: int, draw: Draw) -> list[Pruned]:
+        """Densify, prune and reset what is due; what was pruned. UserError when no Gaussian is left.
+
+        `draw` shows a survey what a camera sees now.
+        """
         density, pruned = self.options.densification, []
         if due(iteration, self.limits.start, self.limits.stop, density.densification_interval):
             self._densify()
-            pruned.append(self._prune(self._rules(iteration)))
-            self.state.statistics.reset()
-        if due(iteration, self.limits.start, self.spikes_until, SPIKE_INTERVAL):
-            pruned.append(self._prune(self._spike_rules()))
-            self.state.statistics.reset_spikes()
+            state = self.state
+            pruned.append(prune(state.gaussians, state.optimizer, state.statistics, self._rules(iteration)))
+            state.statistics.reset()
+        if iteration in self.surveys:
+            pruned.append(self._survey(draw))
         if len(self.state.gaussians) == 0:
             raise UserError(f"iteration {iteration}: no Gaussian is left; all were too transparent or too large")
         if due(iteration, 0, self.limits.stop, density.opacity_reset_interval):
@@ -86,8 +74,11 @@ class Growth:
             generator=state.generator,
         )
 
-    def _prune(self, rules: PruneRules) -> Pruned:
-        return prune(self.state.gaussians, self.state.optimizer, self.state.statistics, rules)
+    def _survey(self, draw: Draw) -> Pruned:
+        state, tolerance = self.state, self.options.spikes.spike_tolerance * self.extent
+        ratio = self.options.regularizers.ray_ratio_max
+        found = survey(state.gaussians, state.photos.photos, draw, tolerance=tolerance, ray_ratio_max=ratio)
+        return prune_spikes(state.gaussians, state.optimizer, state.statistics, found, self._spike_rules())
 
     def _rules(self, iteration: int) -> PruneRules:
         """With each densification. Large Gaussians only after the first opacity reset: until then many are still
@@ -96,15 +87,15 @@ class Growth:
             return PruneRules()
         return PruneRules(max_world_size=MAX_WORLD_SIZE * self.extent, max_screen_size=MAX_SCREEN_SIZE)
 
-    def _spike_rules(self) -> PruneRules:
+    def _spike_rules(self) -> SpikeRules:
         spikes = self.options.spikes
-        return PruneRules(
-            spike_size=spikes.spike_extent * self.extent,
-            min_ray_views=spikes.spike_ray_views or None,
-            max_elongation=spikes.spike_ratio or None,
-            max_spread=spikes.spike_spread * self.extent or None,
-            min_views_before=spikes.floater_views or None,
+        return SpikeRules(
             min_weight=spikes.prune_min_weight or None,
+            min_views_before=spikes.floater_views or None,
+            min_ray_views=spikes.spike_ray_views or None,
+            max_spread=spikes.spike_spread * self.extent or None,
+            max_elongation=spikes.spike_ratio or None,
+            spike_size=spikes.spike_extent * self.extent,
             max_fraction=spikes.prune_max_fraction,
         )
 
@@ -119,8 +110,17 @@ def densification_limits(options: TrainOptions, scene: Scene) -> Limits:
     return Limits(start, stop, fitting if given.densify_grad_threshold is None else given.densify_grad_threshold)
 
 
-def prunes_spikes(rules: SpikeOptions) -> bool:
-    """Whether any of the rules for spikes and floaters is on."""
-    return any(
-        (rules.spike_ratio, rules.spike_ray_views, rules.spike_spread, rules.floater_views, rules.prune_min_weight)
-    )
+def survey_steps(options: TrainOptions, densified_until: int, views: int) -> list[int]:
+    """After which steps the views are surveyed; none where all rules are off. Not soon after a reset of the opacities,
+    when nothing has weight."""
+    spikes, steps = options.spikes, [0]
+    rules = (
+        spikes.prune_min_weight, spikes.floater_views, spikes.spike_ratio, spikes.spike_ray_views, spikes.spike_spread
+    )  # fmt: skip
+    spacing = SURVEY_SPACING * min(views, MOST_VIEWS)
+    for step in (round(part * options.run.iterations) for part in SURVEYS_AT):
+        reset = min(step - 1, densified_until - 1) // options.densification.opacity_reset_interval
+        healed = reset == 0 or step - reset * options.densification.opacity_reset_interval >= RESET_HEALS
+        if any(rules) and healed and step - steps[-1] >= spacing:
+            steps.append(step)
+    return steps[1:]

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from scene.densify import strongest
+from scene.densify import DensityStatistics, strongest
 from scene.gaussians import Gaussians
 from scene.optimizer import Optimizer, edit_rows
-from scene.spikes import SpikeStatistics
+from scene.spikes import pieces
+from scene.survey import Survey
 
 
 @dataclass(frozen=True)
 class PruneRules:
-    """What goes. None switches a rule off."""
+    """What goes with each densification. None switches a rule off."""
 
     min_opacity: float = 0.005  # less opaque than this
     max_world_size: float | None = None  # longest standard deviation over this, world units
     max_screen_size: float | None = None  # radius in some view over this, in parts of the image's larger side
-    spike_size: float = 0.0  # world units: no spike by shape or by ray has a longest standard deviation up to this
-    min_ray_views: int | None = None  # a spike elongated along the view ray in so many views, and most that saw it
-    max_elongation: float | None = None  # a spike with its longest axis over this many times its middle one
-    max_spread: float | None = None  # `SpikeStatistics.spread` over this, world units
-    min_views_before: int | None = None  # before the measured depth in so many views, and on it in none
+
+
+@dataclass(frozen=True)
+class SpikeRules:
+    """What goes, or is cut, after a survey. None switches a rule off."""
+
     min_weight: float | None = None  # no pixel of any view gave it more weight than this: no photo needs it
-    max_fraction: float = 1.0  # of all Gaussians: no rule removes more at once; the worst go first
+    min_views_before: int | None = None  # before the measured depth in so many views, and on it in none
+    min_ray_views: int | None = None  # a spike elongated along the view ray in so many views, and most that saw it
+    max_spread: float | None = None  # `Survey.spread` over this, world units
+    max_elongation: float | None = None  # a spike with its longest axis over this many times its middle one ...
+    spike_size: float = 0.0  # ... and no spike by ray or by shape has a longest standard deviation up to this
+    max_fraction: float = 1.0  # of all Gaussians: no rule takes more at once; the worst go first
 
 
 class Pruned(NamedTuple):
@@ -37,11 +44,11 @@ class Pruned(NamedTuple):
     opacity: int = 0
     world_size: int = 0
     screen_size: int = 0
-    ray: int = 0
-    needle: int = 0
-    distortion: int = 0
-    floater: int = 0
     weight: int = 0
+    floater: int = 0
+    ray: int = 0
+    distortion: int = 0
+    needle: int = 0  # cut to its pieces on the surface
 
     def __str__(self) -> str:
         """For the log: "pruned: 12 opacity, 3 needle"."""
@@ -58,55 +65,72 @@ class Offence(NamedTuple):
 
 
 @torch.no_grad()
-def prune(gaussians: Gaussians, optimizer: Optimizer, statistics: SpikeStatistics, rules: PruneRules) -> Pruned:
-    """Remove the Gaussians that break a rule. Uses `statistics`, so it comes before their reset.
-
-    What no view has seen since the last reset is not judged by what views show.
-    """
-    gone = torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
-    limit = int(rules.max_fraction * len(gaussians))
-    counts = {}
-    for rule, broken, severity in _offences(gaussians, statistics, rules):
-        chosen = broken & ~gone
-        if chosen.sum() > limit:
-            chosen = strongest(severity, chosen, limit)
-        gone |= chosen
-        counts[rule] = int(chosen.sum())
-    edit_rows(gaussians, optimizer, statistics, ~gone)
-    return Pruned(**counts)
-
-
-def _offences(gaussians: Gaussians, statistics: SpikeStatistics, rules: PruneRules) -> Iterator[Offence]:
-    """Each rule that is on, in the order in which they are applied."""
+def prune(gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, rules: PruneRules) -> Pruned:
+    """Remove the Gaussians that break a rule. Uses `statistics`, so it comes before their reset."""
     opacities = gaussians.activated_opacities.squeeze(1)
-    yield Offence("opacity", opacities < rules.min_opacity, -opacities)
-    longest, middle, _ = gaussians.activated_scales.sort(dim=1, descending=True).values.unbind(1)
+    offences = [Offence("opacity", opacities < rules.min_opacity, -opacities)]
     if rules.max_world_size is not None:
-        yield Offence("world_size", longest > rules.max_world_size, longest)
+        longest = gaussians.activated_scales.amax(dim=1)
+        offences.append(Offence("world_size", longest > rules.max_world_size, longest))
     if rules.max_screen_size is not None:
         screen_size = statistics.rows["screen_size"]
-        yield Offence("screen_size", screen_size > rules.max_screen_size, screen_size)
-    yield from _spike_offences(longest, middle, statistics, rules)
+        offences.append(Offence("screen_size", screen_size > rules.max_screen_size, screen_size))
+    condemned = _condemned(offences, len(gaussians))
+    edit_rows(gaussians, optimizer, statistics, ~_any_of(condemned, gaussians))
+    return _counts(condemned)
 
 
-def _spike_offences(
-    longest: Tensor, middle: Tensor, statistics: SpikeStatistics, rules: PruneRules
-) -> Iterator[Offence]:
-    rows, large = statistics.rows, longest > rules.spike_size
-    along_rays = rows["ray_views"] > 0.5 * rows["spike_views"]
-    if rules.min_ray_views is not None:
-        yield Offence("ray", large & along_rays & (rows["ray_views"] >= rules.min_ray_views), longest)
-    if rules.max_elongation is not None:
-        broken = large & (longest > rules.max_elongation * middle)
-        yield Offence(
-            "needle", broken, along_rays.float() - middle / longest
-        )  # those along the rays first, then by elongation
-    if rules.max_spread is not None:
-        spread = statistics.spread()
-        yield Offence("distortion", spread > rules.max_spread, spread)
-    if rules.min_views_before is not None:
-        broken = (rows["views_before"] >= rules.min_views_before) & (rows["views_on"] == 0)
-        yield Offence("floater", broken, rows["views_before"])
+@torch.no_grad()
+def prune_spikes(
+    gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, found: Survey, rules: SpikeRules
+) -> Pruned:
+    """Remove what breaks a rule by the evidence `found`, and cut needles to their pieces on the surface.
+
+    What no view has seen is not judged.
+    """
+    limit = int(rules.max_fraction * len(gaussians))
+    condemned = _condemned(_spike_offences(gaussians, found, rules), limit)
+    added = pieces(gaussians, condemned["needle"], found.off_surface()) if "needle" in condemned else None
+    edit_rows(gaussians, optimizer, statistics, ~_any_of(condemned, gaussians), added)
+    return _counts(condemned)
+
+
+def _spike_offences(gaussians: Gaussians, found: Survey, rules: SpikeRules) -> Iterator[Offence]:
+    """Each rule that is on, in the order in which they are applied."""
+    longest, middle, _ = gaussians.activated_scales.sort(dim=1, descending=True).values.unbind(1)
+    large, along_rays = longest > rules.spike_size, found.ray_views > 0.5 * found.views
     if rules.min_weight is not None:
-        broken = (rows["weight_max"] < rules.min_weight) & (rows["spike_views"] > 0)
-        yield Offence("weight", broken, -rows["weight_max"])
+        yield Offence("weight", (found.weight_max < rules.min_weight) & (found.views > 0), -found.weight_max)
+    if rules.min_views_before is not None:
+        broken = (found.views_before >= rules.min_views_before) & (found.views_on == 0)
+        yield Offence("floater", broken, found.views_before)
+    if rules.min_ray_views is not None:
+        yield Offence("ray", large & along_rays & (found.ray_views >= rules.min_ray_views), longest)
+    if rules.max_spread is not None:
+        spread = found.spread()
+        yield Offence("distortion", spread > rules.max_spread, spread)
+    if rules.max_elongation is not None:
+        broken = large & (longest > rules.max_elongation * middle) & found.off_surface().any(dim=1)
+        worst = along_rays.float() - middle / longest  # those along the rays first, then by elongation
+        yield Offence("needle", broken, worst)
+
+
+def _condemned(offences: Iterable[Offence], limit: int) -> dict[str, Tensor]:
+    """Rule -> (N,) bool, each Gaussian by one rule at most, and at most `limit` by each."""
+    condemned: dict[str, Tensor] = {}
+    for rule, broken, severity in offences:
+        for others in condemned.values():
+            broken = broken & ~others
+        condemned[rule] = strongest(severity, broken, limit)
+    return condemned
+
+
+def _any_of(condemned: Mapping[str, Tensor], gaussians: Gaussians) -> Tensor:
+    gone = torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
+    for chosen in condemned.values():
+        gone |= chosen
+    return gone
+
+
+def _counts(condemned: Mapping[str, Tensor]) -> Pruned:
+    return Pruned(**{rule: int(chosen.sum()) for rule, chosen in condemned.items()})

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from scene.densify import DensityStatistics
 from scene.gaussians import PARAMETERS, Gaussians
 from scene.optimizer import Optimizer
-from scene.spikes import SpikeStatistics
 from scene.views import Photo, Photos, ShuffledPhotos
 
 ENTRIES = ("iteration", "gaussians", "optimizer", "statistics", "photos", "generator")  # of a checkpoint
@@ -22,7 +22,7 @@ class TrainingState:
 
     gaussians: Gaussians
     optimizer: Optimizer
-    statistics: SpikeStatistics
+    statistics: DensityStatistics
     photos: ShuffledPhotos
     generator: torch.Generator  # on the CPU; every random number of the run comes from it
     iteration: int = 0
@@ -37,7 +37,7 @@ class TrainingState:
         return cls(
             gaussians,
             Optimizer(gaussians, rates, visible_only),
-            SpikeStatistics(len(gaussians), gaussians.device),
+            DensityStatistics(len(gaussians), gaussians.device),
             ShuffledPhotos(photos, generator),
             generator,
         )

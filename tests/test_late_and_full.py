@@ -15,7 +15,6 @@ from gaussian_renderer import objective, results
 from scene import growth, optimizer
 from scene.densify import DENSITY_ROWS
 from scene.gaussians import PARAMETERS
-from scene.spikes import SPIKE_ROWS
 from tests.test_train import BUSY, assert_same, log_lines, make_dataset, run
 from utils.errors import UserError
 from utils.readings import Readings
@@ -96,7 +95,7 @@ def failing(function: Callable[..., Any], call: int, error: Exception) -> Callab
     return wrapper
 
 
-ROWS_EDITED = 2 * len(PARAMETERS) + len(DENSITY_ROWS) + len(SPIKE_ROWS)  # by `_with_zero_rows` in one `edit_rows`
+ROWS_EDITED = 2 * len(PARAMETERS) + len(DENSITY_ROWS)  # by `_with_zero_rows` in one `edit_rows`
 PLACES = {  # where memory runs out in iteration 8 -> a call made there, and the last whole iteration
     "render": (train, "render", 8, 7),
     "loss": (objective, "photometric", 8, 7),

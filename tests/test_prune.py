@@ -1,4 +1,4 @@
-"""Shrinking: each rule fires on what it is for, the screen-size rule too."""
+"""Shrinking: each rule fires on what it is for, the screen-size rule too; needles are cut, the rest goes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import math
 
 import torch
 
-from scene.densify import densify
+from scene.densify import DensityStatistics, densify
 from scene.gaussians import PARAMETERS, Gaussians
 from scene.optimizer import Optimizer
-from scene.prune import Pruned, PruneRules, prune
-from scene.spikes import SpikeStatistics
+from scene.prune import Pruned, PruneRules, SpikeRules, prune, prune_spikes
+from scene.spikes import PIECES
+from scene.survey import Survey
 from tests.clouds import random_gaussians
 
 RATES = dict.fromkeys(PARAMETERS, 1e-3)
 
 
-def sized(opacities: list[float], scales: list[float]) -> tuple[Gaussians, Optimizer, SpikeStatistics]:
+def sized(opacities: list[float], scales: list[float]) -> tuple[Gaussians, Optimizer, DensityStatistics]:
     """Gaussians with these opacities, and these standard deviations along their second axis."""
     gaussians = random_gaussians(len(opacities))
     gaussians.opacities.detach()[:, 0] = torch.tensor(opacities).logit()
     gaussians.scales.detach()[:] = math.log(1e-3)
     gaussians.scales.detach()[:, 1] = torch.tensor(scales).log()
-    return gaussians, Optimizer(gaussians, RATES), SpikeStatistics(len(opacities))
+    return gaussians, Optimizer(gaussians, RATES), DensityStatistics(len(opacities))
 
 
-def see(statistics: SpikeStatistics, radii: list[int], size: int = 100) -> None:
+def see(statistics: DensityStatistics, radii: list[int], size: int = 100) -> None:
     statistics.observe(torch.ones(len(radii), 2), torch.tensor(radii, dtype=torch.int32), size, size // 2)
 
 
@@ -78,128 +79,121 @@ def test_the_screen_size_is_still_known_after_densification() -> None:
 # ---- spikes
 
 
-def spiky(count: int = 10) -> tuple[Gaussians, Optimizer, SpikeStatistics]:
-    """Opaque balls a hundredth large, seen by ten views, with nothing against them."""
-    gaussians, optimizer, statistics = sized([0.5] * count, [0.01] * count)
-    gaussians.scales.detach()[:] = math.log(0.01)
-    statistics.rows["spike_views"][:] = 10
-    statistics.rows["weight"][:] = 5
-    return gaussians, optimizer, statistics
+class Cloud:
+    """Opaque balls a hundredth large, all seen by ten views, with nothing against them."""
+
+    def __init__(self, count: int = 10) -> None:
+        self.gaussians, self.optimizer, self.statistics = sized([0.5] * count, [0.01] * count)
+        self.gaussians.scales.detach()[:] = math.log(0.01)
+        self.found = Survey.of_nothing(self.gaussians)
+        self.found.views[:] = self.found.end_views[:] = self.found.end_on[:] = 10
+        self.found.weight[:] = 5
+        self.found.weight_max[:] = 0.5
+
+    def stretch(self, row: int, longest: float, middle: float = 0.01, end_on: float = 0.0) -> None:
+        """Make a needle of which the first end is on the surface in so many of the ten views."""
+        self.gaussians.scales.detach()[row] = torch.tensor([middle, longest, 0.001]).log()
+        self.found.end_on[row, 0] = end_on
+
+    def pruned(self, rules: SpikeRules) -> tuple[Pruned, list[int]]:
+        """The counts, and the rows that went."""
+        before = self.gaussians.means.detach().clone()
+        removed = prune_spikes(self.gaussians, self.optimizer, self.statistics, self.found, rules)
+        gone = [row for row, mean in enumerate(before) if not (self.gaussians.means == mean).all(dim=1).any()]
+        for values in (*self.optimizer.moments["scales"], *self.statistics.rows.values()):
+            assert len(values) == len(self.gaussians)
+        return removed, gone
 
 
-def stretch(gaussians: Gaussians, row: int, longest: float, middle: float = 0.01) -> None:
-    gaussians.scales.detach()[row] = torch.tensor([middle, longest, 0.001]).log()
+NEEDLES = SpikeRules(max_elongation=10, spike_size=0.1)
+LEFT = len(PIECES) - 1  # pieces of a needle with one end off the surface; the middle one has the needle's centre
 
 
-def survivors(gaussians: Gaussians, before: torch.Tensor) -> list[int]:
-    """Which rows of `before`, the centres, are still there."""
-    return [row for row, mean in enumerate(before) if (gaussians.means == mean).all(dim=1).any()]
-
-
-def pruned(cloud: tuple[Gaussians, Optimizer, SpikeStatistics], rules: PruneRules) -> tuple[Pruned, list[int]]:
-    before = cloud[0].means.detach().clone()
-    removed = prune(*cloud, rules)
-    assert sum(removed) == len(before) - len(cloud[0]) and len(cloud[2].rows["weight"]) == len(cloud[0])
-    left = survivors(cloud[0], before)
-    return removed, [row for row in range(len(before)) if row not in left]
-
-
-def test_needles_go_by_shape_and_size() -> None:
-    cloud = spiky()
-    stretch(cloud[0], 2, longest=0.25)
-    stretch(cloud[0], 3, longest=0.25, middle=0.2)  # large, but flat
-    stretch(cloud[0], 4, longest=0.05, middle=0.001)  # long for its width, but small
-    rules = PruneRules(max_elongation=10, spike_size=0.1)
-    assert pruned(cloud, rules) == (Pruned(needle=1), [2])
+def test_needles_are_cut_by_shape_size_and_ends() -> None:
+    cloud = Cloud()
+    cloud.stretch(2, longest=0.25)
+    cloud.stretch(3, longest=0.25, middle=0.2)  # large, but flat
+    cloud.stretch(4, longest=0.05, middle=0.001)  # long for its width, but small
+    cloud.stretch(5, longest=0.25, end_on=7)  # mostly seen on the surface: an edge
+    kept = cloud.gaussians.scales.detach()[3:].clone()
+    assert cloud.pruned(NEEDLES) == (Pruned(needle=1), [])
+    assert len(cloud.gaussians) == 9 + LEFT
+    assert torch.equal(cloud.gaussians.scales[2:9], kept)
+    assert (cloud.gaussians.scales[9:].exp() < 0.05).all() and not cloud.optimizer.moments["means"].first[9:].any()
 
 
 def test_needles_along_rays_go_first() -> None:
-    cloud = spiky()
+    cloud = Cloud()
     for row, longest in ((2, 0.9), (4, 0.3), (6, 0.4), (8, 0.5)):
-        stretch(cloud[0], row, longest)
-    cloud[2].rows["ray_views"][torch.tensor([4, 6])] = 6
-    cloud[2].rows["ray_views"][2] = 5  # not more than half of the ten that saw it
-    rules = PruneRules(max_elongation=10, spike_size=0.1, max_fraction=0.2)
-    assert pruned(cloud, rules) == (Pruned(needle=2), [4, 6])
-    rules = PruneRules(max_elongation=10, spike_size=0.1, max_fraction=0.15)  # one of the eight left
-    assert pruned(cloud, rules) == (Pruned(needle=1), [2])  # 90 to 1 before 50 to 1
+        cloud.stretch(row, longest)
+    cloud.found.ray_views[[4, 6]] = 6
+    cloud.found.ray_views[2] = 5  # not more than half of the ten that saw it
+    rules = SpikeRules(max_elongation=10, spike_size=0.1, max_fraction=0.2)
+    assert cloud.pruned(rules)[0] == Pruned(needle=2)
+    lengths = cloud.gaussians.activated_scales.detach().amax(dim=1).tolist()
+    assert sorted(round(length, 3) for length in lengths if length > 0.2) == [0.5, 0.9]  # rows 8 and 2
 
 
 def test_spikes_along_rays_go_by_several_views() -> None:
-    cloud = spiky()
+    cloud = Cloud()
     for row, longest in ((1, 0.2), (2, 0.2), (3, 0.2), (4, 0.02)):
-        stretch(cloud[0], row, longest)
-    cloud[2].rows["ray_views"][:5] = torch.tensor([0.0, 6, 2, 5, 10])  # 5 of 10 is not most; the last is small
-    cloud[2].rows["spike_views"][2] = 2  # two of two views, but two are not several
-    rules = PruneRules(min_ray_views=3, spike_size=0.1)
-    assert pruned(cloud, rules) == (Pruned(ray=1), [1])
+        cloud.stretch(row, longest)
+    cloud.found.ray_views[:5] = torch.tensor([0.0, 6, 2, 5, 10])  # 5 of 10 is not most; the last is small
+    cloud.found.views[2] = 2  # two of two views, but two are not several
+    assert cloud.pruned(SpikeRules(min_ray_views=3, spike_size=0.1)) == (Pruned(ray=1), [1])
 
 
 def test_what_no_photo_needs_goes() -> None:
-    cloud = spiky()
-    cloud[2].rows["weight_max"][:] = 0.5
-    cloud[2].rows["weight_max"][:3] = torch.tensor([0.01, 0.04, 0.02])
-    cloud[2].rows["spike_views"][2] = 0  # not seen since the reset
-    assert pruned(cloud, PruneRules(min_weight=0.03)) == (Pruned(weight=1), [0])
+    cloud = Cloud()
+    cloud.found.weight_max[:3] = torch.tensor([0.01, 0.04, 0.02])
+    cloud.found.views[2] = 0  # what no view has seen is not judged
+    assert cloud.pruned(SpikeRules(min_weight=0.03)) == (Pruned(weight=1), [0])
 
 
 def test_the_highest_share_of_the_distortion_goes() -> None:
-    cloud = spiky()
-    cloud[2].rows["distortion"][:4] = torch.tensor([5 * 0.2**2, 5 * 0.4**2, 5 * 0.3**2, 1.0])
-    cloud[2].rows["weight"][3] = 0  # not seen since the reset
-    assert pruned(cloud, PruneRules(max_spread=0.25, max_fraction=0.1)) == (Pruned(distortion=1), [1])
-    assert pruned(cloud, PruneRules(max_spread=0.25)) == (Pruned(distortion=1), [1])  # row 2 of before
-    assert pruned(cloud, PruneRules(max_spread=0.25)) == (Pruned(), [])
+    cloud = Cloud()
+    cloud.found.distortion[:4] = torch.tensor([5 * 0.2**2, 5 * 0.4**2, 5 * 0.3**2, 1.0])
+    cloud.found.weight[3] = 0  # not seen
+    assert cloud.pruned(SpikeRules(max_spread=0.25, max_fraction=0.1)) == (Pruned(distortion=1), [1])
+    again = Cloud()
+    again.found.distortion[:4] = cloud.found.distortion[:4]
+    assert again.pruned(SpikeRules(max_spread=0.25)) == (Pruned(distortion=3), [1, 2, 3])
+    assert Cloud().pruned(SpikeRules(max_spread=0.25)) == (Pruned(), [])
 
 
 def test_floaters_go_when_no_view_supports_them() -> None:
-    cloud = spiky()
-    cloud[2].rows["views_before"][:5] = torch.tensor([2.0, 3, 9, 4, 0])
-    cloud[2].rows["views_on"][:5] = torch.tensor([0.0, 0, 1, 0, 5])
-    assert pruned(cloud, PruneRules(min_views_before=3)) == (Pruned(floater=2), [1, 3])
+    cloud = Cloud()
+    cloud.found.views_before[:5] = torch.tensor([2.0, 3, 9, 4, 0])
+    cloud.found.views_on[:5] = torch.tensor([0.0, 0, 1, 0, 5])
+    assert cloud.pruned(SpikeRules(min_views_before=3)) == (Pruned(floater=2), [1, 3])
 
 
-def test_rules_about_spikes_are_off_by_default() -> None:
-    cloud = spiky()
-    stretch(cloud[0], 2, longest=5.0)
-    for name in ("ray_views", "distortion", "views_before"):
-        cloud[2].rows[name][:] = 10
-    assert pruned(cloud, PruneRules()) == (Pruned(), [])
+def test_rules_about_spikes_are_off_unless_given() -> None:
+    cloud = Cloud()
+    cloud.stretch(2, longest=5.0)
+    for rows in (cloud.found.ray_views, cloud.found.distortion, cloud.found.views_before):
+        rows[:] = 10
+    assert cloud.pruned(SpikeRules()) == (Pruned(), []) and len(cloud.gaussians) == 10
 
 
-def test_no_rule_removes_more_than_its_fraction_and_the_worst_go_first() -> None:
-    opacities = [0.004, 0.001, 0.002, 0.003, *[0.5] * 16]
-    gaussians, optimizer, statistics = sized(opacities, [*[0.1] * 10, *[0.5 + 0.01 * row for row in range(10)]])
-    rules = PruneRules(max_world_size=0.3, max_fraction=0.1)
-    removed, rows = pruned((gaussians, optimizer, statistics), rules)
-    assert removed == Pruned(opacity=2, world_size=2) and rows == [1, 2, 18, 19]
-    assert pruned((gaussians, optimizer, statistics), PruneRules(max_fraction=0.05))[0] == Pruned()  # 0.8 of one
+def test_no_rule_takes_more_than_its_fraction_and_the_worst_go_first() -> None:
+    cloud = Cloud(20)
+    cloud.found.weight_max[:4] = torch.tensor([0.04, 0.01, 0.02, 0.03])
+    cloud.found.views_before[10:] = torch.arange(3.0, 13)
+    rules = SpikeRules(min_weight=0.05, min_views_before=3, max_fraction=0.1)
+    cloud.found.views_on[:] = 0
+    assert cloud.pruned(rules) == (Pruned(weight=2, floater=2), [1, 2, 18, 19])
+    assert Cloud(20).pruned(SpikeRules(min_weight=0.6, max_fraction=0.04))[0] == Pruned()  # 0.8 of one
 
 
 def test_what_one_rule_leaves_over_another_may_take() -> None:
-    cloud = spiky()
+    cloud = Cloud()
     for row in (1, 2):
-        stretch(cloud[0], row, longest=0.5 + 0.1 * row)
-    cloud[2].rows["views_before"][1] = 5
-    rules = PruneRules(max_elongation=10, spike_size=0.1, min_views_before=3, max_fraction=0.1)
-    assert pruned(cloud, rules) == (Pruned(needle=1, floater=1), [1, 2])
-
-
-def test_evidence_is_still_there_after_densification() -> None:
-    """It is reset after it is used, never before: neither by densification nor by the reset of its statistics."""
-    gaussians, optimizer, statistics = spiky()
-    statistics.rows["views_before"][4] = 5
-    floater = gaussians.means.detach()[4].clone()
-    statistics.observe(torch.tensor([[9.0, 0.0]] * 3 + [[0.0, 0.0]] * 7), torch.ones(10), 2, 2)
-    generator = torch.Generator().manual_seed(0)
-    options = dict(grad_threshold=1.0, clone_below=1e-6, max_gaussians=0, generator=generator)
-    assert densify(gaussians, optimizer, statistics, **options) == (0, 3)
-    statistics.reset()
-    assert prune(gaussians, optimizer, statistics, PruneRules(min_views_before=3)) == Pruned(floater=1)
-    assert len(gaussians) == 12 and not (gaussians.means == floater).all(dim=1).any()
-    statistics.rows["views_before"][2] = 5
-    statistics.reset_spikes()
-    assert prune(gaussians, optimizer, statistics, PruneRules(min_views_before=3)) == Pruned()
+        cloud.stretch(row, longest=0.5 + 0.1 * row)
+    cloud.found.views_before[1] = 5
+    rules = SpikeRules(max_elongation=10, spike_size=0.1, min_views_before=3, max_fraction=0.1)
+    removed, gone = cloud.pruned(rules)
+    assert removed == Pruned(needle=1, floater=1) and gone == [1]
 
 
 def test_the_line_of_the_log() -> None:

@@ -53,7 +53,7 @@ def depth_loss(
 ) -> Tensor:
     """The depth loss `name` (one of NAMES), a scalar. Images are (H,W) or (1,H,W).
 
-    `depth` is the rendered depth over alpha, world units, `inv_depth` the rasterizer's inverse depth: only `inv_l1`
+    `depth` is the rendered depth over alpha, world units, `inv_depth` the inverse depth, over alpha too: only `inv_l1`
     reads that, and only that. Where alpha is 0 there is no depth: the other losses need `valid` to be 0 there.
     `valid`, bool or float in [0,1], selects, None all pixels; beside that only targets in (0, `depth_max`) are valid.
     `weight` is a factor >= 0 of each pixel, such as `edge_weight`.
