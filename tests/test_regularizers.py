@@ -98,13 +98,27 @@ def test_distortion_is_the_mean_over_hit_pixels_in_extents() -> None:
     )
 
 
-def test_distortion_reaches_the_gaussians_exactly() -> None:
+def test_depths_far_apart_count_by_the_logarithm() -> None:
+    output = draw(*cloud())
+    hit, s = output.alpha > 0, 0.05
+    values = output.distortion[hit] / EXTENT**2
+    assert (values > 4 * s**2).any() and (values < s**2).any()
+    expected = (s**2 * torch.log(1 + values / s**2)).mean()
+    found = distortion(output.distortion, output.alpha, EXTENT, scale=s)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    plain = distortion(output.distortion, output.alpha, EXTENT)
+    assert found < 0.9 * plain
+    assert distortion(output.distortion, output.alpha, EXTENT, scale=1e3).item() == pytest.approx(plain.item())
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.05])
+def test_distortion_reaches_the_gaussians_exactly(scale: float) -> None:
     means, scales, quats = cloud(5)
     inputs = tuple(each.requires_grad_() for each in (means, torch.exp(scales) * 0.2, quats))
 
     def term(*values: Tensor) -> Tensor:
         output = draw(*values)
-        return distortion(output.distortion, output.alpha, EXTENT)
+        return distortion(output.distortion, output.alpha, EXTENT, scale=scale)
 
     value = term(*inputs)
     gradients = torch.autograd.grad(value, inputs)
@@ -112,22 +126,23 @@ def test_distortion_reaches_the_gaussians_exactly() -> None:
     assert gradcheck(term, inputs, eps=1e-7, atol=1e-8, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [0.0, 0.05])
 @pytest.mark.parametrize("junk", [float("nan"), float("inf"), 1e6])
-def test_distortion_outside_the_mask_has_no_part(junk: float) -> None:
+def test_distortion_outside_the_mask_has_no_part(junk: float, scale: float) -> None:
     output = draw(*cloud())
     mask = torch.zeros_like(output.alpha)
     mask[:, 5:12] = 1
     spoilt = torch.where(mask > 0, output.distortion, junk).requires_grad_()
-    value = distortion(spoilt, output.alpha, EXTENT, mask)
+    value = distortion(spoilt, output.alpha, EXTENT, mask, scale)
     (gradient,) = torch.autograd.grad(value, spoilt)
-    assert value.item() == distortion(output.distortion, output.alpha, EXTENT, mask).item() > 0
+    assert value.item() == distortion(output.distortion, output.alpha, EXTENT, mask, scale).item() > 0
     assert gradient[mask == 0].abs().max() == 0 and gradient[mask > 0].max() > 0
 
 
 def test_nothing_hit_is_zero_with_zero_gradient() -> None:
     image = torch.ones(1, 4, 5, requires_grad=True)
     for alpha, mask in ((torch.zeros(1, 4, 5), None), (torch.ones(1, 4, 5), torch.zeros(1, 4, 5))):
-        value = distortion(image, alpha, EXTENT, mask)
+        value = distortion(image, alpha, EXTENT, mask, scale=0.05)
         (gradient,) = torch.autograd.grad(value, image)
         assert value.item() == 0 and gradient.abs().max() == 0
 

@@ -26,14 +26,11 @@ def distortion(
     and grows slowly where they lie farther apart than s. At the edge of an object a pixel sees two depths, and is right
     to: as a square, these few pixels outweigh all others, and are put right by making the edge transparent.
     """
-    values = distortion / extent**2
+    counted = (alpha > 0) if mask is None else (alpha > 0) * mask
+    values = select(distortion, counted) / extent**2  # before the logarithm, where what does not count may be anything
     if scale > 0:
         values = scale**2 * torch.log1p(values / scale**2)
-    if mask is None:
-        hit = alpha > 0
-        return torch.where(hit, values, 0.0).sum() / hit.sum().clamp(min=1)
-    counted = (alpha > 0) * mask
-    return masked_mean(select(values, counted), counted)
+    return values.sum() / counted.sum().clamp(min=1) if mask is None else masked_mean(values, counted)
 
 
 def largest_distortion(distortion: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:
