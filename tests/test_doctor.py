@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -79,6 +80,42 @@ def test_nothing_to_mend(facts: Facts) -> None:
     assert advice(facts) == []
     lines = report(facts)
     assert 8 <= len(lines) < 20 and all(len(line) < 200 for line in lines)
+
+
+class FakeDriver:
+    """libcuda with two cards, of which only what the doctor asks for answers."""
+
+    def __init__(self, name: str) -> None:
+        assert name == "libcuda.so.1"
+
+    def cuInit(self, flags: int) -> int:
+        return 0
+
+    def cuDriverGetVersion(self, version: Any) -> None:
+        version._obj.value = 12080
+
+    def cuDeviceGetCount(self, count: Any) -> None:
+        count._obj.value = 2
+
+    def cuDeviceGet(self, device: Any, index: int) -> None:
+        device._obj.value = 10 + index
+
+    def cuDeviceGetName(self, name: Any, size: int, device: int) -> None:
+        name.value = f"card {device}".encode()[:size]
+
+    def cuDeviceTotalMem_v2(self, memory: Any, device: int) -> None:
+        memory._obj.value = device << 30
+
+    def cuDeviceGetAttribute(self, value: Any, attribute: int, device: int) -> None:
+        value._obj.value = {75: 8, 76: 9}[attribute]
+
+
+def test_the_driver_is_asked_for_its_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.ctypes, "CDLL", FakeDriver)
+    cards = tuple(Card(f"card {device}", (8, 9), device << 30) for device in (10, 11))
+    assert doctor.find_cards() == ((12, 8), cards)
+    monkeypatch.setattr(FakeDriver, "cuInit", lambda *_: 100)  # no device
+    assert doctor.find_cards() == ((12, 8), ())
 
 
 def test_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:

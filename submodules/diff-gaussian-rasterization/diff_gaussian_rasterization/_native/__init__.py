@@ -8,7 +8,7 @@ Three ways lead to it, told apart by what lies around this file:
 * a wheel built without torch has the sources inside: they are compiled once, at the first import, into a cache.
 
 Only torch's headers are needed, and torch is never imported here: the library uses the stable ABI alone, so that one
-build serves every torch from 2.10 on, and every Python.
+build serves every torch from 2.10 on, and every Python. Where there is an nvcc, it has CUDA kernels too.
 """
 
 from __future__ import annotations

@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from .plan import LIBRARY, Step, cuda_sources, plan, sources
+from .plan import BY_NVCC, LIBRARY, Step, cuda_sources, plan, sources
 from .toolchain import (
     WITHOUT_CUDA,
     BuildError,
+    Compiler,
     Cuda,
     cuda_key,
     find_compiler,
@@ -78,8 +79,7 @@ def build(root: Path, directory: Path) -> Path:
     with locked(directory / "lock"):
         if not is_fresh(root, directory):  # another process may have built it while this one waited
             before = fingerprint(root)  # a file edited while the compiler runs is compiled again next time
-            tools = compiler.version() + (f" and nvcc {cuda.version}, which takes a minute or two" if cuda else "")
-            run_steps(plan(root, directory, compiler, torch, cuda), root, directory, tools)
+            run_steps(plan(root, directory, compiler, torch, cuda), root, directory, compiler)
             (directory / "fingerprint.json").write_text(json.dumps(before, indent=1))
     return library
 
@@ -98,14 +98,11 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def run_steps(steps: Sequence[Step], root: Path, directory: Path, tools: str) -> None:
-    """Runs those steps whose inputs have changed, by ninja; all of them where there is no ninja.
-
-    `tools` is what it says it compiles with.
-    """
+def run_steps(steps: Sequence[Step], root: Path, directory: Path, compiler: Compiler) -> None:
+    """Runs those steps whose inputs have changed, by ninja; all of them where there is no ninja."""
     ninja = find_ninja()
     if ninja is None:
-        announce(sum(bool(s.compiles) for s in steps), tools)
+        announce([step.compiles for step in steps if step.compiles], compiler)
         run_plainly(steps, root)
         return
     file = directory / "build.ninja"
@@ -115,17 +112,20 @@ def run_steps(steps: Sequence[Step], root: Path, directory: Path, tools: str) ->
     dry = subprocess.run([*command, "-n"], capture_output=True, text=True, check=False, env=environment)
     if not dry.returncode and "no work to do" in dry.stdout:
         return
-    announce(dry.stdout.count("] compile "), tools)
+    announce(re.findall(r"\] compile (.*)", dry.stdout), compiler)
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if run.returncode:
         raise BuildError(ninja_failure(run.stdout + run.stderr))
 
 
-def announce(count: int, tools: str) -> None:
-    if not count:  # only linking
+def announce(compiled: Sequence[str], compiler: Compiler) -> None:
+    if not compiled:  # only linking
         return
-    files = f"{count} file{'s' * (count != 1)}"
-    print(f"diff_gaussian_rasterization: compiling {files} with {tools}", file=sys.stderr, flush=True)
+    files = f"{len(compiled)} file{'s' * (len(compiled) != 1)}"
+    cuda = " and nvcc, a minute or two" if any(what.endswith(BY_NVCC) for what in compiled) else ""
+    print(
+        f"diff_gaussian_rasterization: compiling {files} with {compiler.version()}{cuda}", file=sys.stderr, flush=True
+    )
 
 
 def ninja_file(steps: Sequence[Step], directory: Path) -> str:

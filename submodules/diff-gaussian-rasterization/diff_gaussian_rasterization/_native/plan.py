@@ -29,6 +29,7 @@ CUDA_FLAGS = (
 )
 TESTED_CUDA = "13.0"
 CUDA_RUNTIME = ("-lcudart_static", "-ldl", "-lrt", "-lpthread")
+BY_NVCC = " by nvcc"  # ends what a step of nvcc's says it compiles
 CUDA_REPORT = ".ptxas"  # beside an object: registers, spills and shared memory of its kernels
 
 # The kernels are compiled once for each of these instruction sets; the library chooses among them when it is loaded.
@@ -104,7 +105,7 @@ class Recipe:
         files = ("-MMD", "-MF", f"{output}.d", "-c", text, "-o", output)
         command = shlex.join([str(cuda.nvcc), *CUDA_FLAGS, *errors, *targets, *files])
         report = shlex.quote(self.place(name + CUDA_REPORT))
-        return Step(f"{command} > {report} 2>&1 || {{ cat {report}; false; }}", output, (text,), (), name)
+        return Step(f"{command} > {report} 2>&1 || {{ cat {report}; false; }}", output, (text,), (), name + BY_NVCC)
 
     def link(self, objects: Sequence[str], cuda: Cuda | None) -> list[Step]:
         """The library, linked against nothing of torch's but a name.
