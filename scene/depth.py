@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from scene.lenses import sampling_map
+from scene.depth_register import at_pixels
 from scene.types import DepthMap, View
 from utils.errors import UserError
 
@@ -60,8 +60,7 @@ def load_depth(view: View) -> np.ndarray | None:
     """The numbers of a view's depth map at the pixels of `view.camera`: (H, W) uint16 or float32, 0 where there is
     nothing to use; None without a map.
 
-    A pixel takes the number nearest to its centre: a mean over an edge would be a depth where nothing is. In maps of
-    twice the size or more it takes one beside that where there is none, for a sensor's holes may lie in a grid.
+    A pixel takes the number nearest to its centre: a mean over an edge would be a depth where nothing is.
     """
     if view.depth is None:
         return None
@@ -70,11 +69,7 @@ def load_depth(view: View) -> np.ndarray | None:
     if view.depth.kind == "sensor":
         usable &= ~flying_pixels(numbers, usable)
     kept = np.where(usable, np.maximum(numbers, 1) if numbers.dtype.kind == "u" else numbers, 0)
-    row, column = pixel_places(view, *kept.shape)
-    sampled = kept[row, column]
-    if kept.shape[1] >= 2 * view.camera.width:
-        for up, left in ((0, 1), (1, 0), (1, 1)):
-            sampled = np.where(sampled > 0, sampled, kept[np.maximum(row - up, 0), np.maximum(column - left, 0)])
+    sampled = at_pixels(kept, view, view.depth)
     return np.ascontiguousarray(sampled).astype(np.float32 if kept.dtype.kind == "f" else np.uint16)
 
 
@@ -128,29 +123,3 @@ def _bend(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
         largest = np.maximum(largest, np.abs(one + other) / 2)
     with np.errstate(invalid="ignore"):
         return largest / middle
-
-
-def at_pixels(numbers: np.ndarray, view: View) -> np.ndarray:
-    """(H, W) of the view's camera: the number nearest to each pixel's centre in a map of any size of the photo file."""
-    height, width = numbers.shape
-    row, column = pixel_places(view, height, width)
-    return numbers[row, column]
-
-
-def pixel_places(view: View, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column in a file of `height` × `width` numbers that hold each pixel of the view's camera.
-
-    They broadcast to the camera's size. The photo's lens distortion is the map's too.
-    """
-    row = (np.arange(view.camera.height)[:, None] + 0.5) / view.camera.height
-    column = (np.arange(view.camera.width) + 0.5) / view.camera.width
-    if view.undistortion is not None:
-        lens = view.undistortion
-        x, y = sampling_map(lens)
-        straight = (row * lens.height).astype(int), (column * lens.width).astype(int)
-        row, column = (y[straight] + 0.5) / lens.height, (x[straight] + 0.5) / lens.width
-    return _index(row, height), _index(column, width)
-
-
-def _index(share: np.ndarray, size: int) -> np.ndarray:
-    return np.clip((share * size).astype(int), 0, size - 1)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.depth import at_pixels, is_usable, read_numbers
+from scene.depth import is_usable, read_numbers
+from scene.depth_register import at_pixels
 from scene.types import DepthMap, PointCloud, View
 
 LEAST_POINTS = 20  # in a view: fewer are no evidence
@@ -21,13 +22,17 @@ class Look:
     """What one map shows of itself."""
 
     view: View
-    path: Path
+    found: DepthMap  # whose scale is not known yet
     dtype: np.dtype
     problem: str  # why it cannot be used; "" if it can
     numbers: np.ndarray  # (K,) float64, at the points it should see
     z: np.ndarray  # (K,) depths of those points, world units
     samples: np.ndarray  # (S,) of the usable numbers
     valid: float  # share of usable pixels
+
+    @property
+    def path(self) -> Path:
+        return self.found.path
 
     @property
     def tells(self) -> bool:
@@ -43,33 +48,33 @@ class Look:
         return float(np.corrcoef(np.argsort(np.argsort(self.numbers)), np.argsort(np.argsort(self.z)))[0, 1])
 
 
-def look_at(view: View, path: Path, points: PointCloud, track: np.ndarray | None) -> Look:
+def look_at(view: View, found: DepthMap, points: PointCloud, track: np.ndarray | None) -> Look:
     """Read a map and find it at the points that `view` sees; `track` says which those are, None leaves it to a guess.
 
     Raises: UserError for a file that cannot be decoded.
     """
-    numbers = read_numbers(path)
+    numbers = read_numbers(found.path)
     nothing = np.zeros(0)
-    problem = _problem(numbers, view)
+    problem = _problem(numbers, view, found)
     if problem:
-        return Look(view, path, numbers.dtype, problem, nothing, nothing, nothing, 0.0)
-    usable = is_usable(numbers, DepthMap(path, 1.0))
+        return Look(view, found, numbers.dtype, problem, nothing, nothing, nothing, 0.0)
+    usable = is_usable(numbers, found)
     row, column, z = visible_points(view, points, track)
-    at_points = at_pixels(np.where(usable, numbers, 0), view)[row, column]
+    at_points = at_pixels(np.where(usable, numbers, 0), view, found)[row, column]
     good, samples = at_points > 0, numbers[usable]
     few = samples[:: max(1, len(samples) // SAMPLES)]
-    return Look(view, path, numbers.dtype, "", at_points[good].astype(float), z[good], few, float(usable.mean()))
+    return Look(view, found, numbers.dtype, "", at_points[good].astype(float), z[good], few, float(usable.mean()))
 
 
-def _problem(numbers: np.ndarray, view: View) -> str:
+def _problem(numbers: np.ndarray, view: View, found: DepthMap) -> str:
     if numbers.ndim != 2:
         return "is a colour picture, not depth"
     height, width = numbers.shape
-    lens, camera = view.undistortion, view.camera
-    photo = (lens.width, lens.height) if lens is not None else (camera.width, camera.height)
-    rounding = 0.5 / height + 0.5 / photo[1]
-    if abs(width / height * photo[1] / photo[0] - 1) > 0.01 + rounding:
-        return f"is {width}×{height} pixels, which is not the shape of its photo ({photo[0]}×{photo[1]})"
+    lens, whose = (view.undistortion, "photo") if found.camera is None else (found.camera.lens, "camera")
+    right = (lens.width, lens.height) if lens is not None else (view.camera.width, view.camera.height)
+    rounding = 0.5 / height + 0.5 / right[1]
+    if abs(width / height * right[1] / right[0] - 1) > 0.01 + rounding:
+        return f"is {width}×{height} pixels, which is not the shape of its {whose} ({right[0]}×{right[1]})"
     return ""
 
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from scene.depth import is_usable, z_of
 from scene.depth_evidence import Look, look_at
+from scene.depth_inverse import FALLING, fit_inverse
 from scene.types import DepthMap, PointCloud, View
 
 AGREES = 1.25  # a ratio of depths up to this, or down to its inverse, counts as agreement
 EXACT = 1.05  # a ratio up to this is noise of points and sensor: the unit's round scale is taken
 COMMON = 0.05  # median absolute deviation, in logarithms, of ratios that are one ratio
-INVERSE_SCALES = 5.0  # a monocular map's scale differs from the median one by at most this factor
-FALLING = -0.3  # rank correlation of numbers and depths from which on numbers are inverse depths
+LARGE = 100  # median of whole numbers that would be too coarse in another unit than millimetres
 NAMED_AT_MOST = 3  # files in a warning
 
 
@@ -66,12 +66,12 @@ class Meaning:
 
 def attach_depth(
     views: Sequence[View],
-    paths: Mapping[str, Path],
+    maps: Mapping[str, DepthMap],
     points: PointCloud,
     tracks: Mapping[str, np.ndarray],
     scale: float | None = None,
 ) -> Depths:
-    """Give views the depth maps `paths` (by camera name), once it is known what their numbers mean.
+    """Give views their depth maps, by camera name, once it is known what their numbers mean: `maps` say where they are.
 
     Args:
         points: of the scene, the evidence; empty if there is none.
@@ -81,8 +81,8 @@ def attach_depth(
     A map that cannot be used, or that disagrees with the points where others agree, is left out with a warning.
     """
     with ThreadPoolExecutor() as pool:
-        seen = [view for view in views if view.camera.name in paths]
-        found = list(pool.map(lambda v: look_at(v, paths[v.camera.name], points, tracks.get(v.camera.name)), seen))
+        seen = [view for view in views if view.camera.name in maps]
+        found = list(pool.map(lambda v: look_at(v, maps[v.camera.name], points, tracks.get(v.camera.name)), seen))
     unusable = [f"the depth map {look.path} {look.problem}: it is not used" for look in found if look.problem]
     looks = [look for look in found if not look.problem]
     warnings = [*_few(unusable), *_few_bits(looks)]
@@ -90,14 +90,14 @@ def attach_depth(
     if not telling and scale is None:
         looks = [look for look in looks if look.dtype != np.uint8]  # of which no unit is usual
     if scale is None and telling and np.median([look.rank_correlation for look in telling]) < FALLING:
-        maps, refused = _fit_inverse(looks)
+        meant, refused = fit_inverse(looks)
         meaning = Meaning("inverse depth fitted to the points", 1.0, "scene units")
     else:
         meaning = _meaning(looks, telling, scale)
-        maps, refused = _scaled(looks, telling, meaning.scale)
+        meant, refused = _scaled(looks, telling, meaning.scale)
     warnings += [*([meaning.warning] if meaning.warning else []), *_few(refused)]
-    attached = [replace(view, depth=maps.get(view.camera.name)) for view in views]
-    return Depths(attached, _summary(looks, maps, len(views), meaning), warnings)
+    attached = [replace(view, depth=meant.get(view.camera.name)) for view in views]
+    return Depths(attached, _summary(looks, meant, len(views), meaning), warnings)
 
 
 # ---- depth of a sensor
@@ -121,7 +121,7 @@ def _meaning(looks: Sequence[Look], telling: Sequence[Look], given: float | None
     if given is not None:
         off = given / measured
         warning = f"{files}: with the given scale depths are {off:.3g} × those of the scene's points"
-        return Meaning(_steps(given), given, "scene units", "" if _agrees(off) else warning)
+        return replace(_of_scale(given), warning="" if _agrees(off) else warning)
     unit = min(UNITS, key=lambda each: abs(np.log(each.scale) - common))
     off = measured / unit.scale
     if spread > COMMON:
@@ -129,7 +129,7 @@ def _meaning(looks: Sequence[Look], telling: Sequence[Look], given: float | None
         scale = unit.scale if _agrees(off) else measured
         return Meaning(_steps(scale), scale, "scene units", warning)
     if 1 / EXACT <= off <= EXACT:
-        return Meaning(unit.name, unit.scale, unit.world)
+        return _of_unit(unit, telling)
     if _agrees(off):
         warning = (
             f"{files}: in {unit.name} depths are {1 / off:.3g} × those of the scene's points, and are scaled to agree"
@@ -146,7 +146,7 @@ def _meaning(looks: Sequence[Look], telling: Sequence[Look], given: float | None
 def _unchecked(looks: Sequence[Look], given: float | None) -> Meaning:
     """Without points to compare with: as given, or what is usual."""
     if given is not None:
-        return Meaning(_steps(given), given, "scene units")
+        return _of_scale(given)
     if not looks or looks[0].dtype == np.float32:
         return Meaning("scene units", 1.0, "scene units")
     warning = (
@@ -154,6 +154,20 @@ def _unchecked(looks: Sequence[Look], given: float | None) -> Meaning:
         "which is taken to be millimetres in a world of metres"
     )
     return Meaning(MM.name, MM.scale, MM.world, warning)
+
+
+def _of_scale(scale: float) -> Meaning:
+    """Of a scale that is given, by its unit's name if it has one."""
+    known = next((unit for unit in UNITS if abs(unit.scale / scale - 1) < 1e-4), None)
+    return Meaning(known.name, scale, known.world) if known else Meaning(_steps(scale), scale, "scene units")
+
+
+def _of_unit(unit: Unit, looks: Sequence[Look]) -> Meaning:
+    """Whole numbers in the world's own unit, and large ones, are millimetres in a world of millimetres."""
+    whole = all(look.dtype.kind == "u" for look in looks)
+    if unit.scale == 1 and whole and np.median([np.median(look.numbers) for look in looks]) >= LARGE:
+        return Meaning("mm, as the scene's own unit seems to be", unit.scale, "mm")
+    return Meaning(unit.name, unit.scale, unit.world)
 
 
 def _scaled(looks: Sequence[Look], telling: Sequence[Look], scale: float) -> tuple[dict[str, DepthMap], list[str]]:
@@ -164,7 +178,7 @@ def _scaled(looks: Sequence[Look], telling: Sequence[Look], scale: float) -> tup
     for look in looks:
         off = float(np.exp(common - scales.get(look.path, common)))
         if _agrees(off):
-            maps[look.view.camera.name] = DepthMap(look.path, scale)
+            maps[look.view.camera.name] = replace(look.found, scale=scale)
         else:
             warnings.append(
                 f"the depth map {look.path} disagrees with the scene's points: its depths are {off:.3g} × theirs where "
@@ -179,40 +193,6 @@ def _agrees(ratio: float) -> bool:
 
 def _steps(scale: float) -> str:
     return f"{scale:.6g} scene units a step"
-
-
-# ---- inverse depth of a network
-
-
-def _fit_inverse(looks: Sequence[Look]) -> tuple[dict[str, DepthMap], list[str]]:
-    """Each map's own scale and offset: medians and median absolute deviations of numbers and inverse depths match."""
-    fits: list[tuple[Look, float, float]] = []
-    warnings = []
-    for look in looks:
-        scale, offset = _affine(look) if look.tells else (0.0, 0.0)
-        if scale > 0 and look.rank_correlation < FALLING:
-            fits.append((look, scale, offset))
-        else:
-            found = f"sees only {len(look.z)} of the scene's points" if not look.tells else "does not fit the points"
-            warnings.append(f"the depth map {look.path} of inverse depth {found}: it is not used")
-    typical = float(np.median([scale for _, scale, _ in fits])) if fits else 0.0
-    maps = {}
-    for look, scale, offset in fits:
-        if typical / INVERSE_SCALES <= scale <= typical * INVERSE_SCALES:
-            maps[look.view.camera.name] = DepthMap(look.path, scale, "inverse", offset, invalid=())
-        else:
-            warnings.append(
-                f"the depth map {look.path} of inverse depth fits the points with {scale / typical:.3g} × the scale of "
-                "the others: it is not used"
-            )
-    return maps, warnings
-
-
-def _affine(look: Look) -> tuple[float, float]:
-    inverse = 1 / look.z
-    spread = float(np.median(np.abs(look.numbers - np.median(look.numbers))))
-    scale = float(np.median(np.abs(inverse - np.median(inverse)))) / spread if spread > 0 else 0.0
-    return scale, float(np.median(inverse) - scale * np.median(look.numbers))
 
 
 # ---- words

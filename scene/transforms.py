@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +13,41 @@ import numpy as np
 from PIL import Image
 
 from scene import lenses
+from scene.frames import NO_POINTS, Frame, Recording, rigid
+from scene.ply import read_points
 from scene.types import Undistortion
 from utils.errors import UserError
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, z backward -> y down, z forward
+FILES = ("transforms.json", "transforms_train.json")  # of which the first that is there is read
 
 
-@dataclass(frozen=True)
-class Frame:
-    """A photo that a transforms file lists, and that is there."""
-
-    name: str  # as unique as its path
-    image_path: Path
-    mask_path: Path | None
-    lens: Undistortion
-    camera_from_world: np.ndarray  # (4, 4) float64
-    depth_path: Path | None = None
+def is_here(source: Path) -> bool:
+    return any((source / name).is_file() for name in FILES)
 
 
-@dataclass(frozen=True)
-class Transforms:
-    frames: tuple[Frame, ...]  # sorted by name
-    missing: tuple[str, ...]  # listed, but not there
-    points_path: Path | None
-    has_lens: bool  # False: only a field of view, as Blender's scenes have
-    depth_scale: float | None = None  # world units of a step of its depth maps, if it says so
+def read(source: Path) -> Recording:
+    """Read transforms.json, or transforms_train.json and the transforms_test.json beside it.
 
-
-def read_transforms(path: Path) -> Transforms:
-    """Read a transforms file. Photos that it lists and that are not there are skipped and named in `missing`.
-
-    Raises: UserError, naming the file, for what is not understood.
+    Photos that they list and that are not there are skipped and named in `missing`. Raises: UserError, naming the file,
+    for what is not understood.
     """
+    path = next(source / name for name in FILES if (source / name).is_file())
+    first, *others = [_read_file(path)]
+    held_out = source / "transforms_test.json"
+    if path.name == FILES[1] and held_out.is_file():
+        others = [_read_file(held_out)]
+    test = frozenset(frame.name for part in others for frame in part.frames)
+    return replace(
+        first,
+        frames=tuple(frame for part in (first, *others) for frame in part.frames),
+        missing=tuple(name for part in (first, *others) for name in part.missing),
+        test=test,
+    )
+
+
+def _read_file(path: Path) -> Recording:
     try:
         content = json.loads(path.read_text())
         listed = content["frames"]
@@ -59,12 +61,18 @@ def read_transforms(path: Path) -> Transforms:
         else:
             frames.append(_frame({**content, **entry}, image_path, path))
     points = content.get("ply_file_path")
-    has_lens = any("fl_x" in source for source in (content, *listed))
-    ordered = tuple(sorted(frames, key=lambda frame: frame.name))
     scale = content.get("depth_unit_scale_factor")
     if scale is not None and not (isinstance(scale, int | float) and 0 < scale < math.inf):
         raise UserError(f"{path}: depth_unit_scale_factor is {scale!r}; it must be a number above 0")
-    return Transforms(ordered, tuple(sorted(missing)), path.parent / points if points else None, has_lens, scale)
+    has_lens = any("fl_x" in part for part in (content, *listed))  # Blender's scenes have only a field of view
+    return Recording(
+        kind="nerfstudio" if has_lens else "Blender",
+        frames=tuple(sorted(frames, key=lambda frame: frame.name)),
+        missing=tuple(sorted(missing)),
+        points=read_points(path.parent / points) if points else NO_POINTS,
+        depth_scale=scale,
+        is_transparent=True,
+    )
 
 
 def _find_image(folder: Path, entry: Mapping[str, Any], where: Path) -> Path | None:
@@ -75,12 +83,7 @@ def _find_image(folder: Path, entry: Mapping[str, Any], where: Path) -> Path | N
 
 
 def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> Frame:
-    pose = np.asarray(entry["transform_matrix"], dtype=np.float64)
-    if pose.shape != (4, 4) or not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3])) < 1e-9:
-        raise UserError(f"{where}: the transform_matrix of {entry['file_path']} is no camera pose")
-    rotation = pose[:3, :3] / np.cbrt(np.linalg.det(pose[:3, :3]))  # a uniform scale is no part of a pose
-    world_from_camera = np.eye(4)
-    world_from_camera[:3, :3], world_from_camera[:3, 3] = rotation, pose[:3, 3]
+    pose = rigid(entry["transform_matrix"], f"{where}: the transform_matrix of {entry['file_path']}")
     mask, depth = entry.get("mask_path"), entry.get("depth_file_path")
     try:
         name = str(image_path.relative_to(where.parent))
@@ -91,7 +94,7 @@ def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> Frame:
         image_path=image_path,
         mask_path=where.parent / mask if mask else None,
         lens=_lens(entry, image_path, where),
-        camera_from_world=OPENCV_FROM_OPENGL @ np.linalg.inv(world_from_camera),
+        camera_from_world=OPENCV_FROM_OPENGL @ np.linalg.inv(pose),
         depth_path=where.parent / depth if depth else None,
     )
 

@@ -44,6 +44,14 @@ class Undistortion:
 
 
 @dataclass(frozen=True)
+class DepthCamera:
+    """The camera that took a depth map, where that is not the photo's."""
+
+    lens: Undistortion
+    photo_from_depth: np.ndarray  # (4, 4) float64, rigid, in world units; the identity where both look from one place
+
+
+@dataclass(frozen=True)
 class DepthMap:
     """A file of depth beside a photo, and what its numbers mean: z along the camera's axis, in world units.
 
@@ -55,6 +63,7 @@ class DepthMap:
     kind: str = "sensor"
     offset: float = 0.0
     invalid: tuple[float, ...] = (0.0, 65535.0)  # "no reading", beside what is not finite or, of a sensor, negative
+    camera: DepthCamera | None = None  # None: registered to the photo file's pixels, whatever its own size
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class View:
     mask_path: Path | None = None  # an image whose bright pixels count; None where all do (beside any alpha channel)
     undistortion: Undistortion | None = None  # None: the file is a pinhole image already
     alpha_background: float | None = None  # the grey behind transparent pixels; None: an alpha channel is a mask
-    depth: DepthMap | None = None  # registered to the photo file's pixels, whatever its own size
+    depth: DepthMap | None = None
 
 
 @dataclass(frozen=True)

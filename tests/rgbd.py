@@ -24,11 +24,15 @@ def make_cameras(count: int) -> list[Camera]:
     ]
 
 
-def sphere_depth(camera: Camera, radius: float = RADIUS) -> np.ndarray:
-    """(H, W) z at which the ray through each pixel's centre meets the sphere around the origin, 3 to 9 for radius 6."""
+def sphere_depth(camera: Camera) -> np.ndarray:
+    """(H, W) z at which the ray through each pixel's centre meets the sphere around the origin: 3 to 9."""
     column, row = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    ray = np.stack([(column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy, np.ones(row.shape)], axis=-1)
-    ray = ray @ camera.camera_from_world[:3, :3]
+    return depth_along(np.stack([(column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy], axis=-1), camera)
+
+
+def depth_along(slopes: np.ndarray, camera: Camera, radius: float = RADIUS) -> np.ndarray:
+    """(...) z at which rays of slopes x/z, y/z (..., 2) from a camera meet the sphere around the origin."""
+    ray = np.concatenate([slopes, np.ones((*slopes.shape[:-1], 1))], axis=-1) @ camera.camera_from_world[:3, :3]
     along, square = ray @ camera.center, (ray * ray).sum(-1)
     return (np.sqrt(along**2 + square * (radius**2 - camera.center @ camera.center)) - along) / square
 

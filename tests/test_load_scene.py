@@ -123,8 +123,8 @@ def test_blender(tmp_path: Path) -> None:
 def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not there"):
         load_scene(tmp_path / "gone")
-    (tmp_path / "photo.jpg").touch()
-    with pytest.raises(UserError, match=r"is no dataset: it needs sparse/0 .* it has photo\.jpg"):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"is no dataset: it needs sparse/0 .* it has notes\.txt"):
         load_scene(tmp_path)
     (tmp_path / "transforms.json").write_text("{")
     with pytest.raises(UserError, match=r"transforms\.json is not a transforms file"):
@@ -134,6 +134,13 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
         load_scene(tmp_path / "a", images="images_4")
     with pytest.raises(UserError, match="all 2 photos are test views"):
         load_scene(tmp_path / "a", test_images=("000", "001"))
+
+
+@pytest.mark.parametrize("folder", ["images", "."])
+def test_photos_without_poses_are_sent_to_colmap(folder: str, tmp_path: Path) -> None:
+    scenes.write_photo(tmp_path / folder / "a.JPG", 40, 30)
+    with pytest.raises(UserError, match=r"has 1 photos, but nothing in .* says from where .*automatic_reconstructor"):
+        load_scene(tmp_path)
 
 
 def test_fox_by_both_of_its_descriptions(tmp_path: Path) -> None:
