@@ -377,6 +377,31 @@ def test_surfaces_stay_beside_holes_and_steps_of_whole_numbers() -> None:
     assert not flying_pixels(coarse, coarse > 0).any()
 
 
+@pytest.mark.parametrize("apart", [1, 2, 3, 2.2])
+def test_flying_pixels_of_a_map_drawn_into_a_finer_one(apart: float) -> None:
+    """Pixels that lie apart are compared as neighbours would be, whether their spacing is regular or not."""
+    row, column = np.mgrid[:40, :60]
+    lattice = np.zeros((40, 60), bool)
+    lattice[np.ix_(*(np.arange(0, size, apart).astype(int) for size in (40, 60)))] = True
+    tilted = np.round(1500 / (1 + 0.01 * column - 0.005 * row))
+    assert not flying_pixels(np.where(lattice, tilted, 0).astype(np.uint16), lattice).any()
+    columns = np.flatnonzero(lattice.any(axis=0))
+    at = int(columns[len(columns) // 2])
+    edge = np.where(column < at, 1000, 2000)
+    edge[:, at] = 1400
+    flying = flying_pixels(np.where(lattice, edge, 0).astype(np.uint16), lattice)
+    assert flying[lattice[:, at], at].all() and not flying[:, np.abs(column[0] - at) > 2 * apart].any()
+
+
+@pytest.mark.parametrize("line", [4, 8])
+def test_a_grid_of_holes_costs_no_pixels_beside_them(line: int) -> None:
+    """As a plane seen steeply, the hardest case: what is left of it is all kept."""
+    row, column = np.mgrid[:60, :80]
+    plane = np.round(800 / (1 + 0.012 * column + 0.008 * row)).astype(np.uint16)
+    plane[(row % line == 1) | (column % line == 2)] = 0
+    assert not flying_pixels(plane, plane > 0).any()
+
+
 def test_photos_keep_depth_as_it_is_stored(tmp_path: Path) -> None:
     cameras = rgbd.write_scene(tmp_path)
     rgbd.write_depth(tmp_path, cameras)
