@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 REAL_SCENES = Path(__file__).resolve().parents[2] / "shared" / "scenes"
 
@@ -15,3 +17,12 @@ def real_scene(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"the real scene {name!r} is not at {REAL_SCENES}; it may not be published with the project")
     return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For small images, which several threads make slower; a test may set another number, which is undone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

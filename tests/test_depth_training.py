@@ -9,12 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 import train
 from arguments import parse_train_options
 from gaussian_renderer.objective import Objective
+from tests.faults import DropGradient
 from tests.rgbd import sphere_depth, write_scene
 from utils.errors import UserError
 
@@ -75,24 +74,12 @@ def test_the_distortion_falls_by_its_weight(dataset: Path, tmp_path: Path) -> No
     assert entry["lambda_dist"] == 10 and 0 < entry["mean"] < entry["max"]
 
 
-class Dropped(torch.autograd.Function):
-    """The rasterizer's old fault: a distortion whose gradient is lost on its way back."""
-
-    @staticmethod
-    def forward(ctx: Any, distortion: Tensor) -> Tensor:
-        return distortion.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return torch.zeros_like(gradient)
-
-
 def test_a_dropped_gradient_stops_the_run(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = train.render
 
     def faulty(*arguments: Any, **named: Any) -> Any:
         output = honest(*arguments, **named)
-        return output._replace(distortion=Dropped.apply(output.distortion))
+        return output._replace(distortion=DropGradient.apply(output.distortion))
 
     monkeypatch.setattr(train, "render", faulty)
     with pytest.raises(UserError, match=r"lambda_dist = 10 has no effect: the term distortion is .*iteration 100"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from gaussian_renderer import RasterOutput, RenderSettings, render
 from scene.gaussians import Gaussians
 from scene.types import Camera
 from tests.clouds import random_gaussians
+from tests.faults import BadGradient, DropGradient
 from tests.scenes import looking_at_origin
 from utils.errors import UserError
 from utils.gradient_audit import GROUPS, audit, audit_entry, audit_table
@@ -26,32 +26,6 @@ EXTENT = 3.0
 CAMERA = Camera("000.png", 40, 30, 35.0, 36.0, 19.5, 15.5, looking_at_origin(0.3))
 WEIGHTS = {"l1": 0.8, "dssim": 0.2, "distortion": 10.0, "ray": 0.1, "opacity": 0.01}
 FLAGS = {"distortion": "lambda_dist"}
-
-
-class DropGradient(torch.autograd.Function):
-    """The fault this project exists for: an image whose gradient gets lost on its way back to the Gaussians."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor) -> Tensor:
-        return image.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return torch.zeros_like(gradient)
-
-
-class BadGradient(torch.autograd.Function):
-    """The value is right, one number of the gradient is not."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor) -> Tensor:
-        return image.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        bad = gradient.clone()
-        bad[0, 12, 20] = torch.nan
-        return bad
 
 
 def cloud() -> Gaussians:
