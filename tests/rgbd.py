@@ -10,7 +10,8 @@ import numpy as np
 
 from scene import colmap
 from scene.transforms import OPENCV_FROM_OPENGL
-from scene.types import Camera, PointCloud
+from scene.types import Camera, PointCloud, Scene, View
+from scene.views import Photos
 from tests import scenes
 
 RADIUS = 6.0
@@ -90,3 +91,14 @@ def write_depth(folder: Path, cameras: list[Camera], per_metre: float = 1000, na
     """The exact depth of every camera as 16-bit PNG."""
     for camera in cameras:
         write_map(folder / name / camera.name, per_metre * sphere_depth(camera))
+
+
+def depth_of(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Depth and validity, as a training step sees them."""
+    photo = Photos([view])[0]
+    assert photo.depth is not None and photo.depth_valid is not None
+    return photo.depth[0].numpy(), photo.depth_valid[0].numpy()
+
+
+def scales(scene: Scene) -> dict[str, float]:
+    return {view.camera.name: view.depth.scale for view in scene.train if view.depth is not None}

@@ -15,7 +15,7 @@ from scene.fuse_points import fuse_depth
 from scene.synthetic.write import write_scene
 from scene.types import PointCloud, Scene
 from tests import rgbd
-from tests.test_depth import depth_of
+from tests.rgbd import depth_of
 from tests.test_synthetic import distance_to_surface
 
 SMALLER = 0.15  # than the room of scene.synthetic: depths from 0.2 to 0.8 m

@@ -12,7 +12,7 @@ import pytest
 from scene import assemble, load_scene, tum
 from scene.types import Camera, Scene
 from tests import recordings, rgbd
-from tests.test_depth import depth_of
+from tests.rgbd import depth_of
 from utils.errors import UserError
 
 BESIDE = np.eye(4)
