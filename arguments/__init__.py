@@ -178,7 +178,7 @@ class RegularizerOptions:
 class SpikeOptions:
     """What is pruned, by what all views show, beside what is transparent or too large; 0 switches a rule off"""
 
-    prune_min_weight: float = option(0.07, "of less weight than this in every pixel of every view", minimum=0)
+    prune_min_weight: float = option(0.12, "of less weight than this in every pixel of every view", minimum=0)
     floater_views: int = option(3, "before the measured depth in so many views, and on it in none", minimum=0)
     spike_ratio: float = option(
         10.0, "needles, longest axis over so many times the middle one, are cut where off the surface", minimum=0
@@ -188,7 +188,7 @@ class SpikeOptions:
     spike_ray_views: int = option(0, "elongated along the view ray in so many views, and in most", minimum=0)
     spike_spread: float = option(0.0, "spread over this in depth around its pixels, in scene extents", minimum=0)
     prune_max_fraction: float = option(
-        0.2, "part of all that a rule removes at once, the worst first", minimum=0, maximum=1
+        0.5, "part of all that a rule removes at once, the worst first", minimum=0, maximum=1
     )
 
 
