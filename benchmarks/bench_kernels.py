@@ -66,7 +66,9 @@ def kernels(
     every = [torch.rand((1, height, width), device=device) for _ in range(4)]
     v_splats = [torch.rand_like(values) for values in splats]
     moments = [[torch.zeros_like(values) for values in tensors[:5]] for _ in range(2)]
-    partials = ops.ssim(image, target, 3)[1]
+    photometric = (image, target, None)
+    share, partials = ops.photometric(*photometric, 3)[2:]
+    one = torch.ones((), device=device)
     backward = torch.ops.diff_gaussian_rasterization
     return {
         "project": lambda: ops.project(*tensors, *settings),
@@ -75,8 +77,8 @@ def kernels(
         "blend_backward, color": lambda: backward.blend_backward(*blended, *state, color, none, none, none, none),
         "blend_backward, all images": lambda: backward.blend_backward(*blended, *state, color, *every),
         "project_backward": lambda: backward.project_backward(*tensors, *settings, radii, *v_splats),
-        "ssim": lambda: ops.ssim(image, target, 3),
-        "ssim_backward": lambda: backward.ssim_backward(image, target, color, partials, False),
+        "photometric": lambda: ops.photometric(*photometric, 3),
+        "photometric_backward": lambda: backward.photometric_backward(*photometric, share, partials, False, one, one),
         "adam": lambda: adam_(tensors[:5], tensors[:5], moments[0], moments[1], [0.0] * 5, step=1),
     }, len(lists[0]) * TILE_PIXELS
 

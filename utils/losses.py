@@ -11,13 +11,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import ssim_map
+from diff_gaussian_rasterization import photometric as fused_photometric
 
 
-def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean of (C,H,W) `values` with the weights of a (1,H,W) mask in [0,1]; of all without one."""
-    if mask is None:
-        return values.mean()
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean of (C,H,W) `values` with the weights of a (1,H,W) mask in [0,1]."""
     total = mask.sum(dtype=torch.float64).to(values.dtype) * values.shape[0]  # the same for any number of threads
     return (values * mask).sum() / torch.where(total > 0, total, 1.0)
 
@@ -27,11 +25,6 @@ def select(images: Tensor, mask: Tensor | None) -> Tensor:
     return images if mask is None else torch.where(mask > 0, images, 0.0)
 
 
-def l1(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of two (3,H,W) images inside the (1,H,W) mask."""
-    return masked_mean((select(image, mask) - select(target, mask)).abs(), mask)
-
-
 def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean structural similarity (Wang et al. 2004, eq. 13) of two (3,H,W) images in [0,1]; 1 when they are equal.
 
@@ -39,17 +32,15 @@ def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     outside it before windowing, as they are beyond the border, and the mean is over the pixels inside it: values
     outside the mask, NaN too, have no part.
     """
-    return masked_mean(ssim_map(select(image, mask), select(target, mask)), mask)
-
-
-def dssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Structural dissimilarity, 1 − `ssim`; 0 where the mask is empty."""
-    return masked_mean(1 - ssim_map(select(image, mask), select(target, mask)), mask)
+    return 1 - photometric(image, target, mask)["dssim"]
 
 
 def photometric(image: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-    """The terms of 3DGS's loss (Kerbl et al. 2023, eq. 7), unweighted: `l1` and `dssim` = 1 − SSIM."""
-    return {"l1": l1(image, target, mask), "dssim": dssim(image, target, mask)}
+    """The terms of 3DGS's loss (Kerbl et al. 2023, eq. 7), unweighted: `l1` and `dssim` = 1 − SSIM.
+
+    Two (3,H,W) images, a (1,H,W) mask; the extension has both terms in one pass.
+    """
+    return dict(zip(("l1", "dssim"), fused_photometric(image, target, mask), strict=True))
 
 
 def weigh(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "math/blend.h"
+#include "math/photometric.h"
 #include "math/splat.h"
-#include "math/ssim.h"
 
 using namespace gsr;
 using Numbers = std::vector<double>;
@@ -392,6 +392,22 @@ static void check_ssim() {
       });
 }
 
+// Of a pixel x, y, w, with x and y clearly apart: the sum of weighted differences, with the similarity a function of x alone.
+static void check_difference() {
+  const double slope = 0.3;
+  check(
+      "difference", [] { return Numbers{uniform(0, 1), uniform(0, 1) < 0.5 ? -1.0 : 2.0}; },
+      [=](const Numbers& p) {
+        PhotometricSums<double> sums = {};
+        add_difference(sums, p[0], p[1], 0.7, slope * p[0]);
+        return Numbers{sums.l1, sums.dssim};
+      },
+      [=](const Numbers& p, const Numbers& v) {
+        return Numbers{difference_vjp(p[0], p[1], 0.7, -0.7 * slope, v[0], v[1]),
+                       difference_vjp(p[1], p[0], 0.7, 0.0, v[0], v[1])};
+      });
+}
+
 int main() {
   check_quaternions();
   check_camera();
@@ -401,5 +417,6 @@ int main() {
   check_project();
   check_blend();
   check_ssim();
+  check_difference();
   return failures;
 }

@@ -39,8 +39,12 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
       "Tensor reference, Tensor offset, Tensor end) -> "
       "(Tensor weight_sum, Tensor weight_max, Tensor distortion_share)");
-  m.def("ssim(Tensor image, Tensor target, int partial_count) -> (Tensor map, Tensor partials)");
-  m.def("ssim_backward(Tensor image, Tensor other, Tensor v_map, Tensor partials, bool is_target) -> Tensor v_image");
+  m.def(
+      "photometric(Tensor image, Tensor target, Tensor? mask, int partial_count) -> "
+      "(Tensor l1, Tensor dssim, Tensor share, Tensor partials)");
+  m.def(
+      "photometric_backward(Tensor image, Tensor other, Tensor? mask, Tensor share, Tensor partials, bool is_target, "
+      "Tensor v_l1, Tensor v_dssim) -> Tensor v_image");
   m.def(
       "adam(Tensor(a!)[] values, Tensor[] gradients, Tensor(b!)[] firsts, Tensor(c!)[] seconds, float[] rates, "
       "Tensor? visible, int step, float beta1, float beta2, float epsilon) -> ()");

@@ -135,35 +135,44 @@ struct BlendStatistics {
   T* statistics;         // (M, STATISTICS_SLOT)
 };
 
-// Structural similarity, channel by channel, in tiles of SSIM_ROWS×SSIM_COLUMNS.
-constexpr int SSIM_ROWS = 32, SSIM_COLUMNS = 128;  // pixels
+// Two images' difference, channel by channel, in tiles of PHOTOMETRIC_ROWS×PHOTOMETRIC_COLUMNS on the CPU.
+constexpr int PHOTOMETRIC_ROWS = 32, PHOTOMETRIC_COLUMNS = 128;  // pixels
+constexpr int PHOTOMETRIC_SUMS = 3;                              // Σ w·|x − y|, Σ w·(1 − ssim), Σ w
 
 // The maps of partial derivatives, in the order in which they are kept.
 enum SsimPartial { SSIM_SQUARES, SSIM_PRODUCT, SSIM_MEAN_X, SSIM_MEAN_Y };
 
-struct SsimShape {
+struct PhotometricShape {
   int64_t channels;   // C
   int height, width;  // pixels
-  int64_t tiles_x() const { return (width + SSIM_COLUMNS - 1) / SSIM_COLUMNS; }
-  int64_t tiles_of_channel() const { return tiles_x() * ((height + SSIM_ROWS - 1) / SSIM_ROWS); }
+  int64_t tiles_x() const { return (width + PHOTOMETRIC_COLUMNS - 1) / PHOTOMETRIC_COLUMNS; }
+  int64_t tiles_of_channel() const { return tiles_x() * ((height + PHOTOMETRIC_ROWS - 1) / PHOTOMETRIC_ROWS); }
   int64_t pixels() const { return channels * height * width; }
 };
 
 template <class T>
-struct SsimOutput {
-  T* map;             // (C, H, W)
-  T* partials;        // (partial_count, C, H, W), of the map by the windows' means: see SsimPartial
+struct PhotometricInput {
+  const T* x;     // (C, H, W)
+  const T* y;     // (C, H, W)
+  const T* mask;  // (1, H, W) weights w in [0,1]; null: all 1
+};
+
+template <class T>
+struct PhotometricOutput {
+  T* sums;            // (tiles or blocks, PHOTOMETRIC_SUMS), to be added up in their order
+  T* partials;        // (partial_count, C, H, W), of Σ w·(1 − ssim) by the windows' means: see SsimPartial
   int partial_count;  // 0; 3: all that the image's gradient needs; 4: the target's too
 };
 
 template <class T>
-struct SsimCotangents {
-  const T* image;    // (C, H, W), whose gradient is wanted
-  const T* other;    // (C, H, W)
-  const T* v_map;    // (C, H, W)
-  const T* mean;     // (C, H, W) partials of the map by `image`'s windows' means
+struct PhotometricCotangents {
+  const T* mean;     // (C, H, W) partials by x's windows' means
   const T* squares;  // (C, H, W)
   const T* product;  // (C, H, W)
+  const T* share;    // () 1/Σ w; 0 where there is no weight
+  const T* v_l1;     // () of the mean Σ w·|x − y| / Σ w
+  const T* v_dssim;  // () of the mean Σ w·(1 − ssim) / Σ w
+  T* v_x;            // (C, H, W)
 };
 
 struct AdamSettings {

@@ -3,8 +3,8 @@
 from .adam import adam_
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import instruction_set
+from .photometric import photometric
 from .rasterize import RasterOutput, Statistics, Thresholds, rasterize
-from .ssim import ssim_map
 
 __all__ = [
     "GaussianRasterizationSettings",
@@ -14,6 +14,6 @@ __all__ = [
     "Thresholds",
     "adam_",
     "instruction_set",
+    "photometric",
     "rasterize",
-    "ssim_map",
 ]

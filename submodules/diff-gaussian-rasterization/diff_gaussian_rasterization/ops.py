@@ -1,9 +1,8 @@
 """The native operators as torch sees them: loading, shapes for tracing (fakes), and derivatives.
 
-`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels; `ssim` compares images;
-`adam` moves parameters.
-Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. `project`, `blend` and `ssim` are
-differentiable.
+`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels; `photometric` compares
+images; `adam` moves parameters.
+Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. `project`, `blend` and `photometric` are differentiable.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ project = _ops.project
 bin = _ops.bin
 blend = _ops.blend
 blend_statistics = _ops.blend_statistics
-ssim = _ops.ssim
+photometric = _ops.photometric
 adam = _ops.adam
 
 
@@ -136,37 +135,40 @@ def _(means2d: Tensor, *_inputs: Any) -> tuple[Tensor, ...]:
     return tuple(means2d.new_empty((means2d.shape[0],)) for _ in range(3))
 
 
-# ---- ssim: inputs 0 and 1 have gradients; partial_count says whose can be asked for: 0 none, 3 the first, 4 both
+# ---- photometric: inputs 0 and 1 have gradients; partial_count says whose can be asked for: 0 none, 3 image, 4 both
 
 
-def _ssim_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    image, target, _ = inputs
-    _, partials = output
-    ctx.mark_non_differentiable(partials)
+def _photometric_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    image, target, mask, _ = inputs
+    _, _, share, partials = output
+    ctx.mark_non_differentiable(share, partials)
     ctx.set_materialize_grads(False)  # or autograd would make zeros for the cotangent of partials
-    ctx.save_for_backward(image, target, partials)
+    ctx.save_for_backward(image, target, mask, share, partials)
 
 
 @memory_errors()
-def _ssim_backward(ctx: Any, v_map: Tensor | None, _v_partials: None) -> tuple[Any, ...]:
-    if v_map is None:
-        return None, None, None
-    image, target, partials = ctx.saved_tensors
-    v_map, (by_image, by_target, _) = v_map.contiguous(), ctx.needs_input_grad
-    v_image = _ops.ssim_backward(image, target, v_map, partials, False) if by_image else None
-    v_target = _ops.ssim_backward(target, image, v_map, partials, True) if by_target else None
-    return v_image, v_target, None
+def _photometric_backward(ctx: Any, v_l1: Tensor | None, v_dssim: Tensor | None, *_v: None) -> tuple[Any, ...]:
+    if v_l1 is None and v_dssim is None:
+        return None, None, None, None
+    image, target, *others = ctx.saved_tensors
+    v = [image.new_zeros(()) if cotangent is None else cotangent for cotangent in (v_l1, v_dssim)]
+    by_image, by_target, *_ = ctx.needs_input_grad
+    v_image = _ops.photometric_backward(image, target, *others, False, *v) if by_image else None
+    v_target = _ops.photometric_backward(target, image, *others, True, *v) if by_target else None
+    return v_image, v_target, None, None
 
 
-library.register_autograd("diff_gaussian_rasterization::ssim", _ssim_backward, setup_context=_ssim_context)
+library.register_autograd(
+    "diff_gaussian_rasterization::photometric", _photometric_backward, setup_context=_photometric_context
+)
 
 
-@library.register_fake("diff_gaussian_rasterization::ssim")
-def _(image: Tensor, target: Tensor, partial_count: int) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(image), image.new_empty((partial_count, *image.shape))
+@library.register_fake("diff_gaussian_rasterization::photometric")
+def _(image: Tensor, target: Tensor, mask: Tensor | None, partial_count: int) -> tuple[Tensor, ...]:
+    return (*(image.new_empty(()) for _ in range(3)), image.new_empty((partial_count, *image.shape)))
 
 
-@library.register_fake("diff_gaussian_rasterization::ssim_backward")
+@library.register_fake("diff_gaussian_rasterization::photometric_backward")
 def _(image: Tensor, *_inputs: Any) -> Tensor:
     return torch.empty_like(image)
 

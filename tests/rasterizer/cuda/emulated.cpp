@@ -7,8 +7,8 @@
 #include "cuda/bin.cu"
 #include "cuda/blend.cu"
 #include "cuda/blend_backward.cu"
+#include "cuda/photometric.cu"
 #include "cuda/project.cu"
-#include "cuda/ssim.cu"
 #include "cuda/statistics.cu"
 
 namespace gsr {

@@ -15,7 +15,7 @@ from diff_gaussian_rasterization._native.toolchain import find_nvcc
 
 from .emulated import CSRC
 
-KERNELS = ("adam", "bin", "blend", "blend_backward", "project", "ssim", "statistics")
+KERNELS = ("adam", "bin", "blend", "blend_backward", "photometric", "project", "statistics")
 
 REGISTERS = 65536  # of a multiprocessor, on every card so far
 THREADS = {"sm_75": 1024, "sm_80": 2048, "sm_90": 2048, "sm_100": 2048}  # of a multiprocessor; 1536 on the others
@@ -35,8 +35,9 @@ PLAN = {
     "statistics_kernel": (256, 4, 4),
     "finish_gradients": (256, 4, 8),
     "finish_statistics": (256, 8, 8),
-    "ssim_kernel": (256, 4, 3),
-    "ssim_backward_kernel": (256, 4, 4),
+    "photometric_kernel": (256, 4, 4),
+    "photometric_means": (256, 4, 8),
+    "photometric_backward_kernel": (256, 4, 4),
     "adam_kernel": (256, 8, 8),
 }
 

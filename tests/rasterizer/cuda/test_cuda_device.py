@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from diff_gaussian_rasterization import adam_, ops, rasterize, ssim_map
+from diff_gaussian_rasterization import adam_, ops, photometric, rasterize
 
 from ..scenes import IMAGES, RasterScene, random_scene, varied_scene
 from ..test_gradcheck import SCENES, STEP, TOLERANCE
@@ -126,16 +126,17 @@ def test_devices_may_not_be_mixed() -> None:
         adam_(p, g, m, v, [0.1], step=1, visible=torch.ones(4, dtype=torch.bool))
 
 
-def test_ssim_and_adam_by_their_public_names() -> None:
+def test_photometric_and_adam_by_their_public_names() -> None:
     results = []
     for device in ("cpu", "cuda"):
         rng = torch.Generator().manual_seed(3)
         numbers = [torch.rand(3, 40, 50, generator=rng, dtype=torch.float64).to(device) for _ in range(4)]
         image, target = (tensor.clone().requires_grad_() for tensor in numbers[:2])
-        ssim_map(image, target).mean().backward()
+        l1, dssim = photometric(image, target, numbers[2][:1].round())
+        (0.8 * l1 + 0.2 * dssim).backward()
         p, g, m, v = numbers
         adam_([p], [g], [m], [v], [0.1], step=2, visible=torch.tensor([True, False, True], device=device))
-        results.append([image.grad, target.grad, p, m, v])
+        results.append([l1.detach(), dssim.detach(), image.grad, target.grad, p, m, v])
     for expected, found in zip(*results, strict=True):
         assert expected is not None and expected.any()
         torch.testing.assert_close(found.cpu(), expected, rtol=1e-9, atol=1e-12)

@@ -80,9 +80,10 @@ if sys.argv[2] == "fault":
 for scene in (varied_scene(3), SPECIAL["one pixel"], SPECIAL["nobody"], SPECIAL["ragged"]):
     for dtype in (torch.float32, torch.float64):
         run(Backend(operators), scene, cotangents_of(scene), dtype)
-image = torch.rand(1, 17, 33)
-similarity, partials = operators.ssim(image, image * 0.5, 4)
-operators.ssim_backward(image, image * 0.5, similarity, partials, True)
+image, one = torch.rand(1, 17, 33), torch.ones(())
+for mask in (None, image.round()):
+    _, _, share, partials = operators.photometric(image, image * 0.5, mask, 4)
+    operators.photometric_backward(image, image * 0.5, mask, share, partials, True, one, one)
 lists = [[torch.rand(130, 5), torch.rand(130, 1)] for _ in range(4)]
 operators.adam(*lists, [0.1, 0.2], torch.arange(130) % 3 == 0, 1, 0.9, 0.999, 1e-8)
 print("finished")

@@ -9,7 +9,7 @@ from torch import Tensor
 from diff_gaussian_rasterization.rasterize import Thresholds
 
 from ..scenes import IMAGES, RasterScene, normal, random_scene, varied_scene
-from .pipeline import GRADIENTS, LISTS, ON_CPU, SPLAT_GRADIENTS, Backend, run
+from .pipeline import GRADIENTS, LISTS, ON_CARD, ON_CPU, SPLAT_GRADIENTS, Backend, run
 
 INTEGERS = {"radii", "num_nonfinite", *LISTS, "end"}
 MUST_NOT_BE_ZERO = ("color", "depth", "alpha", "distortion", *SPLAT_GRADIENTS[:6], *GRADIENTS[:5], "distortion_share")
@@ -134,37 +134,63 @@ def test_ties_in_depth_stay_in_order(kernels: Backend) -> None:
     assert_same(run(kernels, scene.with_tensors(means=means)), expected)
 
 
-# ---- SSIM and Adam
+# ---- photometric and Adam
 
-SSIM_SHAPES = [(1, 1, 1), (2, 13, 17), (1, 1, 40), (3, 37, 70), (2, 16, 32), (1, 33, 65)]
+PHOTOMETRIC_SHAPES = [(1, 1, 1), (2, 13, 17), (1, 1, 40), (3, 37, 70), (2, 16, 32), (1, 33, 65), (3, 0, 5)]
 
 
 def assert_near(found: Tensor, expected: Tensor, tolerance: float) -> None:
     """To `tolerance` of the largest number, or of 1."""
-    largest = float(1 + expected.abs().max())
+    largest = float(1 + expected.abs().amax()) if expected.numel() else 1.0
     torch.testing.assert_close(found.cpu().double(), expected, rtol=0, atol=tolerance * largest)
 
 
-@pytest.mark.parametrize("shape", SSIM_SHAPES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_ssim(kernels: Backend, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+def some_images(shape: tuple[int, int, int], masked: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Two images, equal at a pixel, and a mask of weights 0, 0.5 and 1, outside which there are no numbers."""
     rng = torch.Generator().manual_seed(1)
-    image, noise, v = (torch.rand(shape, generator=rng, dtype=torch.float64) for _ in range(3))
+    image, noise = (torch.rand(shape, generator=rng, dtype=torch.float64) for _ in range(2))
     target = 0.7 * image + 0.3 * noise
-    expected, partials = ON_CPU.operators.ssim(image, target, 4)
-    assert expected.min() < 0.999
+    target[:, -1:, :1] = image[:, -1:, :1]
+    if not masked:
+        return image, target, None
+    mask = torch.randint(0, 3, (1, *shape[1:]), generator=rng) / 2.0
+    return torch.where(mask > 0, image, torch.nan), torch.where(mask > 0, target, torch.inf), mask.double()
+
+
+@pytest.mark.parametrize("shape", PHOTOMETRIC_SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("masked", [False, True], ids=["all pixels", "masked"])
+def test_photometric(kernels: Backend, shape: tuple[int, int, int], dtype: torch.dtype, masked: bool) -> None:
+    image, target, mask = some_images(shape, masked)
+    v = [torch.tensor(number, dtype=torch.float64) for number in (0.8, -0.3)]
+    expected = ON_CPU.operators.photometric(image, target, mask, 4)
     tolerance = 1e-11 if dtype == torch.float64 else 5e-4
+
+    def given(*tensors: Tensor | None) -> list[Tensor | None]:
+        return [None if tensor is None else tensor.to(kernels.device, dtype) for tensor in tensors]
+
     for count in (0, 3, 4):
-        given = [tensor.to(kernels.device, dtype) for tensor in (image, target)]
-        found, found_partials = kernels.operators.ssim(*given, count)
-        assert_near(found, expected, tolerance)
-        assert_near(found_partials, partials[:count], tolerance) if count else None
+        *found, partials = kernels.operators.photometric(*given(image, target, mask), count)
+        for one, other in zip(found, expected[:3], strict=True):
+            assert_near(one, other, tolerance)
+        assert_near(partials, expected[3][:count], tolerance)
     for is_target in (False, True):
-        inputs = (target, image, v, partials) if is_target else (image, target, v, partials)
-        wanted = ON_CPU.operators.ssim_backward(*inputs, is_target)
-        assert wanted.abs().max() > 1e-3
-        given = [tensor.to(kernels.device, dtype) for tensor in inputs]
-        assert_near(kernels.operators.ssim_backward(*given, is_target), wanted, tolerance)
+        inputs = (target, image, mask, *expected[2:]) if is_target else (image, target, mask, *expected[2:])
+        wanted = ON_CPU.operators.photometric_backward(*inputs, is_target, *v)
+        assert wanted.isfinite().all() and (wanted.any() or image.numel() < 2)
+        assert_near(kernels.operators.photometric_backward(*given(*inputs), is_target, *given(*v)), wanted, tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_photometric_has_the_same_bits_in_every_run(kernels: Backend, dtype: torch.dtype) -> None:
+    image, target = (tensor.to(kernels.device, dtype) for tensor in some_images((3, 37, 70), False)[:2])
+    first = kernels.operators.photometric(image, target, None, 4)
+    assert first[0] > 0.01 and first[1] > 0.01
+    for seed in (1, 2, 3):
+        if kernels is not ON_CARD:
+            kernels.operators.seed(seed)
+        for found, expected in zip(kernels.operators.photometric(image, target, None, 4), first, strict=True):
+            assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 127, 300])

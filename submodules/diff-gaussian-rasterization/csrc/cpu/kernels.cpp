@@ -6,8 +6,8 @@
 #include "blend_backward.h"
 #include "blend_forward.h"
 #include "blend_statistics.h"
+#include "photometric_kernel.h"
 #include "project_kernel.h"
-#include "ssim_kernel.h"
 GSR_NAMESPACE_BEGIN
 
 #if defined(__AVX512F__)
@@ -37,9 +37,9 @@ struct Table {
         blend_tile_backward<L, T>,
         tile_statistics<L, T>,
         largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>)),
-        ssim_tile<L, T>,
-        ssim_tile_backward<L, T>,
-        largest(sizeof(SsimForwardScratch<T>), sizeof(SsimBackwardScratch<T>), 0),
+        photometric_tile<L, T>,
+        photometric_tile_backward<L, T>,
+        largest(sizeof(DifferenceScratch<T>), sizeof(DifferenceBackwardScratch<T>), 0),
         adam_piece<L, T>};
     return table;
   }

@@ -24,10 +24,12 @@ struct Kernels {
   void (*blend_backward)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
   void (*blend_statistics)(const BlendInput<T>&, const BlendStatistics<T>&, int tile, void* scratch);
   size_t scratch_bytes;
-  // One tile of two images' similarity, and of its gradient by one of them; `scratch` has ssim_scratch_bytes.
-  void (*ssim)(const SsimShape&, const T* x, const T* y, const SsimOutput<T>&, int64_t tile, void* scratch);
-  void (*ssim_backward)(const SsimShape&, const SsimCotangents<T>&, T* v_image, int64_t tile, void* scratch);
-  size_t ssim_scratch_bytes;
+  // One tile of two images' difference, and of its gradient by x; `scratch` has photometric_scratch_bytes.
+  void (*photometric)(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricOutput<T>&, int64_t tile,
+                      void* scratch);
+  void (*photometric_backward)(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricCotangents<T>&,
+                               int64_t tile, void* scratch);
+  size_t photometric_scratch_bytes;
   // Numbers [begin, end) of the arrays.
   void (*adam)(const AdamSettings&, const AdamArrays<T>&, int64_t begin, int64_t end);
 };

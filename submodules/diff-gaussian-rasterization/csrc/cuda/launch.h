@@ -78,11 +78,19 @@ template <class T>
 int blend_statistics(const BlendInput<T>&, int64_t n, const int32_t* offsets, int64_t intersections,
                      const BlendStatistics<T>&, const SplatStatistics<T>&, const Memory&, void* stream);
 
-// Of images x and y, (C, H, W).
 template <class T>
-int ssim(const SsimShape&, const T* x, const T* y, const SsimOutput<T>&, void* stream);
+struct PhotometricMeans {
+  T* l1;     // ()
+  T* dssim;  // ()
+  T* share;  // () 1/Σ w; 0 where there is no weight
+};
+// The output's `sums` need not be set.
 template <class T>
-int ssim_backward(const SsimShape&, const SsimCotangents<T>&, T* v_image, void* stream);
+int photometric(const PhotometricShape&, const PhotometricInput<T>&, PhotometricOutput<T>, const PhotometricMeans<T>&,
+                const Memory&, void* stream);
+template <class T>
+int photometric_backward(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricCotangents<T>&,
+                         void* stream);
 
 // A step for each of `count` parameters, all of `rows` rows; visible: (rows), or null for all.
 template <class T>

@@ -69,14 +69,19 @@ __device__ __forceinline__ T block_sum(T (&values)[COUNT]) {
 
 constexpr int SUM_THREADS = 256;
 
-// (count, COLUMNS) -> (COLUMNS), by a single block.
+// The sums of (count, COLUMNS) by a block of SUM_THREADS: thread i < COLUMNS returns the i-th.
 template <int COLUMNS, class T>
-__global__ void __launch_bounds__(SUM_THREADS) sum_rows(const T* rows, int64_t count, T* sums) {
+__device__ __forceinline__ T sum_of_rows(const T* rows, int64_t count) {
   T values[COLUMNS] = {};
   for (int64_t row = threadIdx.x; row < count; row += SUM_THREADS)
 #pragma unroll
     for (int c = 0; c < COLUMNS; ++c) values[c] += rows[row * COLUMNS + c];
-  const T total = block_sum<COLUMNS, SUM_THREADS / WARP>(values);
+  return block_sum<COLUMNS, SUM_THREADS / WARP>(values);
+}
+// (count, COLUMNS) -> (COLUMNS), by a single block.
+template <int COLUMNS, class T>
+__global__ void __launch_bounds__(SUM_THREADS) sum_rows(const T* rows, int64_t count, T* sums) {
+  const T total = sum_of_rows<COLUMNS>(rows, count);
   if (threadIdx.x < COLUMNS) sums[threadIdx.x] = total;
 }
 

@@ -297,30 +297,46 @@ static std::tuple<Tensor, Tensor, Tensor> blend_statistics_op(
   return {weight_sum, weight_max, distortion_share};
 }
 
-// ---- ssim
+// ---- photometric
 
-static SsimShape shape_of(const Tensor& image) { return {image.size(0), int(image.size(1)), int(image.size(2))}; }
-
-static std::tuple<Tensor, Tensor> ssim_op(Tensor image, Tensor target, int64_t partial_count) {
-  Tensor map = new_like(image), partials = empty(image, {partial_count, image.size(0), image.size(1), image.size(2)});
-  run("ssim", image, [&](auto t, void* stream) {
-    using T = decltype(t);
-    const SsimOutput<T> out = {write<T>(map), write<T>(partials), int(partial_count)};
-    return ssim<T>(shape_of(image), read<T>(image), read<T>(target), out, stream);
-  });
-  return {map, partials};
+static PhotometricShape shape_of(const Tensor& image) {
+  return {image.size(0), int(image.size(1)), int(image.size(2))};
+}
+template <class T>
+static PhotometricInput<T> input_of(const Tensor& x, const Tensor& y, const std::optional<Tensor>& mask) {
+  return {read<T>(x), read<T>(y), mask ? read<T>(*mask) : nullptr};
 }
 
-static Tensor ssim_backward_op(Tensor image, Tensor other, Tensor v_map, Tensor partials, bool is_target) {
+static std::tuple<Tensor, Tensor, Tensor, Tensor> photometric_op(Tensor image, Tensor target,
+                                                                 std::optional<Tensor> mask, int64_t partial_count) {
+  const PhotometricShape shape = shape_of(image);
+  Tensor l1 = empty(image, {}), dssim = empty(image, {}), share = empty(image, {}),
+         partials = empty(image, {partial_count, shape.channels, shape.height, shape.width});
+  Allocations allocations = {image};
+  run("photometric", image, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const PhotometricOutput<T> out = {nullptr, write<T>(partials), int(partial_count)};
+    const PhotometricMeans<T> means = {write<T>(l1), write<T>(dssim), write<T>(share)};
+    return photometric<T>(shape, input_of<T>(image, target, mask), out, means, allocations.memory(), stream);
+  });
+  return {l1, dssim, share, partials};
+}
+
+static Tensor photometric_backward_op(Tensor image, Tensor other, std::optional<Tensor> mask, Tensor share,
+                                      Tensor partials, bool is_target, Tensor v_l1, Tensor v_dssim) {
+  const PhotometricShape shape = shape_of(image);
   Tensor v_image = new_like(image);
-  const SsimShape shape = shape_of(image);
-  run("ssim_backward", image, [&](auto t, void* stream) {
+  run("photometric_backward", image, [&](auto t, void* stream) {
     using T = decltype(t);
     const auto partial = [&](SsimPartial which) { return read<T>(partials) + which * shape.pixels(); };
-    const SsimCotangents<T> in = {read<T>(image),        read<T>(other),
-                                  read<T>(v_map),        partial(is_target ? SSIM_MEAN_Y : SSIM_MEAN_X),
-                                  partial(SSIM_SQUARES), partial(SSIM_PRODUCT)};
-    return ssim_backward<T>(shape, in, write<T>(v_image), stream);
+    const PhotometricCotangents<T> v = {partial(is_target ? SSIM_MEAN_Y : SSIM_MEAN_X),
+                                        partial(SSIM_SQUARES),
+                                        partial(SSIM_PRODUCT),
+                                        read<T>(share),
+                                        read<T>(v_l1),
+                                        read<T>(v_dssim),
+                                        write<T>(v_image)};
+    return photometric_backward<T>(shape, input_of<T>(image, other, mask), v, stream);
   });
   return v_image;
 }
@@ -353,7 +369,7 @@ STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CUDA, m) {
   m.impl("blend", TORCH_BOX(&gsr::cuda::blend_op));
   m.impl("blend_backward", TORCH_BOX(&gsr::cuda::blend_backward_op));
   m.impl("blend_statistics", TORCH_BOX(&gsr::cuda::blend_statistics_op));
-  m.impl("ssim", TORCH_BOX(&gsr::cuda::ssim_op));
-  m.impl("ssim_backward", TORCH_BOX(&gsr::cuda::ssim_backward_op));
+  m.impl("photometric", TORCH_BOX(&gsr::cuda::photometric_op));
+  m.impl("photometric_backward", TORCH_BOX(&gsr::cuda::photometric_backward_op));
   m.impl("adam", TORCH_BOX(&gsr::cuda::adam_op));
 }

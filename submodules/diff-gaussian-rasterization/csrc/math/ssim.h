@@ -27,22 +27,21 @@ GSR_FN SsimWeights<T> ssim_weights() {
   return weights;
 }
 
-// E[x], E[y], E[x²], E[y²], E[xy] under the window.
+// Under the window: E[x], E[y], E[x²] + E[y²], which is all that is asked of the two, and E[xy].
 template <class V>
 struct SsimMeans {
-  V x, y, xx, yy, xy;
+  V x, y, squares, product;
 };
 template <class V>
 GSR_FN void add_pixel(SsimMeans<V>& means, V weight, V x, V y) {
   const V wx = weight * x, wy = weight * y;
   means.x += wx;
   means.y += wy;
-  means.xx += wx * x;
-  means.yy += wy * y;
-  means.xy += wx * y;
+  means.squares += wx * x + wy * y;
+  means.product += wx * y;
 }
 
-// Of the similarity by the means; E[x²] and E[y²] enter by their sum alone, so they have one cotangent.
+// Of the similarity by the means.
 template <class V>
 struct SsimCotangent {
   V x, y, squares, product;
@@ -65,8 +64,8 @@ GSR_FN SsimFactors<V> ssim_factors(const SsimMeans<V>& m) {
   using S = Scalar<V>;
   const V c1 = V(S(0.01 * 0.01)), c2 = V(S(0.03 * 0.03)), squares = m.x * m.x + m.y * m.y, product = m.x * m.y;
   // Never negative but by rounding, which far beyond [0,1] could otherwise make the denominator 0.
-  const V variances = maximum(m.xx + m.yy - squares, V(S(0)));
-  SsimFactors<V> f = {{S(2) * product + c1, squares + c1}, {S(2) * (m.xy - product) + c2, variances + c2}, V()};
+  const V variances = maximum(m.squares - squares, V(S(0)));
+  SsimFactors<V> f = {{S(2) * product + c1, squares + c1}, {S(2) * (m.product - product) + c2, variances + c2}, V()};
   f.inverse = S(1) / (f.luminance[1] * f.structure[1]);
   return f;
 }
@@ -74,7 +73,7 @@ template <class V>
 GSR_FN V ssim(const SsimFactors<V>& f) {
   return f.luminance[0] * f.structure[0] * f.inverse;
 }
-// With S = ssim, and l, s its factors: ∂S/∂E[xy] = 2·l₀/(l₁·s₁), ∂S/∂E[x²] = −S/s₁,
+// With S = ssim, and l, s its factors: ∂S/∂E[xy] = 2·l₀/(l₁·s₁), ∂S/∂(E[x²] + E[y²]) = −S/s₁,
 // ∂S/∂E[x] = 2·E[y]·(s₀ − l₀)/(l₁·s₁) + 2·E[x]·(S/s₁ − S/l₁).
 template <class V>
 GSR_FN SsimCotangent<V> ssim_vjp(const SsimMeans<V>& m, const SsimFactors<V>& f, V v) {
