@@ -17,6 +17,7 @@ import numpy as np
 from scene.depth import is_usable, z_of
 from scene.depth_evidence import Look, look_at
 from scene.depth_inverse import FALLING, fit_inverse
+from scene.depth_parallax import likely_scale
 from scene.types import DepthMap, PointCloud, View
 
 AGREES = 1.25  # a ratio of depths up to this, or down to its inverse, counts as agreement
@@ -144,14 +145,17 @@ def _meaning(looks: Sequence[Look], telling: Sequence[Look], given: float | None
 
 
 def _unchecked(looks: Sequence[Look], given: float | None) -> Meaning:
-    """Without points to compare with: as given, or what is usual."""
+    """Without points to compare with: as given, or by comparing views with each other, or what is usual."""
     if given is not None:
         return _of_scale(given)
     if not looks or looks[0].dtype == np.float32:
         return Meaning("scene units", 1.0, "scene units")
+    found = likely_scale(looks, [unit.scale for unit in UNITS])
+    if found is not None:
+        return _of_unit(next(unit for unit in UNITS if unit.scale == found), looks)
     warning = (
-        f"{_named([look.path for look in looks])}: too few points of the scene are seen to tell the unit of depth, "
-        "which is taken to be millimetres in a world of metres"
+        f"{_named([look.path for look in looks])}: too few points of the scene are seen to tell the unit of depth, and "
+        "the maps do not tell it either: it is taken to be millimetres in a world of metres"
     )
     return Meaning(MM.name, MM.scale, MM.world, warning)
 
@@ -165,7 +169,7 @@ def _of_scale(scale: float) -> Meaning:
 def _of_unit(unit: Unit, looks: Sequence[Look]) -> Meaning:
     """Whole numbers in the world's own unit, and large ones, are millimetres in a world of millimetres."""
     whole = all(look.dtype.kind == "u" for look in looks)
-    if unit.scale == 1 and whole and np.median([np.median(look.numbers) for look in looks]) >= LARGE:
+    if unit.scale == 1 and whole and np.median([np.median(look.samples) for look in looks]) >= LARGE:
         return Meaning("mm, as the scene's own unit seems to be", unit.scale, "mm")
     return Meaning(unit.name, unit.scale, unit.world)
 

@@ -72,16 +72,14 @@ def back_project(view: View, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
     Counted along the rows, not laid out in a lattice, which might fall into a lattice of holes.
     """
-    numbers, photo, camera = load_depth(view), load_image(view), view.camera
+    numbers, photo = load_depth(view), load_image(view)
     assert numbers is not None and view.depth is not None
     usable = numbers > 0
     if photo.mask is not None:
         usable &= photo.mask[0] > 0.5
     row, column = (index[::every] for index in np.nonzero(usable))
     z = z_of(numbers[row, column].astype(float), view.depth)
-    x, y = (column + 0.5 - camera.cx) / camera.fx * z, (row + 0.5 - camera.cy) / camera.fy * z
-    rotation, translation = camera.camera_from_world[:3, :3], camera.camera_from_world[:3, 3]
-    return (np.stack([x, y, z], axis=1) - translation) @ rotation, photo.color[:, row, column].T
+    return view.camera.unproject(row, column, z), photo.color[:, row, column].T
 
 
 def _cells(positions: np.ndarray, wanted: int) -> np.ndarray:

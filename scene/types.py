@@ -32,6 +32,12 @@ class Camera:
         rotation, translation = self.camera_from_world[:3, :3], self.camera_from_world[:3, 3]
         return -rotation.T @ translation
 
+    def unproject(self, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """(P, 3) float64 world positions at depths z of the centres of pixels."""
+        x, y = (column + 0.5 - self.cx) / self.fx * z, (row + 0.5 - self.cy) / self.fy * z
+        rotation, translation = self.camera_from_world[:3, :3], self.camera_from_world[:3, 3]
+        return (np.stack([x, y, z], axis=1) - translation) @ rotation
+
 
 @dataclass(frozen=True)
 class Undistortion:

@@ -35,13 +35,16 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_close(room: Path, folder: Path, holes: str, as_transforms: bool = False) -> None:
+def write_close(room: Path, folder: Path, holes: str, *, steps: int = 1, as_transforms: bool = False) -> None:
+    """With so many steps of depth in a millimetre; transforms.json comes without points."""
     cameras = rgbd.scaled([view.camera for view in load_scene(room, depths="none").train], SMALLER)
     shutil.copytree(room / "images", folder / "images")
     for camera in cameras:
         numbers = read_numbers(room / "depth" / camera.name)
         row, column = np.mgrid[: camera.height, : camera.width]
-        rgbd.write_map(folder / "depth" / camera.name, np.where(HOLES[holes](row, column), 0, SMALLER * numbers))
+        rgbd.write_map(
+            folder / "depth" / camera.name, np.where(HOLES[holes](row, column), 0, steps * SMALLER * numbers)
+        )
     if as_transforms:
         rgbd.write_transforms(folder, cameras)
     else:
@@ -82,9 +85,10 @@ def test_holes_cost_no_pixels_beside_them(room: Path, tmp_path: Path, holes: str
     assert used >= used_of_whole and lost < 0.02 * there
 
 
-def test_the_same_as_transforms(room: Path, tmp_path: Path) -> None:
-    write_close(room, tmp_path / "close", "lines", as_transforms=True)
+@pytest.mark.parametrize(("steps", "unit"), [(1, "mm"), (5, "TUM's 1/5000 m")])
+def test_the_same_as_transforms(room: Path, tmp_path: Path, steps: int, unit: str) -> None:
+    write_close(room, tmp_path / "close", "lines", steps=steps, as_transforms=True)
     scene = load_scene(tmp_path / "close", eval_split=True)
-    assert "depth: 8 maps, mm, 0." in scene.summary and "fused from depth" in scene.summary
+    assert scene.warnings == () and f"depth: 8 maps, {unit}, 0." in scene.summary and "fused from" in scene.summary
     off = SMALLER * distance_to_surface(scene.points.positions.astype(float) / SMALLER)
     assert len(scene.points) > 3000 and np.median(off) < 0.005 and np.percentile(off, 90) < 0.015

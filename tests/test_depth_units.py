@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from scene import load_scene
+from scene import colmap, load_scene
 from scene.depth import load_depth, read_numbers
 from scene.depth_evidence import middle_of_most, visible_points
 from scene.types import Camera, PointCloud, View
@@ -93,12 +93,28 @@ def test_a_given_scale_is_taken_and_checked(tmp_path: Path) -> None:
         load_scene(tmp_path, depth_scale=-1)
 
 
-def test_without_points_millimetres_are_taken_and_said(tmp_path: Path) -> None:
-    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+@pytest.mark.parametrize(("world", "scale"), [(1, 1e-3), (1000, 1)])
+def test_without_points_the_views_tell_the_unit(world: float, scale: float, tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, world=world, points=scenes.points(0))
+    rgbd.write_depth(tmp_path, cameras)
+    scene = load_scene(tmp_path)
+    assert set(scales(scene).values()) == {scale} and scene.warnings == () and "depth: 4 maps, mm" in scene.summary
+    np.testing.assert_allclose(np.linalg.norm(scene.points.positions, axis=1), world * rgbd.RADIUS, rtol=0.02)
+
+
+def test_without_points_and_movement_millimetres_are_taken_and_said(tmp_path: Path) -> None:
+    cameras = rgbd.scaled(rgbd.write_scene(tmp_path, points=scenes.points(0)), 0.0)
+    colmap.write_model(tmp_path / "sparse" / "0", cameras, scenes.points(0))
     rgbd.write_depth(tmp_path, cameras)
     scene = load_scene(tmp_path)
     assert set(scales(scene).values()) == {1 / 1000} and "taken to be millimetres" in scene.warnings[0]
     assert "depth/000.png" in scene.warnings[0]
+
+
+def test_maps_of_another_unit_than_the_known_are_said(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, world=0.37, points=scenes.points(0))
+    rgbd.write_depth(tmp_path, cameras)
+    assert "taken to be millimetres" in load_scene(tmp_path).warnings[0]
 
 
 def test_hidden_points_are_no_evidence() -> None:
