@@ -97,6 +97,7 @@ class Growth:
             max_elongation=spikes.spike_ratio or None,
             spike_size=spikes.spike_extent * self.extent,
             max_fraction=spikes.prune_max_fraction,
+            max_gaussians=self.options.densification.max_gaussians,
         )
 
 

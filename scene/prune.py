@@ -12,7 +12,7 @@ from torch import Tensor
 from scene.densify import DensityStatistics, strongest
 from scene.gaussians import Gaussians
 from scene.optimizer import Optimizer, edit_rows
-from scene.spikes import pieces
+from scene.spikes import PIECES, pieces
 from scene.survey import Survey
 
 
@@ -36,6 +36,7 @@ class SpikeRules:
     max_elongation: float | None = None  # a spike with its longest axis over this many times its middle one ...
     spike_size: float = 0.0  # ... and no spike by ray or by shape has a longest standard deviation up to this
     max_fraction: float = 1.0  # of all Gaussians: no rule takes more at once; the worst go first
+    max_gaussians: int = 0  # the pieces of needles never make more than this; 0: no limit
 
 
 class Pruned(NamedTuple):
@@ -112,6 +113,8 @@ def _spike_offences(gaussians: Gaussians, found: Survey, rules: SpikeRules) -> I
     if rules.max_elongation is not None:
         broken = large & (longest > rules.max_elongation * middle) & found.off_surface().any(dim=1)
         worst = along_rays.float() - middle / longest  # those along the rays first, then by elongation
+        if rules.max_gaussians:
+            broken = strongest(worst, broken, (rules.max_gaussians - len(gaussians)) // (len(PIECES) - 1))
         yield Offence("needle", broken, worst)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from scene.densify import DensityStatistics, densify
@@ -120,6 +121,17 @@ def test_needles_are_cut_by_shape_size_and_ends() -> None:
     assert len(cloud.gaussians) == 9 + LEFT
     assert torch.equal(cloud.gaussians.scales[2:9], kept)
     assert (cloud.gaussians.scales[9:].exp() < 0.05).all() and not cloud.optimizer.moments["means"].first[9:].any()
+
+
+@pytest.mark.parametrize("room, cut", [(0, 0), (LEFT - 1, 0), (2 * LEFT + 1, 2), (100, 3)])
+def test_pieces_keep_to_the_limit(room: int, cut: int) -> None:
+    cloud = Cloud()
+    for row in (2, 3, 4):
+        cloud.stretch(row, longest=0.5)
+        cloud.found.end_on[row, 1] = 10
+    rules = SpikeRules(max_elongation=10, spike_size=0.1, max_gaussians=10 + room)
+    assert cloud.pruned(rules)[0] == Pruned(needle=cut)
+    assert len(cloud.gaussians) == 10 + cut * (LEFT - 1) <= 10 + room
 
 
 def test_needles_along_rays_go_first() -> None:

@@ -226,7 +226,7 @@ def test_resuming_without_a_checkpoint_says_so(dataset: Path, tmp_path: Path) ->
 
 
 def test_gaussians_are_added_up_to_the_limit(dataset: Path, tmp_path: Path) -> None:
-    flags = f"{BUSY} --opacity_reset_interval 1000"
+    flags = f"{BUSY} --opacity_reset_interval 1000 --prune_min_weight 0"
     run(dataset, tmp_path / "free", flags)
     run(dataset, tmp_path / "limited", f"{flags} --max_gaussians {POINTS + 5}")
     free, limited = (log_lines(tmp_path / name)[-1]["gaussians"] for name in ("free", "limited"))
