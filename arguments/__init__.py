@@ -51,7 +51,10 @@ class ModelOptions:
         follows="depth or depths, where the scene has one",
     )
     depth_scale: float | None = option(
-        None, "scene units in one step of a depth map", minimum=0, follows="found out from the points of the scene"
+        None,
+        "scene units in one step of a depth map",
+        minimum=0,
+        follows="found out from the points of the scene, or by comparing views",
     )
     resolution: int = option(
         -1,

@@ -113,7 +113,7 @@ def densification_limits(options: TrainOptions, scene: Scene) -> Limits:
 
 def survey_steps(options: TrainOptions, densified_until: int, views: int) -> list[int]:
     """After which steps the views are surveyed; none where all rules are off. Not soon after a reset of the opacities,
-    when nothing has weight."""
+    nor after the start, when nothing has weight."""
     spikes, steps = options.spikes, [0]
     rules = (
         spikes.prune_min_weight, spikes.floater_views, spikes.spike_ratio, spikes.spike_ray_views, spikes.spike_spread
@@ -121,7 +121,7 @@ def survey_steps(options: TrainOptions, densified_until: int, views: int) -> lis
     spacing = SURVEY_SPACING * min(views, MOST_VIEWS)
     for step in (round(part * options.run.iterations) for part in SURVEYS_AT):
         reset = min(step - 1, densified_until - 1) // options.densification.opacity_reset_interval
-        healed = reset == 0 or step - reset * options.densification.opacity_reset_interval >= RESET_HEALS
+        healed = step - reset * options.densification.opacity_reset_interval >= RESET_HEALS
         if any(rules) and healed and step - steps[-1] >= spacing:
             steps.append(step)
     return steps[1:]
