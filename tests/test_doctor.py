@@ -15,7 +15,7 @@ from diff_gaussian_rasterization.doctor import Card, Facts, Trial, advice, repor
 
 CARD = Card("NVIDIA H200", (9, 0), 141 << 30)
 GOOD = Facts(
-    library="/somewhere/libgsr.so",
+    native_library="/somewhere/libgsr.so",
     instruction_set="v4",
     threads=8,
     cuda_build="13.0 sm_75 sm_80 sm_90 compute_90",
@@ -123,7 +123,7 @@ def test_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts.trials[0].device == "cpu" and facts.trials[0].fits() and max(facts.trials[0].errors) > 0
     assert doctor.main() == (1 if advice(facts) else 0)
     printed = capsys.readouterr().out
-    assert facts.library in printed and torch.__version__ in printed and len(printed.splitlines()) < 40
+    assert facts.native_library in printed and torch.__version__ in printed and len(printed.splitlines()) < 40
 
 
 def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ class Trial:
 class Facts:
     """What was found on this machine."""
 
-    library: str  # its path
+    native_library: str  # its path
     instruction_set: str
     threads: int
     cuda_build: str  # as ops.cuda_build() says
@@ -155,7 +155,7 @@ def gather() -> Facts:
     torch_cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     devices = ["cpu", *(f"cuda:{i}" for i in range(torch_cards) if ops.cuda_build())]
     return Facts(
-        library=str(_native.load()),
+        native_library=str(_native.load()),
         instruction_set=ops.instruction_set(),
         threads=torch.get_num_threads(),
         cuda_build=ops.cuda_build(),
@@ -244,7 +244,7 @@ def report(facts: Facts) -> list[str]:
     cards = [f"{c.name}, compute capability {_dotted(c.capability)}, {c.memory / 2**30:.0f} GiB" for c in facts.cards]
     hidden = "none that the driver sees; CUDA_VISIBLE_DEVICES may hide some" if facts.driver else "none"
     rows = [
-        ("library", facts.library),
+        ("library", facts.native_library),
         ("CPU kernels", f"instruction set {facts.instruction_set}, {facts.threads} threads"),
         ("CUDA kernels", facts.cuda_build or "none"),
         ("nvcc", f"switched off by {CUDA_SWITCH}=0" if facts.cuda_is_off else facts.nvcc or "none"),
