@@ -29,7 +29,7 @@ SAMPLE_STEP = 4  # pixels between those looked at for it
 def measure(gaussians: Gaussians, photos: Photos, background: Tensor, settings: RenderSettings) -> metrics.Scores:
     """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
     scores, depths = [], []
-    for photo in (photos[index] for index in range(len(photos))):
+    for photo in photos.in_order(range(len(photos))):
         output = render(gaussians, photo.camera, background, settings)
         mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
         scores.append(metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask))
@@ -58,8 +58,7 @@ def render_views(
     files = {f"{place:05}.png": index for place, index in enumerate(order)}
     _remove_others(folder, files)
     errors, scores = depth_error_scale(depths), {}
-    for file, index in files.items():
-        photo = photos[index]
+    for file, photo in zip(files, photos.in_order(order), strict=True):
         output = render(gaussians, photo.camera, background, settings)
         depth, distortion, hit = _maps(output)
         write_png(folder / "renders" / file, to_bytes(output.color))

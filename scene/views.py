@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from scene.images import load_image
 from scene.types import Camera, View
 from scene.upload import Tensors, Upload, Uploader, moved
 from utils.errors import UserError
+
+Arrays = tuple[np.ndarray | None, ...]
 
 
 class Photo(NamedTuple):
@@ -41,8 +44,9 @@ class Photos:
     quarter and half of the memory of float32.
 
     `device` is where they are used; `kept_there` keeps the bytes there too, otherwise they stay with the host and are
-    copied each time, which takes no time for one that `prefetch` was told of. `with_alpha` keeps the alpha channels of
-    transparent renderings, for training over changing backgrounds.
+    copied each time. Neither decoding nor copying takes the caller's time for a photo that `prefetch` was told of
+    early enough. `with_alpha` keeps the alpha channels of transparent renderings, for training over changing
+    backgrounds.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class Photos:
         self.with_alpha = with_alpha
         self.kept_there = kept_there
         self._uploader = Uploader(self.device)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._decoding: dict[int, Future[Arrays]] = {}
         self._bytes: dict[int, Tensors] = {}  # color, mask, alpha; depth, as stored
         self._coming: dict[int, Upload] = {}
 
@@ -65,6 +71,8 @@ class Photos:
 
     def __getitem__(self, index: int) -> Photo:
         self.prefetch(index)
+        if index in self._decoding:
+            self._store(index, self._decoding.pop(index).result())
         *pixels, numbers = self._coming.pop(index).arrived()
         view = self.views[index]
         color, mask, alpha = (_from_bytes(values) for values in pixels)
@@ -73,22 +81,33 @@ class Photos:
         measured = view.depth is not None and view.depth.kind == "sensor"
         return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0, depth, valid, measured)
 
+    def in_order(self, order: Sequence[int]) -> Iterator[Photo]:
+        """The photos of these indices, one after the other; the next is on its way while one is used."""
+        for index, following in zip(order, (*order[1:], None), strict=True):
+            photo = self[index]
+            if following is not None:
+                self.prefetch(following)
+            yield photo
+
     def prefetch(self, index: int) -> None:
-        """Decode a photo that will be asked for soon, and begin to bring it to the device."""
-        if index in self._coming:
+        """Begin to decode a photo that will be asked for soon, or, if that is done, to bring it to the device."""
+        if index in self._decoding or index in self._coming:
             return
-        if index not in self._bytes:
-            decoded = self._decode(self.views[index])
-            self._bytes[index] = moved(decoded, self.device) if self.kept_there else self._uploader.keep(decoded)
+        if index in self._bytes:
+            self._coming[index] = self._uploader.start(self._bytes[index])
+        else:
+            self._decoding[index] = self._decoder.submit(self._decode, self.views[index])
+
+    def _store(self, index: int, decoded: Arrays) -> None:
+        stored = tuple(None if each is None else torch.from_numpy(each) for each in decoded)
+        self._bytes[index] = moved(stored, self.device) if self.kept_there else self._uploader.keep(stored)
         self._coming[index] = self._uploader.start(self._bytes[index])
 
-    def _decode(self, view: View) -> Tensors:
+    def _decode(self, view: View) -> Arrays:
         loaded, alpha = load_image(view), None
         if self.with_alpha and view.alpha_background is not None and view.mask_path is None:
             alpha = load_image(replace(view, alpha_background=None)).mask  # so it takes alpha for a mask
-        depth = load_depth(view)
-        numbers = None if depth is None else torch.from_numpy(depth)
-        return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), numbers
+        return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), load_depth(view)
 
 
 class ShuffledPhotos:
@@ -123,8 +142,8 @@ class ShuffledPhotos:
         self.waiting = list(state["waiting"])
 
 
-def _to_bytes(values: np.ndarray | None) -> Tensor | None:
-    return None if values is None else torch.from_numpy((values * 255).round().clip(0, 255).astype(np.uint8))
+def _to_bytes(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else (values * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _from_bytes(values: Tensor | None) -> Tensor | None:

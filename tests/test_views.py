@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from queue import Queue
+from threading import Event
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+import scene.views as views_module
+from scene.images import LoadedImage
 from scene.types import Camera, View
 from scene.views import Photos, ShuffledPhotos
 from utils.errors import UserError
@@ -43,16 +48,50 @@ def test_photos_are_decoded_once(tmp_path: Path) -> None:
     assert torch.equal(photos[0].color, first)
 
 
-def test_the_next_photo_is_on_its_way(tmp_path: Path) -> None:
-    views = views_of(tmp_path, 3)
-    expected = {view.camera.name: Photos([view])[0].color for view in views}
-    order = ShuffledPhotos(Photos(views), torch.Generator().manual_seed(0))
-    order.next()
-    for view in views:
-        if view.camera.name != views[order.waiting[0]].camera.name:
-            view.image_path.unlink()  # all but the last: the next one is decoded already
-    photo = order.next()
-    assert torch.equal(photo.color, expected[photo.camera.name])
+def held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Queue[str]]:
+    """(set by the test: files may be read; names of the files that have been)."""
+    may_read, has_read, load = Event(), Queue[str](), views_module.load_image
+
+    def slow(view: View) -> LoadedImage:
+        assert may_read.wait(10)
+        image = load(view)
+        has_read.put(view.image_path.name)
+        return image
+
+    monkeypatch.setattr(views_module, "load_image", slow)
+    return may_read, has_read
+
+
+def test_a_photo_is_decoded_while_the_caller_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_read, has_read = held_up(monkeypatch)
+    photos = Photos(views_of(tmp_path, 1))
+    photos.prefetch(0)  # comes back, though no file can be read yet
+    assert has_read.empty()
+    may_read.set()
+    assert has_read.get(timeout=10) == "0.png"
+    (tmp_path / "0.png").unlink()
+    assert photos[0].color.shape == (3, 6, 8)
+
+
+@pytest.mark.parametrize("walk", ["shuffled", "in order"])
+def test_the_next_photo_is_on_its_way(walk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_read, has_read = held_up(monkeypatch)
+    may_read.set()
+    photos = Photos(views_of(tmp_path, 2))
+    in_order, shuffled = photos.in_order([1, 0]), ShuffledPhotos(photos, torch.Generator())
+    following = shuffled.next if walk == "shuffled" else partial(next, in_order)
+    first = following().camera.name
+    assert has_read.get(timeout=10) == first
+    second = has_read.get(timeout=10)  # before anybody asks for it
+    assert second != first and following().camera.name == second
+
+
+def test_a_file_that_cannot_be_read_is_told_of_when_asked_for(tmp_path: Path) -> None:
+    photos = Photos(views_of(tmp_path, 1))
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    photos.prefetch(0)
+    with pytest.raises(UserError, match="0.png"):
+        photos[0]
 
 
 @pytest.mark.parametrize("kept_there", [False, True])
