@@ -5,12 +5,13 @@
 // ever sorting an intersection. The order is unique, so neither it nor anything after it depends on the number of threads.
 #include <cstring>
 #include <memory>
-#include <stdexcept>
 
 #include "kernels.h"
-#include "tensors.h"
+#include "launch.h"
+#include "parallel.h"
 
 namespace gsr {
+namespace cpu {
 
 // Positive floats order as their bits do.
 template <class T>
@@ -113,16 +114,15 @@ static void for_each_intersection(const Image& image, const AllSpans& all, const
   }
 }
 
-// counts (N) -> offsets (N + 1), where each splat's slots begin.
-static int32_t offsets_from_counts(int32_t* offsets, int64_t n) {
+// counts (N) -> offsets (N + 1), where each splat's slots begin; returns their number.
+static int64_t offsets_from_counts(int32_t* offsets, int64_t n) {
   int64_t total = 0;
   for (int64_t i = 0; i <= n; ++i) {
     const int32_t count = i < n ? offsets[i] : 0;
     offsets[i] = int32_t(total);
     total += count;
-    if (total > INT32_MAX) throw std::runtime_error("over 2^31 splat-tile intersections; render a smaller image");
   }
-  return int32_t(total);
+  return total;
 }
 
 // How many intersections each share of the order has in each tile -> where it writes its first; and where tiles begin.
@@ -140,16 +140,13 @@ static void ranges_from_counts(std::vector<int32_t>& places, int64_t tiles, int6
 }
 
 template <class T>
-static std::tuple<Tensor, Tensor, Tensor, Tensor> run_bin(const Tensor& means2d, const Tensor& conics,
-                                                          const Tensor& depths, const Tensor& reaches,
-                                                          const Tensor& radii, Image image) {
-  const int64_t n = means2d.size(0), tiles = image.tiles();
-  Tensor offsets = empty_int32(radii, {n + 1}), ranges = empty_int32(radii, {tiles + 1});
-  const SplatInput<T> splats = {read<T>(means2d), read<T>(conics),     nullptr, nullptr, read<T>(depths),
-                                read<T>(reaches), read<int32_t>(radii)};
-  const AllSpans all = find_all_spans<T>(image, splats, n, write<int32_t>(offsets));
-  const int32_t total = offsets_from_counts(write<int32_t>(offsets), n);
-  const std::vector<int32_t> order = order_by_depth(n, read<int32_t>(radii), read<T>(depths));
+int bin(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* offsets, int32_t* ranges,
+        const Memory& memory, void*) {
+  const int64_t tiles = image.tiles();
+  const AllSpans all = find_all_spans<T>(image, splats, n, offsets);
+  const int64_t total = offsets_from_counts(offsets, n);
+  if (total > INT32_MAX) return TOO_MANY_INTERSECTIONS;
+  const std::vector<int32_t> order = order_by_depth(n, splats.radii, splats.depths);
 
   // Splats in depth order are dealt in as many shares as there are threads: fewer would idle, more would cost counters.
   const int64_t visible = int64_t(order.size()), share = visible / torch::stable::get_num_threads() + 1;
@@ -159,30 +156,25 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor> run_bin(const Tensor& means2d,
     int32_t* counts = &places[chunk * tiles];
     for_each_intersection(image, all, order, begin, end, [&](int32_t, int tile) { ++counts[tile]; });
   });
-  ranges_from_counts(places, tiles, shares, write<int32_t>(ranges));
+  ranges_from_counts(places, tiles, shares, ranges);
 
-  Tensor ids = empty_int32(radii, {total}), slots = empty_int32(radii, {total});
-  int32_t *id = write<int32_t>(ids), *slot = write<int32_t>(slots);
-  const int32_t* offset = read<int32_t>(offsets);
+  const auto list = [&](Purpose purpose) {
+    return static_cast<int32_t*>(memory.allocate(memory.context, purpose, total * sizeof(int32_t)));
+  };
+  int32_t *ids = list(Purpose::Ids), *slots = list(Purpose::Slots);
   for_each_chunk(visible, share, [&](int64_t begin, int64_t end, int64_t chunk) {
     int32_t *next = &places[chunk * tiles], splat = -1, next_slot = 0;
     for_each_intersection(image, all, order, begin, end, [&](int32_t i, int tile) {
-      if (i != splat) next_slot = offset[i];
+      if (i != splat) next_slot = offsets[i];
       splat = i;
-      id[next[tile]] = i;
-      slot[next[tile]++] = next_slot++;
+      ids[next[tile]] = i;
+      slots[next[tile]++] = next_slot++;
     });
   });
-  return {ids, slots, offsets, ranges};
+  return 0;
 }
+template int bin<float>(const Image&, const SplatInput<float>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
+template int bin<double>(const Image&, const SplatInput<double>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
 
-static std::tuple<Tensor, Tensor, Tensor, Tensor> bin(Tensor means2d, Tensor conics, Tensor depths, Tensor reaches,
-                                                      Tensor radii, int64_t width, int64_t height) {
-  const Image image = {int(width), int(height)};
-  return is_double(means2d) ? run_bin<double>(means2d, conics, depths, reaches, radii, image)
-                            : run_bin<float>(means2d, conics, depths, reaches, radii, image);
-}
-
+}  // namespace cpu
 }  // namespace gsr
-
-STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CPU, m) { m.impl("bin", TORCH_BOX(&gsr::bin)); }

@@ -1,4 +1,6 @@
 // Chooses the kernels for this processor, once.
+#include <torch/csrc/stable/library.h>
+
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -58,6 +60,11 @@ template <>
 const Kernels<double>& kernels<double>() {
   return choice().double_kernels();
 }
-const char* instruction_set() { return choice().name; }
+
+static std::string instruction_set() { return choice().name; }
 
 }  // namespace gsr
+
+STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CompositeExplicitAutograd, m) {
+  m.impl("instruction_set", TORCH_BOX(&gsr::instruction_set));
+}

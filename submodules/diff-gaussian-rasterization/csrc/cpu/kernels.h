@@ -37,6 +37,5 @@ struct Kernels {
 // The best instruction set that this processor has, or the one that DGR_ISA names (v1, v3, v4), for tests.
 template <class T>
 const Kernels<T>& kernels();
-const char* instruction_set();
 
 }  // namespace gsr

@@ -7,7 +7,7 @@ namespace cuda {
 int use_device(int index) { return cudaSetDevice(index); }
 
 const char* error_text(int error) {
-  if (error == TOO_MANY_INTERSECTIONS) return "over 2^31 splat-tile intersections; render a smaller image";
+  if (error == TOO_MANY_INTERSECTIONS) return TOO_MANY_INTERSECTIONS_TEXT;
   return cudaGetErrorString(static_cast<cudaError_t>(error));
 }
 

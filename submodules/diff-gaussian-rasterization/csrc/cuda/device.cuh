@@ -31,12 +31,6 @@ int launch(void (*kernel)(Parameters...), dim3 blocks, int threads, void* stream
 
 inline unsigned blocks_for(int64_t count, int64_t per_block) { return unsigned((count + per_block - 1) / per_block); }
 
-// `count` numbers of scratch.
-template <class T>
-T* scratch(const Memory& memory, int64_t count) {
-  return static_cast<T*>(memory.allocate(memory.context, Purpose::Scratch, (count > 0 ? count : 1) * sizeof(T)));
-}
-
 // The first thing that went wrong among some steps, of which later ones are not begun.
 #define GSR_TRY(step) \
   if (const int failure = (step)) return failure

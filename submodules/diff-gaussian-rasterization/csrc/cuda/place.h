@@ -23,6 +23,10 @@ class Place {
   void* stream_ = nullptr;
 };
 
+constexpr const char* OUT_OF_MEMORY = "CUDA out of memory";
+
+inline void prepare(torch::stable::Tensor&) {}  // new memory can be used as it is
+
 // Throws if there is an error.
 inline void check(const char* what, int error) {
   if (error == 0) return;

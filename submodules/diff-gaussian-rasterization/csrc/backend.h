@@ -1,0 +1,104 @@
+// A backend as C++ sees it: one host function for each operator, for float and double, without a header of torch's or
+// CUDA's. cpu/launch.h and cuda/launch.h read this file, each with GSR_BACKEND naming its namespace.
+//
+// Inputs, outputs and meaning are those of the operators in ops.cpp; the structs are params.h's, and every result is the
+// same bits in every run. The value returned is 0, TOO_MANY_INTERSECTIONS, or an error of the device's. On CUDA pointers
+// are the device's, and all work is queued on `stream` (a cudaStream_t) of the current device; only `bin` waits for it.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "params.h"
+
+namespace gsr {
+
+constexpr int TOO_MANY_INTERSECTIONS = -1;  // over 2^31 − 1 of them
+constexpr const char* TOO_MANY_INTERSECTIONS_TEXT = "over 2^31 splat-tile intersections; render a smaller image";
+
+namespace GSR_BACKEND {
+
+// Memory from the caller, at least 16-byte aligned. It must stay while the queued work uses it; memory that is freed in
+// the order of the stream, like torch's, may be freed as soon as the function returns. Where there is none left it throws.
+enum class Purpose : int {
+  Scratch,
+  Ids,  // bin's outputs, (M) int32, whose size is known only half-way
+  Slots,
+};
+struct Memory {
+  void* context;
+  void* (*allocate)(void* context, Purpose purpose, size_t bytes);
+};
+
+// `count` numbers of scratch.
+template <class T>
+T* scratch(const Memory& memory, int64_t count) {
+  return static_cast<T*>(memory.allocate(memory.context, Purpose::Scratch, (count > 0 ? count : 1) * sizeof(T)));
+}
+
+// num_nonfinite: 1 number.
+template <class T>
+int project(const ProjectSettings&, const GaussianArrays<T>&, const SplatArrays<T>&, int64_t* num_nonfinite,
+            void* stream);
+// v_viewmat: (4, 4).
+template <class T>
+int project_backward(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&, T* v_viewmat,
+                     const Memory&, void* stream);
+
+// Reads means2d, conics, depths, reaches and radii of n splats; writes offsets (n + 1) and ranges (tiles + 1), and asks
+// `memory` for ids and slots, which it then writes.
+template <class T>
+int bin(const Image&, const SplatInput<T>&, int64_t n, int32_t* offsets, int32_t* ranges, const Memory& memory,
+        void* stream);
+
+// Of n splats.
+template <class T>
+int blend(const BlendInput<T>&, int64_t n, const BlendOutput<T>&, const Memory&, void* stream);
+
+// The gradients of n splats.
+template <class T>
+struct SplatGradients {
+  T* means2d;      // (N, 2)
+  T* absgrad;      // (N, 2)
+  T* conics;       // (N, 3)
+  T* opacities2d;  // (N)
+  T* colors;       // (N, 3)
+  T* depths;       // (N)
+  T* background;   // (3)
+};
+// `offsets` and `intersections` (M) are bin's. The cotangents' `sums` and `v_background` need not be set.
+template <class T>
+int blend_backward(const BlendInput<T>&, int64_t n, const int32_t* offsets, int64_t intersections,
+                   const BlendCotangents<T>&, const SplatGradients<T>&, const Memory&, void* stream);
+
+template <class T>
+struct SplatStatistics {
+  T* weight_sum;        // (N)
+  T* weight_max;        // (N)
+  T* distortion_share;  // (N)
+};
+// The statistics' `statistics` need not be set.
+template <class T>
+int blend_statistics(const BlendInput<T>&, int64_t n, const int32_t* offsets, int64_t intersections,
+                     const BlendStatistics<T>&, const SplatStatistics<T>&, const Memory&, void* stream);
+
+template <class T>
+struct PhotometricMeans {
+  T* l1;     // ()
+  T* dssim;  // ()
+  T* share;  // () 1/Σ w; 0 where there is no weight
+};
+// The output's `sums` need not be set.
+template <class T>
+int photometric(const PhotometricShape&, const PhotometricInput<T>&, PhotometricOutput<T>, const PhotometricMeans<T>&,
+                const Memory&, void* stream);
+template <class T>
+int photometric_backward(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricCotangents<T>&,
+                         void* stream);
+
+// A step for each of `count` parameters, all of `rows` rows; visible: (rows), or null for all.
+template <class T>
+int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, int64_t rows, const bool* visible,
+         void* stream);
+
+}  // namespace GSR_BACKEND
+}  // namespace gsr

@@ -1,0 +1,349 @@
+// The operators of a backend: allocates what they return, fills the structs of params.h, calls the functions of backend.h.
+//
+// cpu/register.cpp and cuda/register.cpp read this file, each after its own place.h.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <initializer_list>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+// torch's words for its last exception in this thread. Torch has this from 2.13 on, so it may be null.
+extern "C" __attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
+
+namespace gsr {
+namespace GSR_BACKEND {
+
+using torch::stable::Tensor;
+using ScalarType = torch::headeronly::ScalarType;
+
+// ---- tensors
+
+static bool is_double(const Tensor& t) { return t.scalar_type() == ScalarType::Double; }
+
+template <class T>
+static const T* read(const Tensor& t) {
+  return t.const_data_ptr<T>();
+}
+// The same, but null for a tensor without elements, which stands for one that is absent.
+template <class T>
+static const T* read_if_any(const Tensor& t) {
+  return t.numel() == 0 ? nullptr : read<T>(t);
+}
+template <class T>
+static T* write(Tensor& t) {
+  return t.mutable_data_ptr<T>();
+}
+
+// What `make` returns. Its failure passes through torch's C interface as a bare code; "out of memory" in the words that
+// are found for it becomes torch's OutOfMemoryError in ops.py.
+template <class Make>
+static Tensor allocated(const Make& make) {
+  try {
+    Tensor tensor = make();
+    prepare(tensor);
+    return tensor;
+  } catch (const std::exception&) {
+    const auto words = torch_exception_get_what_without_backtrace;
+    throw std::runtime_error(std::string("torch could not allocate: ") + (words ? words() : OUT_OF_MEMORY));
+  }
+}
+// New tensors on `like`'s device, not initialised.
+static Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarType type) {
+  return allocated([&] { return torch::stable::new_empty(like, shape, type); });
+}
+static Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape) {
+  return empty(like, shape, like.scalar_type());
+}
+static Tensor new_like(const Tensor& like) {
+  return allocated([&] { return torch::stable::empty_like(like); });
+}
+
+// What a function asks for while it runs. Scratch goes back to torch at the end, which gives it only to work that is
+// queued later.
+struct Allocations {
+  const Tensor& like;
+  Tensor ids = {}, slots = {};
+  std::vector<Tensor> scratch = {};
+
+  static void* allocate(void* context, Purpose purpose, size_t bytes) {
+    Allocations& self = *static_cast<Allocations*>(context);
+    const bool is_scratch = purpose == Purpose::Scratch;
+    Tensor block = is_scratch ? empty(self.like, {int64_t(bytes)}, ScalarType::Byte)
+                              : empty(self.like, {int64_t(bytes / sizeof(int32_t))}, ScalarType::Int);
+    if (is_scratch)
+      self.scratch.push_back(block);
+    else
+      (purpose == Purpose::Ids ? self.ids : self.slots) = block;
+    return block.mutable_data_ptr();
+  }
+  Memory memory() { return {this, allocate}; }
+};
+
+// Runs f(T(), stream) at the place of a tensor of T, and reports what f returns.
+template <class F>
+static void run(const char* name, const Tensor& tensor, const F& f) {
+  const Place place(tensor);
+  check(name, is_double(tensor) ? f(double(), place.stream()) : f(float(), place.stream()));
+}
+
+// ---- project
+
+struct ProjectTensors {
+  const Tensor &means, &scales, &quats, &opacities, &features, &viewmat;
+
+  template <class T>
+  GaussianArrays<T> arrays() const {
+    return {means.size(0),      read<T>(means),    read<T>(scales), read<T>(quats),
+            read<T>(opacities), read<T>(features), read<T>(viewmat)};
+  }
+};
+
+static ProjectSettings settings_of(const Tensor& features, int64_t width, int64_t height, double fx, double fy,
+                                   double cx, double cy, double near, double scale_modifier, double alpha_min,
+                                   int64_t sh_degree, bool antialiasing) {
+  const Image image = {int(width), int(height)};
+  const int sh_count = features.dim() == 3 ? int(features.size(1)) : 1;
+  return {image, fx, fy, cx, cy, near, scale_modifier, alpha_min, int(sh_degree), sh_count, antialiasing};
+}
+
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_op(
+    Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, int64_t width,
+    int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
+    int64_t sh_degree, bool antialiasing) {
+  const ProjectSettings settings =
+      settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
+  const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
+  const int64_t n = means.size(0);
+  Tensor means2d = empty(means, {n, 2}), conics = empty(means, {n, 3}), opacities2d = empty(means, {n}),
+         colors = empty(means, {n, 3}), depths = empty(means, {n}), reaches = empty(means, {n}),
+         radii = empty(means, {n}, ScalarType::Int), num_nonfinite = empty(means, {}, ScalarType::Long);
+  run("project", means, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const SplatArrays<T> out = {write<T>(means2d), write<T>(conics),  write<T>(opacities2d), write<T>(colors),
+                                write<T>(depths),  write<T>(reaches), write<int32_t>(radii)};
+    return project<T>(settings, in.arrays<T>(), out, write<int64_t>(num_nonfinite), stream);
+  });
+  return {means2d, conics, opacities2d, colors, depths, reaches, radii, num_nonfinite};
+}
+
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backward_op(
+    Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, int64_t width,
+    int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
+    int64_t sh_degree, bool antialiasing, Tensor radii, Tensor v_means2d, Tensor v_conics, Tensor v_opacities2d,
+    Tensor v_colors, Tensor v_depths) {
+  const ProjectSettings settings =
+      settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
+  const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
+  Tensor v_means = new_like(means), v_scales = new_like(scales), v_quats = new_like(quats),
+         v_opacities = new_like(opacities), v_features = new_like(features), v_viewmat = new_like(viewmat);
+  Allocations allocations = {means};
+  run("project_backward", means, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const GaussianCotangents<T> v = {read<T>(v_means2d),    read<T>(v_conics),   read<T>(v_opacities2d),
+                                     read<T>(v_colors),     read<T>(v_depths),   read<int32_t>(radii),
+                                     write<T>(v_means),     write<T>(v_scales),  write<T>(v_quats),
+                                     write<T>(v_opacities), write<T>(v_features)};
+    return project_backward<T>(settings, in.arrays<T>(), v, write<T>(v_viewmat), allocations.memory(), stream);
+  });
+  return {v_means, v_scales, v_quats, v_opacities, v_features, v_viewmat};
+}
+
+// ---- bin
+
+static std::tuple<Tensor, Tensor, Tensor, Tensor> bin_op(Tensor means2d, Tensor conics, Tensor depths, Tensor reaches,
+                                                         Tensor radii, int64_t width, int64_t height) {
+  const Image image = {int(width), int(height)};
+  const int64_t n = means2d.size(0);
+  Tensor offsets = empty(radii, {n + 1}), ranges = empty(radii, {image.tiles() + 1});
+  Allocations allocations = {radii};
+  run("bin", means2d, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const SplatInput<T> splats = {read<T>(means2d), read<T>(conics),     nullptr, nullptr, read<T>(depths),
+                                  read<T>(reaches), read<int32_t>(radii)};
+    return bin<T>(image, splats, n, write<int32_t>(offsets), write<int32_t>(ranges), allocations.memory(), stream);
+  });
+  return {allocations.ids, allocations.slots, offsets, ranges};
+}
+
+// ---- blend
+
+// What all three operators are given.
+struct BlendTensors {
+  const Tensor &means2d, &conics, &opacities2d, &colors, &depths, &background, &reaches, &ids, &slots, &offsets,
+      &ranges;
+};
+struct BlendSettings {
+  Image image;
+  double alpha_min, alpha_max, transmittance_min;
+  bool inverse_distortion;
+};
+
+template <class T>
+static BlendInput<T> input_of(const BlendTensors& t, const BlendSettings& s) {
+  return {
+      s.image,           read<T>(t.means2d), read<T>(t.conics),      read<T>(t.opacities2d), read<T>(t.colors),
+      read<T>(t.depths), read<T>(t.reaches), read<T>(t.background),  read<int32_t>(t.ids),   read<int32_t>(t.ranges),
+      T(s.alpha_min),    T(s.alpha_max),     T(s.transmittance_min), s.inverse_distortion};
+}
+
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_op(
+    Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
+    Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
+    double alpha_max, double transmittance_min, bool inverse_distortion) {
+  const BlendTensors in = {means2d, conics, opacities2d, colors,  depths, background,
+                           reaches, ids,    slots,       offsets, ranges};
+  const BlendSettings settings = {
+      {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
+  const auto plane = [&] { return empty(means2d, {1, height, width}); };
+  Tensor color = empty(means2d, {3, height, width}), inv_depth = plane(), depth = plane(), alpha = plane(),
+         distortion = plane(), transmittance = plane(), reference = plane(), offset = plane(),
+         end = empty(means2d, {1, height, width}, ScalarType::Int);
+  Allocations allocations = {means2d};
+  run("blend", means2d, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const BlendOutput<T> out = {
+        write<T>(color),      write<T>(inv_depth),
+        write<T>(depth),      write<T>(alpha),
+        write<T>(distortion), {write<T>(transmittance), write<T>(reference), write<T>(offset), write<int32_t>(end)}};
+    return blend<T>(input_of<T>(in, settings), means2d.size(0), out, allocations.memory(), stream);
+  });
+  return {color, inv_depth, depth, alpha, distortion, transmittance, reference, offset, end};
+}
+
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_backward_op(
+    Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
+    Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
+    double alpha_max, double transmittance_min, bool inverse_distortion, Tensor transmittance, Tensor reference,
+    Tensor offset, Tensor end, Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha,
+    Tensor v_distortion) {
+  const BlendTensors in = {means2d, conics, opacities2d, colors,  depths, background,
+                           reaches, ids,    slots,       offsets, ranges};
+  const BlendSettings settings = {
+      {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
+  Tensor v_means2d = new_like(means2d), absgrad = new_like(means2d), v_conics = new_like(conics),
+         v_opacities2d = new_like(opacities2d), v_colors = new_like(colors), v_depths = new_like(depths),
+         v_background = new_like(background);
+  Allocations allocations = {means2d};
+  run("blend_backward", means2d, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const BlendCotangents<T> v = {read_if_any<T>(v_color),
+                                  read_if_any<T>(v_inv_depth),
+                                  read_if_any<T>(v_depth),
+                                  read_if_any<T>(v_alpha),
+                                  read_if_any<T>(v_distortion),
+                                  {read<T>(transmittance), read<T>(reference), read<T>(offset), read<int32_t>(end)},
+                                  read<int32_t>(slots),
+                                  nullptr,
+                                  nullptr};
+    const SplatGradients<T> out = {write<T>(v_means2d),     write<T>(absgrad),  write<T>(v_conics),
+                                   write<T>(v_opacities2d), write<T>(v_colors), write<T>(v_depths),
+                                   write<T>(v_background)};
+    return blend_backward<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(offsets), ids.size(0), v, out,
+                             allocations.memory(), stream);
+  });
+  return {v_means2d, absgrad, v_conics, v_opacities2d, v_colors, v_depths, v_background};
+}
+
+static std::tuple<Tensor, Tensor, Tensor> blend_statistics_op(
+    Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
+    Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
+    double alpha_max, double transmittance_min, bool inverse_distortion, Tensor reference, Tensor offset, Tensor end) {
+  const BlendTensors in = {means2d, conics, opacities2d, colors,  depths, background,
+                           reaches, ids,    slots,       offsets, ranges};
+  const BlendSettings settings = {
+      {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
+  Tensor weight_sum = new_like(depths), weight_max = new_like(depths), distortion_share = new_like(depths);
+  Allocations allocations = {means2d};
+  run("blend_statistics", means2d, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const BlendStatistics<T> statistics = {
+        {nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)}, read<int32_t>(slots), nullptr};
+    const SplatStatistics<T> out = {write<T>(weight_sum), write<T>(weight_max), write<T>(distortion_share)};
+    return blend_statistics<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(offsets), ids.size(0),
+                               statistics, out, allocations.memory(), stream);
+  });
+  return {weight_sum, weight_max, distortion_share};
+}
+
+// ---- photometric
+
+static PhotometricShape shape_of(const Tensor& image) {
+  return {image.size(0), int(image.size(1)), int(image.size(2))};
+}
+template <class T>
+static PhotometricInput<T> input_of(const Tensor& x, const Tensor& y, const std::optional<Tensor>& mask) {
+  return {read<T>(x), read<T>(y), mask ? read<T>(*mask) : nullptr};
+}
+
+static std::tuple<Tensor, Tensor, Tensor, Tensor> photometric_op(Tensor image, Tensor target,
+                                                                 std::optional<Tensor> mask, int64_t partial_count) {
+  const PhotometricShape shape = shape_of(image);
+  Tensor l1 = empty(image, {}), dssim = empty(image, {}), share = empty(image, {}),
+         partials = empty(image, {partial_count, shape.channels, shape.height, shape.width});
+  Allocations allocations = {image};
+  run("photometric", image, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const PhotometricOutput<T> out = {nullptr, write<T>(partials), int(partial_count)};
+    const PhotometricMeans<T> means = {write<T>(l1), write<T>(dssim), write<T>(share)};
+    return photometric<T>(shape, input_of<T>(image, target, mask), out, means, allocations.memory(), stream);
+  });
+  return {l1, dssim, share, partials};
+}
+
+static Tensor photometric_backward_op(Tensor image, Tensor other, std::optional<Tensor> mask, Tensor share,
+                                      Tensor partials, bool is_target, Tensor v_l1, Tensor v_dssim) {
+  const PhotometricShape shape = shape_of(image);
+  Tensor v_image = new_like(image);
+  run("photometric_backward", image, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const auto partial = [&](SsimPartial which) { return read<T>(partials) + which * shape.pixels(); };
+    const PhotometricCotangents<T> v = {partial(is_target ? SSIM_MEAN_Y : SSIM_MEAN_X),
+                                        partial(SSIM_SQUARES),
+                                        partial(SSIM_PRODUCT),
+                                        read<T>(share),
+                                        read<T>(v_l1),
+                                        read<T>(v_dssim),
+                                        write<T>(v_image)};
+    return photometric_backward<T>(shape, input_of<T>(image, other, mask), v, stream);
+  });
+  return v_image;
+}
+
+// ---- adam
+
+static void adam_op(std::vector<Tensor> values, std::vector<Tensor> gradients, std::vector<Tensor> firsts,
+                    std::vector<Tensor> seconds, std::vector<double> rates, std::optional<Tensor> visible, int64_t step,
+                    double beta1, double beta2, double epsilon) {
+  if (values.empty()) return;
+  const int64_t rows = values[0].size(0);
+  run("adam", values[0], [&](auto t, void* stream) {
+    using T = decltype(t);
+    std::vector<AdamArrays<T>> arrays;
+    for (size_t i = 0; i < values.size(); ++i)
+      arrays.push_back({rows == 0 ? 0 : values[i].numel() / rows, write<T>(values[i]), read<T>(gradients[i]),
+                        write<T>(firsts[i]), write<T>(seconds[i]), rates[i]});
+    return adam<T>({step, beta1, beta2, epsilon}, arrays.data(), int(arrays.size()), rows,
+                   visible ? read<bool>(*visible) : nullptr, stream);
+  });
+}
+
+// Registers them all with torch.
+static void implement(torch::stable::detail::StableLibrary& m) {
+  m.impl("project", TORCH_BOX(&project_op));
+  m.impl("project_backward", TORCH_BOX(&project_backward_op));
+  m.impl("bin", TORCH_BOX(&bin_op));
+  m.impl("blend", TORCH_BOX(&blend_op));
+  m.impl("blend_backward", TORCH_BOX(&blend_backward_op));
+  m.impl("blend_statistics", TORCH_BOX(&blend_statistics_op));
+  m.impl("photometric", TORCH_BOX(&photometric_op));
+  m.impl("photometric_backward", TORCH_BOX(&photometric_backward_op));
+  m.impl("adam", TORCH_BOX(&adam_op));
+}
+
+}  // namespace GSR_BACKEND
+}  // namespace gsr
