@@ -149,8 +149,8 @@ class DepthOptions:
     """Depth supervision, where the scene has depth maps; lengths in scene extents"""
 
     depth_loss: str = option("inv_l1", "how rendered depth is compared with the maps'", choices=DEPTH_LOSSES)
-    depth_l1_weight_init: float = option(1.0, "weight of the depth loss at the start", minimum=0)
-    depth_l1_weight_final: float = option(0.3, "weight of the depth loss at the end; log-linear between", minimum=0)
+    depth_l1_weight_init: float = option(4.0, "weight of the depth loss at the start", minimum=0)
+    depth_l1_weight_final: float = option(0.04, "weight of the depth loss at the end; log-linear between", minimum=0)
     depth_l1_mult: str = option("0:0.5 3000:0.5 15000:1", f"factor on that weight: {SCHEDULE}")
     depth_max: float | None = option(
         None, "depth beyond this is not used, in scene units", minimum=0, follows="no limit"
