@@ -28,6 +28,9 @@ RULES = {
     GROWTH: ("opacity", "world_size", "screen_size"),
     SURVEYS: ("weight", "floater", "ray", "distortion", "needle"),
 }
+# How far depth errors may be apart, relatively. Surveys decide by thresholds, so that rounding shows: in metres made
+# longer by 1e-4 or 1e-5 the second case's change by 3 %.
+DEPTH_WITHIN = {GROWTH: 0.02, SURVEYS: 0.1}
 
 
 def write_in_millimetres(source: Path, folder: Path) -> None:
@@ -85,7 +88,7 @@ def test_millimetres_change_no_picture_and_no_count(
     assert max(abs(in_millimetres[name] - count) for name, count in in_metres.items()) < 0.02 * in_metres["end"]
     ends = [next(entry["test"] for entry in reversed(log) if "test" in entry) for log in logs]
     assert ends[0]["PSNR"] == pytest.approx(ends[1]["PSNR"], abs=0.1) and ends[0]["PSNR"] > 15
-    assert ends[1]["depth_MAE"] == pytest.approx(1000 * ends[0]["depth_MAE"], rel=0.02)
+    assert ends[1]["depth_MAE"] == pytest.approx(1000 * ends[0]["depth_MAE"], rel=DEPTH_WITHIN[flags])
     renders = [next((tmp_path / source.name / "test").iterdir()) / "renders" for source in sources]
     for path in renders[0].iterdir():
         assert psnr(read_png(path), read_png(renders[1] / path.name)) > 38
