@@ -1,4 +1,4 @@
-"""`python -m scene.synthetic OUT`: makes the synthetic RGB-D scene."""
+"""`python -m scene.synthetic OUT`: makes a synthetic scene: an RGB-D room, an object as from Blender, the outdoors."""
 
 from __future__ import annotations
 
@@ -6,26 +6,40 @@ import argparse
 from pathlib import Path
 
 from scene.synthetic.write import write_scene
+from scene.synthetic.write_open import write_object, write_outdoor
 from utils.report import run_script, say
 
 
 def main() -> None:
     """Parse the arguments and write the scene."""
+    options = _parser().parse_args()
+    given = {name: getattr(options, name) for name in ("views", "width", "height") if getattr(options, name)}
+    if options.scene == "object":
+        size = {"size": given.pop("width")} if "width" in given else {}
+        given.pop("height", None)
+        write_object(options.out, **given, **size, test_views=options.test_views, seed=options.seed)
+    elif options.scene == "outdoor":
+        write_outdoor(options.out, **given, seed=options.seed)
+    else:
+        write_scene(options.out, **given, seed=options.seed)
+    say(f"{options.out}: the synthetic {options.scene} scene")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scene.synthetic",
-        description="Make a synthetic RGB-D scene: photos, a depth camera's maps, a COLMAP model and the exact truth.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Make a synthetic scene. room: photos, a depth camera's maps, a COLMAP model and the exact truth. "
+        "object: transparent renderings around an object, in the layout of Blender's NeRF scenes, without points. "
+        "outdoor: photos of a lawn with a far background and a sky, and a COLMAP model with points near by alone.",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; replaced if it is such a scene already")
-    parser.add_argument("--views", type=int, default=60, help="number of photos")
-    parser.add_argument("--width", type=int, default=480, help="pixels")
-    parser.add_argument("--height", type=int, default=360, help="pixels")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the room, the camera path and the depth camera's faults"
-    )
-    options = parser.parse_args()
-    write_scene(options.out, options.views, options.width, options.height, options.seed)
-    say(f"{options.out}: {options.views} photos with depth, {options.width} × {options.height}")
+    parser.add_argument("--scene", choices=("room", "object", "outdoor"), default="room", help="default: room")
+    parser.add_argument("--views", type=int, help="number of photos (default: 60; 90 to train on for object)")
+    parser.add_argument("--test_views", type=int, default=10, help="further photos to test with (object; default: 10)")
+    parser.add_argument("--width", type=int, help="pixels (default: 480; 400 for object, whose pictures are square)")
+    parser.add_argument("--height", type=int, help="pixels (default: 360; 320 for outdoor)")
+    parser.add_argument("--seed", type=int, default=0, help="of all that chance decides in the scene (default: 0)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Renderer:
         height, width = camera.height, camera.width
         row, column = (grid.ravel() for grid in np.mgrid[0:height, 0:width])
         o, d = rays(camera, column + 0.5, row + 0.5)
-        depth, solid = self._trace(frames, row, column, o, d)
+        depth, solid = trace(self.solids, frames, row, column, o, d)
         color, facing = self._shade(camera.fx, o, d, depth, solid)
         color, solid = color.T.reshape(height, width, 3), solid.reshape(height, width)
         self._refine(camera, frames, color, solid)
@@ -51,7 +51,7 @@ class Renderer:
 
     def _refine(self, camera: Camera, frames: list[np.ndarray], color: np.ndarray, solid: np.ndarray) -> None:
         """Replace the colours of pixels on edges by the mean of a grid of samples, in place."""
-        row, column = np.nonzero(_differs(color, solid))
+        row, column = np.nonzero(differs(color, solid))
         offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES
         dy, dx = (grid.ravel() for grid in np.meshgrid(offsets, offsets, indexing="ij"))
         for start in range(0, len(row), PIXELS_AT_ONCE):
@@ -59,30 +59,9 @@ class Renderer:
             x = (c[:, None] + dx).ravel().astype(np.float32)
             y = (r[:, None] + dy).ravel().astype(np.float32)
             o, d = rays(camera, x, y)
-            depth, hit = self._trace(frames, r, c, o, d)
+            depth, hit = trace(self.solids, frames, r, c, o, d)
             samples, _ = self._shade(camera.fx * SAMPLES, o, d, depth, hit)
             color[r, c] = samples.reshape(3, len(r), SAMPLES**2).mean(axis=2).T
-
-    def _trace(
-        self, frames: list[np.ndarray], row: np.ndarray, column: np.ndarray, o: np.ndarray, d: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """t and solid (R,) of rays, as many for each of the pixels (row, column), whose rows must not decrease."""
-        best, number = np.full(d.shape[1], np.inf, d.dtype), np.full(d.shape[1], -1, np.int32)
-        per_pixel = d.shape[1] // len(row)
-        for k, (left, top, right, bottom) in enumerate(frames):
-            if left > right:
-                continue
-            first, last = np.searchsorted(row, (np.floor(top), np.floor(bottom) + 1))
-            pixel = column[first:last]
-            some = first + np.flatnonzero((pixel + 1 >= left) & (pixel <= right))
-            if not len(some):
-                continue
-            if per_pixel > 1:
-                some = (some[:, None] * per_pixel + np.arange(per_pixel)).ravel()
-            t = self.solids[k].shape.hit(o, d[:, some])
-            nearer = t < best[some]
-            best[some[nearer]], number[some[nearer]] = t[nearer], k
-        return best, number
 
     def _shade(
         self, focal: float, o: np.ndarray, d: np.ndarray, depth: np.ndarray, solid: np.ndarray
@@ -108,6 +87,34 @@ class Renderer:
                 radiance = albedo * WINDOW_BRIGHTNESS
             color[:, some], facing[some] = display(radiance), cosine
         return color, facing
+
+
+def trace(
+    solids: list[Solid],
+    frames: list[np.ndarray],
+    row: np.ndarray,
+    column: np.ndarray,
+    o: np.ndarray,
+    d: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """t and solid (R,), −1 for none, of rays, as many for each of the pixels (row, column), whose rows must not
+    decrease; `frames` are the solids' screen boxes."""
+    best, number = np.full(d.shape[1], np.inf, d.dtype), np.full(d.shape[1], -1, np.int32)
+    per_pixel = d.shape[1] // len(row)
+    for k, (left, top, right, bottom) in enumerate(frames):
+        if left > right:
+            continue
+        first, last = np.searchsorted(row, (np.floor(top), np.floor(bottom) + 1))
+        pixel = column[first:last]
+        some = first + np.flatnonzero((pixel + 1 >= left) & (pixel <= right))
+        if not len(some):
+            continue
+        if per_pixel > 1:
+            some = (some[:, None] * per_pixel + np.arange(per_pixel)).ravel()
+        t = solids[k].shape.hit(o, d[:, some])
+        nearer = t < best[some]
+        best[some[nearer]], number[some[nearer]] = t[nearer], k
+    return best, number
 
 
 def rays(camera: Camera, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,7 +156,7 @@ def _highlight(shape: Shape, p: np.ndarray, normal: np.ndarray, away: np.ndarray
     return (total * np.minimum(1, 2 * light.mean(axis=0))).astype(np.float32)
 
 
-def _differs(color: np.ndarray, solid: np.ndarray) -> np.ndarray:
+def differs(color: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels that show another solid, or clearly another colour, than one of their four neighbours."""
     result = np.zeros(solid.shape, bool)
     for axis in (0, 1):

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from utils.report import progress
 MAKER = "scene.synthetic"
 MARK = Path("truth") / "scene.json"
 SPARSE_POINTS, DENSE_POINTS = 8_000, 400_000
+LEAST = {"views": 2, "test_views": 1, "width": 16, "height": 16, "seed": 0}
 POINTS_PER_PIXEL = 0.12  # of SfM points, at most: small pictures give fewer
 
 
@@ -48,14 +49,24 @@ def write_scene(
 
     The same arguments give the same bytes. Raises: UserError for sizes that make no scene, and for foreign folders.
     """
-    for name, value, least in (("views", views, 2), ("width", width, 16), ("height", height, 16), ("seed", seed, 0)):
-        if value < least:
-            raise UserError(f"--{name} is {value}; it must be at least {least}")
+    check_sizes(views=views, width=width, height=height, seed=seed)
+    replace_folder(folder, lambda building: _write_into(building, views, width, height, seed, quiet))
+
+
+def check_sizes(**sizes: int) -> None:
+    """UserError for a size that makes no scene."""
+    for name, value in sizes.items():
+        if value < LEAST[name]:
+            raise UserError(f"--{name} is {value}; it must be at least {LEAST[name]}")
+
+
+def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Make `folder` by `write`, whole or not at all. UserError where it holds what no function here has made."""
     _refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _write_into(building, views, width, height, seed, quiet)
+        write(building)
         building.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -100,12 +111,12 @@ def _write_into(folder: Path, views: int, width: int, height: int, seed: int, qu
 def _write_view(folder: Path, camera: Camera, picture: Picture, solids: list[Solid], seed: int) -> None:
     """The photo, what a depth camera would say, and the exact depth."""
     color = np.round(picture.color * 255).astype(np.uint8)
-    _write_png(folder / "images" / camera.name, color[..., ::-1])
-    _write_png(folder / "depth" / camera.name, sense(picture, solids, camera.fx, seed))
+    write_png(folder / "images" / camera.name, color[..., ::-1])
+    write_png(folder / "depth" / camera.name, sense(picture, solids, camera.fx, seed))
     np.save((folder / "truth" / "depth" / camera.name).with_suffix(".npy"), picture.depth.astype(np.float32))
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def write_png(path: Path, pixels: np.ndarray) -> None:
     if not cv2.imwrite(str(path), pixels):
         raise UserError(f"{path} could not be written")
 
