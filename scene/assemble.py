@@ -16,13 +16,13 @@ from scene.depth_units import Depths, attach_depth
 from scene.frames import Frame, Recording, evenly
 from scene.fuse_points import add_fused
 from scene.images import resized
+from scene.random_start import random_start
 from scene.types import Camera, DepthMap, PointCloud, Scene, View
 from utils.errors import UserError
 
 TEST_EVERY = 8
 MOST_FRAMES = 300  # of a video to train on: each stays in memory, some 2 MB, and its neighbours show nearly the same
 MOST_TEST_FRAMES = 60  # where the dataset itself holds frames out
-RANDOM_POINTS = 20_000  # that a scene without points starts from
 NAMED_AT_MOST = 5  # missing files that the summary names
 
 
@@ -95,7 +95,7 @@ def _view(frame: Frame, request: Request, transparent: bool) -> View:
     """A view whose camera is that of the file's pixels, undistorted and resized."""
     try:
         with Image.open(frame.image_path) as image:
-            width, height = image.size
+            (width, height), transparent = image.size, transparent and image.has_transparency_data
     except OSError:
         raise UserError(f"{frame.image_path} cannot be decoded as an image") from None
     lens = frame.lens
@@ -142,23 +142,7 @@ def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, str]:
     """The scene's points, more of them where they are few, and what is to be said of that."""
     if len(points) or any(view.depth for view in train):
         return add_fused(points, train)
-    points = _random_points([view.camera for view in train])
-    return points, f"no points are given, so {len(points)} random ones between the cameras are the start"
-
-
-def _random_points(cameras: Sequence[Camera]) -> PointCloud:
-    """Points in a ball around where the cameras look: the point nearest to all their axes."""
-    centers = np.stack([camera.center for camera in cameras])
-    axes = np.stack([camera.camera_from_world[2, :3] for camera in cameras])
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    middle = np.linalg.lstsq(across.sum(axis=0), (across @ centers[:, :, None]).sum(axis=0)[:, 0], rcond=1e-6)[0]
-    radius = max(float(np.median(np.linalg.norm(centers - middle, axis=1))), 1e-6)
-    rng = np.random.default_rng(0)
-    directions = rng.normal(size=(RANDOM_POINTS, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    distances = radius * np.cbrt(rng.uniform(size=(RANDOM_POINTS, 1)))
-    positions = (middle + directions * distances).astype(np.float32)
-    return PointCloud(positions, rng.uniform(size=positions.shape).astype(np.float32))
+    return random_start(train)
 
 
 # ---- the whole
