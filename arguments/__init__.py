@@ -182,6 +182,9 @@ class SpikeOptions:
     """What is pruned, by what all views show, beside what is transparent or too large; 0 switches a rule off"""
 
     prune_min_weight: float = option(0.12, "of less weight than this in every pixel of every view", minimum=0)
+    prune_weight_share: float = option(
+        0.02, "... but at once only as many as have this part of all weight", minimum=0, maximum=1
+    )
     floater_views: int = option(3, "before the measured depth in so many views, and on it in none", minimum=0)
     spike_ratio: float = option(
         10.0, "needles, longest axis over so many times the middle one, are cut where off the surface", minimum=0

@@ -91,6 +91,7 @@ class Growth:
         spikes = self.options.spikes
         return SpikeRules(
             min_weight=spikes.prune_min_weight or None,
+            max_weight_share=spikes.prune_weight_share,
             min_views_before=spikes.floater_views or None,
             min_ray_views=spikes.spike_ray_views or None,
             max_spread=spikes.spike_spread * self.extent or None,

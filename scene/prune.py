@@ -30,6 +30,7 @@ class SpikeRules:
     """What goes, or is cut, after a survey. None switches a rule off."""
 
     min_weight: float | None = None  # no pixel of any view gave it more weight than this: no photo needs it
+    max_weight_share: float = 1.0  # ... but at most so many that they have this part of all weight; the least needed go
     min_views_before: int | None = None  # before the measured depth in so many views, and on it in none
     min_ray_views: int | None = None  # a spike elongated along the view ray in so many views, and most that saw it
     max_spread: float | None = None  # `Survey.spread` over this, world units
@@ -101,7 +102,8 @@ def _spike_offences(gaussians: Gaussians, found: Survey, rules: SpikeRules) -> I
     longest, middle, _ = gaussians.activated_scales.sort(dim=1, descending=True).values.unbind(1)
     large, along_rays = longest > rules.spike_size, found.ray_views > 0.5 * found.views
     if rules.min_weight is not None:
-        yield Offence("weight", (found.weight_max < rules.min_weight) & (found.views > 0), -found.weight_max)
+        broken = (found.weight_max < rules.min_weight) & (found.views > 0)
+        yield Offence("weight", _of_little_weight(found, broken, rules.max_weight_share), -found.weight_max)
     if rules.min_views_before is not None:
         broken = (found.views_before >= rules.min_views_before) & (found.views_on == 0)
         yield Offence("floater", broken, found.views_before)
@@ -116,6 +118,19 @@ def _spike_offences(gaussians: Gaussians, found: Survey, rules: SpikeRules) -> I
         if rules.max_gaussians:
             broken = strongest(worst, broken, (rules.max_gaussians - len(gaussians)) // (len(PIECES) - 1))
         yield Offence("needle", broken, worst)
+
+
+def _of_little_weight(found: Survey, broken: Tensor, share: float) -> Tensor:
+    """(N,) bool: those of `broken` with the smallest largest weights that together have at most `share` of all weight.
+
+    What a photo shows is the sum of weights. Of a cloud that has formed, Gaussians that no pixel needs have hardly any
+    of it; of one that has not, much is still made of many faint ones, and to take them all would be to take that away.
+    """
+    order = torch.where(broken, found.weight_max, torch.inf).argsort(stable=True)
+    taken = found.weight[order].double().cumsum(0) <= share * found.weight.sum().double()
+    few = torch.zeros_like(broken)
+    few[order] = taken
+    return few & broken
 
 
 def _condemned(offences: Iterable[Offence], limit: int) -> dict[str, Tensor]:

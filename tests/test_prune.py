@@ -162,6 +162,22 @@ def test_what_no_photo_needs_goes() -> None:
     assert cloud.pruned(SpikeRules(min_weight=0.03)) == (Pruned(weight=1), [0])
 
 
+def test_what_carries_much_of_the_picture_stays_however_faint_it_is() -> None:
+    """A cloud that has not formed: half of it is faint, and half of all weight is made of that half."""
+    fog = Cloud()
+    fog.found.weight[:] = 10.0
+    fog.found.weight_max[:5] = torch.tensor([0.05, 0.04, 0.01, 0.02, 0.03])
+    assert fog.pruned(SpikeRules(min_weight=0.1, max_weight_share=0.25)) == (Pruned(weight=2), [2, 3])
+    formed = Cloud()
+    formed.found.weight_max[:5] = 0.01
+    formed.found.weight[:] = torch.tensor([0.1] * 5 + [10.0] * 5)
+    assert formed.pruned(SpikeRules(min_weight=0.1, max_weight_share=0.02)) == (Pruned(weight=5), [0, 1, 2, 3, 4])
+    mixed = Cloud()  # what is over the limit does not use up the share of what is under it
+    mixed.found.weight[:] = 10.0
+    mixed.found.weight_max[:] = torch.linspace(1.0, 0.01, 10)
+    assert mixed.pruned(SpikeRules(min_weight=0.1, max_weight_share=0.1)) == (Pruned(weight=1), [9])
+
+
 def test_the_highest_share_of_the_distortion_goes() -> None:
     cloud = Cloud()
     cloud.found.distortion[:4] = torch.tensor([5 * 0.2**2, 5 * 0.4**2, 5 * 0.3**2, 1.0])
