@@ -29,7 +29,8 @@ TOO_NEAR = 0.15  # of the cameras' median distance from what they look at: neare
 COVERED = {"alpha": 0.95, "mask": 0.5}  # of the views of a place show something there, or it is empty; masks may err
 OPAQUE = 0.02  # alpha over this is something
 BEHIND = 0.4  # of the points lie along rays, where no alpha says that there is nothing behind
-NEAREST, FARTHEST = 0.5, 50.0  # along rays, in the cameras' distances: see `Aim`
+AROUND = (0.5, 50.0)  # along rays of cameras that look outward, in parts of their distance from each other
+BEYOND = (1.0, 10.0)  # behind what cameras have in common, in their distances from it
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ def random_start(views: Sequence[View], count: int = POINTS, seed: int = 0) -> t
     rng, aim = np.random.default_rng(seed), aim_of([look.camera for look in looks])
     cells = common_volume(looks, aim, "alpha" if transparent else "mask") if aim.share > MOST_SEE else None
     if cells is None:
-        points = _along_rays(looks, aim.distance, count, rng)
+        points = _along_rays(looks, aim.distance, count, rng, AROUND)
         return points, f"no points are given, so {count} random ones along the rays of all cameras are the start"
     behind = 0 if _all_is_known(looks) and transparent else int(BEHIND * count)
     inside = _inside(cells, looks, count - behind, rng)
     if behind:
-        far = _along_rays(looks, aim.distance, behind, rng, nearest=1.0)
+        far = _along_rays(looks, aim.distance, behind, rng, BEYOND)
         inside = PointCloud(
             *(np.concatenate(pair) for pair in ((inside.positions, far.positions), (inside.colors, far.colors)))
         )
@@ -161,13 +162,14 @@ def _inside(cells: Cells, looks: Sequence[Look], count: int, rng: np.random.Gene
 
 
 def _along_rays(
-    looks: Sequence[Look], distance: float, count: int, rng: np.random.Generator, nearest: float = NEAREST
+    looks: Sequence[Look], distance: float, count: int, rng: np.random.Generator, reach: tuple[float, float]
 ) -> PointCloud:
-    """Points on the rays of random pixels, from `nearest` to FARTHEST times `distance`, as many at each scale."""
+    """Points on the rays of random pixels, from the first to the last of `reach` times `distance`, evenly in its
+    logarithm."""
     drawn = 2 * count  # some of which may lie right before another camera
     source = rng.integers(len(looks), size=drawn)
     u, v = rng.random(drawn), rng.random(drawn)
-    z = distance * nearest * (FARTHEST / nearest) ** rng.random(drawn)
+    z = distance * reach[0] * (reach[1] / reach[0]) ** rng.random(drawn)
     positions, colors = np.zeros((drawn, 3)), np.zeros((drawn, 3))
     for number, look in enumerate(looks):
         some = source == number
