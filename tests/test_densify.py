@@ -58,7 +58,7 @@ def test_the_threshold_does_not_depend_on_the_resolution() -> None:
 
 def test_small_photos_have_a_higher_threshold() -> None:
     assert default_grad_threshold(1e6) == default_grad_threshold(4e6) == 2e-4
-    assert default_grad_threshold(288 * 512) == pytest.approx(6.3e-4, rel=0.01)
+    assert default_grad_threshold(288 * 512) == pytest.approx(2.93e-4, rel=0.01)
 
 
 def test_nothing_over_the_threshold_changes_nothing() -> None:
