@@ -173,6 +173,9 @@ class RegularizerOptions:
     )
     lambda_ray: str = option("0", f"weight of elongation along the view ray: {SCHEDULE}")
     ray_ratio_max: float = option(3.0, "elongation along the view ray that costs nothing", minimum=0)
+    lambda_alpha: float = option(
+        0.1, "weight of the difference from the alpha of transparent renderings, where photos have it", minimum=0
+    )
     lambda_opacity: float = option(0.0, "weight of the mean opacity", minimum=0)
     lambda_scale: float = option(0.0, "weight of the mean scale", minimum=0)
 

@@ -25,6 +25,7 @@ FLAGS = {  # term -> the setting that is its weight
     "depth": "depth_l1_weight_init",
     "distortion": "lambda_dist",
     "ray": "lambda_ray",
+    "alpha": "lambda_alpha",
     "opacity": "lambda_opacity",
     "scale": "lambda_scale",
 }
@@ -64,6 +65,7 @@ class Objective:
             "depth": at["depth_l1_weight"] * at["depth_l1_mult"],
             "distortion": at["lambda_dist"],
             "ray": at["lambda_ray"],
+            "alpha": self.options.regularizers.lambda_alpha,
             "opacity": self.options.regularizers.lambda_opacity,
             "scale": self.options.regularizers.lambda_scale,
         }
@@ -91,6 +93,8 @@ class Objective:
                 output.radii > 0,
                 self.options.regularizers.ray_ratio_max,
             )
+        if weights["alpha"] > 0 and photo.alpha is not None:
+            terms["alpha"] = regularizers.alpha(output.alpha, photo.alpha)
         if weights["opacity"] > 0:
             terms["opacity"] = regularizers.opacity(gaussians.activated_opacities)
         if weights["scale"] > 0:

@@ -51,7 +51,8 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
         raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
-    photos = Photos(scene.train, device, options.optimization.random_background, kept_there)
+    with_alpha = options.optimization.random_background or options.regularizers.lambda_alpha > 0
+    photos = Photos(scene.train, device, with_alpha, kept_there)
     state = TrainingState.start(gaussians, photos, rates, visible_only, options.run.seed)
     path = first_checkpoint(options)
     if path is not None:

@@ -46,7 +46,7 @@ class Photos:
     `device` is where they are used; `kept_there` keeps the bytes there too, otherwise they stay with the host and are
     copied each time. Neither decoding nor copying takes the caller's time for a photo that `prefetch` was told of
     early enough. `with_alpha` keeps the alpha channels of transparent renderings, for training over changing
-    backgrounds.
+    backgrounds, and to compare alpha itself.
     """
 
     def __init__(

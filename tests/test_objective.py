@@ -9,8 +9,10 @@ import torch
 from arguments import parse_train_options
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer.objective import Objective
-from scene.types import Camera
+from scene.initialize import initialize
+from scene.types import Camera, PointCloud
 from scene.views import Photo
+from utils.losses import weigh
 
 CAMERA = Camera("wall", 8, 6, 10.0, 10.0, 4.0, 3.0, np.eye(4))
 Z = 2.5
@@ -25,6 +27,24 @@ def seen_through(alpha: float) -> tuple[RasterOutput, Photo]:
     )
     photo = Photo(CAMERA, torch.zeros(3, 6, 8), None, depth=torch.full((1, 6, 8), Z), depth_valid=plane > 0)
     return output, photo
+
+
+def test_fog_before_a_known_background_costs_something() -> None:
+    """Photo and picture are black, so the colors say nothing: only alpha tells fog from nothing."""
+    objective = Objective.of(parse_train_options(["--lambda_dist", "0", "-d", "none"]), extent=1.7)
+    fog, photo = seen_through(0.3)
+    weights, cloud = (
+        objective.weights(1),
+        initialize(PointCloud(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32)), 0, 1.0),
+    )
+    costs = []
+    for known in (None, torch.full((1, 6, 8), 0.3), torch.zeros(1, 6, 8)):
+        shown = photo._replace(color=torch.zeros(3, 6, 8), depth=None, alpha=known)
+        terms = objective.terms(fog._replace(color=torch.zeros(3, 6, 8)), shown, torch.zeros(3), cloud, weights)
+        costs.append(weigh(terms, weights).item())
+        assert ("alpha" in terms) == (known is not None)
+    assert costs == pytest.approx([0, 0, weights["alpha"] * 0.3], abs=1e-6)
+    assert weights["alpha"] > 0
 
 
 @pytest.mark.parametrize("name", ["inv_l1", "l1"])

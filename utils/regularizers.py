@@ -69,6 +69,14 @@ def ray_ratio(means: Tensor, scales: Tensor, quats: Tensor, camera_center: Tenso
     return torch.sqrt(along / (0.5 * across))
 
 
+def alpha(rendered: Tensor, known: Tensor) -> Tensor:
+    """Mean difference of the rendered alpha from that of a transparent rendering, (1,H,W) both.
+
+    Before a background that never changes, fog in its color costs nothing, and a black surface may as well be a hole.
+    """
+    return (rendered - known).abs().mean()
+
+
 def opacity(opacities: Tensor) -> Tensor:
     """Mean of the activated opacities, (N,1): what no photo needs fades (MCMC, Kheradmand et al. 2024)."""
     return opacities.sum() / max(opacities.numel(), 1)
