@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
@@ -14,7 +15,7 @@ from scene.initialize import initialize
 from scene.optimizer import learning_rates
 from scene.ply import write_points
 from scene.training_state import ENTRIES, TrainingState
-from scene.types import Camera, Scene
+from scene.types import Camera, PointCloud, Scene
 from scene.views import Photos
 from utils import model_folder
 from utils.checkpoint import latest_checkpoint, load_checkpoint
@@ -46,7 +47,8 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
 def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
     """The state to start from, on `device`: a Gaussian for each point, or a checkpoint."""
     rates = learning_rates(options, scene.extent)
-    gaussians = initialize(scene.points, options.model.sh_degree, scene.extent, device)
+    points = at_most(scene.points, options.densification.max_gaussians)
+    gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
     visible_only = options.optimization.optimizer_type == "sparse_adam"
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
@@ -61,6 +63,14 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
         if state.iteration >= options.run.iterations:
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
     return state
+
+
+def at_most(points: PointCloud, count: int) -> PointCloud:
+    """`count` of the points, evenly spread over their order; all where there are no more, or for 0."""
+    if count == 0 or len(points) <= count:
+        return points
+    kept = np.linspace(0, len(points) - 1, count).round().astype(int)
+    return PointCloud(points.positions[kept], points.colors[kept])
 
 
 def first_checkpoint(options: TrainOptions) -> Path | None:

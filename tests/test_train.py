@@ -263,6 +263,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     assert json.loads((tmp_path / "out/run.json").read_text())["status"].startswith("failed")
 
 
+@pytest.mark.parametrize("limit", [1, POINTS // 3, POINTS - 1])
+def test_the_limit_holds_from_the_start(dataset: Path, tmp_path: Path, limit: int) -> None:
+    run(dataset, tmp_path / "out", f"--max_gaussians {limit}", iterations=2)
+    first = log_lines(tmp_path / "out")[0]
+    assert first["gaussians"] == limit
+
+
 def test_options_that_follow_the_number_of_iterations() -> None:
     options = parse_train_options(["--iterations", "7000"])
     assert position_rate(options, 2.0, 0) == pytest.approx(2 * 1.6e-4)
