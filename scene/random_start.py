@@ -29,7 +29,7 @@ TOO_NEAR = 0.15  # of the cameras' median distance from what they look at: neare
 COVERED = {"alpha": 0.95, "mask": 0.5}  # of the views of a place show something there, or it is empty; masks may err
 OPAQUE = 0.02  # alpha over this is something
 BEHIND = 0.4  # of the points lie along rays, where no alpha says that there is nothing behind
-AROUND = (0.5, 50.0)  # along rays of cameras that look outward, in parts of their distance from each other
+AROUND = (3.0, 50.0)  # along rays of cameras that look outward, in parts of their distance from each other
 BEYOND = (1.0, 10.0)  # behind what cameras have in common, in their distances from it
 
 
