@@ -27,8 +27,9 @@ def default_grad_threshold(pixels: float) -> float:
 
     The gradient, in half image sizes, hardly depends on the resolution, so one threshold gives small photos as many
     Gaussians as large ones. With an exponent of 0.6 their number goes with that of the pixels, which starved small
-    photos: at a quarter of a megapixel and less it cost 0.2 to 2.4 dB on six of seven scenes. With 0.2 they are within
-    0.2 dB or so of the paper's threshold, with half its Gaussians or a little more.
+    photos: at a quarter of a megapixel and less it cost 0.3 to 2.4 dB on five of seven scenes. With 0.2 they are within
+    0.4 dB of the paper's threshold without pruning, with half to three quarters of its Gaussians
+    (docs/experiments/defaults.md).
     """
     return GRAD_THRESHOLD * max(1.0, FULL_SIZE / pixels) ** SIZE_EXPONENT
 
