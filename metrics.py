@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.metrics import NAMES, Lpips, evaluate_model, load_lpips
-from utils.report import run_script, say
-from utils.summary import write_summary
-from utils.words import table
+from utils.console import run_script, say
+from utils.metrics.image import NAMES, Lpips, load_lpips
+from utils.metrics.renders import evaluate_model
+from utils.reporting.html_report import write_summary
+from utils.text import table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -12,14 +12,14 @@ from pathlib import Path
 from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json
 from gaussian_renderer import RenderSettings, background_color, near_plane
 from gaussian_renderer.device import use_device
-from gaussian_renderer.evaluate import render_views
+from gaussian_renderer.render_views import render_views
 from scene import load_scene
-from scene.gaussians import Gaussians
-from scene.ply import read_gaussians
-from scene.views import Photos
+from scene.gaussians.model import Gaussians
+from scene.io.ply import read_gaussians
+from scene.loading.image_cache import Photos
+from utils.console import progress, run_script, say
 from utils.errors import UserError
-from utils.model_folder import config_path, point_cloud_path, saved_iterations
-from utils.report import progress, run_script, say
+from utils.output_dir import config_path, point_cloud_path, saved_iterations
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

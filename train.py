@@ -13,19 +13,20 @@ import torch
 from arguments import TrainOptions
 from gaussian_renderer import background_color, render, settings_at
 from gaussian_renderer.device import device_text, use_device
-from gaussian_renderer.monitor import Monitor, Step
-from gaussian_renderer.objective import Objective, schedule_text
-from gaussian_renderer.results import Results
 from scene import load_scene
-from scene.coarse import halved
-from scene.growth import Growth
-from scene.optimizer import position_rate
-from scene.start import first_state, prepare_folder, read_options
-from scene.training_state import TrainingState
+from scene.gaussians.optimizer import position_rate
+from scene.loading.downscale import halved
 from scene.types import Scene
-from utils.interrupt import Interrupt
-from utils.losses import weigh
-from utils.report import Report, run_script, say
+from training.interrupt import Interrupt
+from training.loss import Objective, schedule_text
+from training.monitor import Monitor, Step
+from training.outputs import Results
+from training.run_logger import Report
+from training.startup import first_state, prepare_folder, read_options
+from training.state import TrainingState
+from training.strategies.default import Growth
+from utils.console import run_script, say
+from utils.losses.photometric import weigh
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 

@@ -30,10 +30,10 @@ from torch import Tensor
 
 from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.device import cuda_fault, device_text, use_device
-from scene.gaussians import PARAMETERS, Gaussians
-from scene.optimizer import EPSILON, Optimizer
+from scene.gaussians.model import PARAMETERS, Gaussians
+from scene.gaussians.optimizer import EPSILON, Optimizer
 from scene.types import Camera
-from utils.losses import photometric, weigh
+from utils.losses.photometric import photometric, weigh
 
 SH_DEGREE = 3
 NEAR = 0.2  # world units

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from scene.ply import GaussianArrays
-from utils.rotation import rotate
+from scene.types import GaussianArrays
+from utils.quaternion import rotate
 
 MIN_ASPECT = 10.0  # a spike's longest axis over its middle one
 END_SIGMAS = 2.0  # an end is so many standard deviations from the centre, where e⁻² of the opacity is left

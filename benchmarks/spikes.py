@@ -26,10 +26,11 @@ from spike_metrics import MIN_ASPECT, MIN_DISTANCE, opacities_of, spike_metrics
 
 from diff_gaussian_rasterization import RasterOutput
 from scene import load_scene
-from scene.fuse_points import back_project
-from scene.ply import GaussianArrays, read_gaussians, read_points
-from scene.types import Scene
-from utils.pictures import read_png
+from scene.depth.fusion import back_project
+from scene.io.ply import read_gaussians
+from scene.io.points import read_points
+from scene.types import GaussianArrays, Scene
+from utils.image_io import read_png
 
 ROOT = Path(__file__).resolve().parents[1]
 UNPRUNED = ("--prune_min_weight", "0", "--floater_views", "0", "--spike_ratio", "0")
@@ -113,7 +114,7 @@ def measure_variant(folder: Path, gaussians: GaussianArrays, surface: np.ndarray
 
 def train_psnr(folder: Path) -> float:
     """Mean PSNR of the rendered training views."""
-    from utils.metrics import measure_folder
+    from utils.metrics.renders import measure_folder
 
     scores = [each["PSNR"] for each in measure_folder(next((folder / "train").iterdir())).values()]
     return float(np.mean([score for score in scores if score is not None]))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from arguments import TrainOptions
 from diff_gaussian_rasterization import RasterOutput, rasterize
-from scene.gaussians import Gaussians
+from scene.gaussians.model import Gaussians
 from scene.types import Camera
 from utils.schedules import sh_degree_at
 

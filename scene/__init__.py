@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scene import colmap, replica, scannet, seven_scenes, transforms, tum
-from scene.assemble import Request, make_scene
-from scene.frames import Frame, Recording
+from scene.build import Request, make_scene
+from scene.readers import colmap, replica, scannet, seven_scenes, transforms, tum
+from scene.readers.base import Frame, Recording
 from scene.types import Scene
 from utils.errors import UserError
 
@@ -36,7 +36,7 @@ def load_scene(
         images: the folder of the photos in it, for a COLMAP model.
         depths: the folder of the depth maps in it; "": what the scene itself lists, or else `depth` or `depths`;
             "none": depth is ignored.
-        depth_scale: world units of a step of the depth maps; None: found out (scene.depth_units).
+        depth_scale: world units of a step of the depth maps; None: found out (scene.depth.scale).
         resolution: as `-r` has it (scene.images.resized).
         eval_split: every 8th photo by name is a test view; a scene that comes with test views has those.
         test_images: names or stems of the photos that are test views instead.

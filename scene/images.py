@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scene.lenses import sampling_map
+from scene.camera_models import sampling_map
 from scene.types import Undistortion, View
 from utils.errors import UserError
 

@@ -85,6 +85,17 @@ class View:
 
 
 @dataclass(frozen=True)
+class GaussianArrays:
+    """Raw parameters, float32: what the optimizer moves and a PLY holds."""
+
+    means: np.ndarray  # (N, 3) world units
+    scales: np.ndarray  # (N, 3) natural logarithms
+    quats: np.ndarray  # (N, 4) w x y z
+    opacities: np.ndarray  # (N, 1) logits
+    shs: np.ndarray  # (N, K, 3), K = (degree + 1)²
+
+
+@dataclass(frozen=True)
 class PointCloud:
     """Coloured points in world units."""
 

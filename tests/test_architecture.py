@@ -1,4 +1,7 @@
-"""The house plan's arrows, held by reading every import: who may use whom."""
+"""The arrows between the rooms of the house, held by reading every import, and that no circle exists.
+
+A room is a top-level script, or a folder with its own Python files; `scene/depth` is another room than `scene`.
+"""
 
 from __future__ import annotations
 
@@ -9,65 +12,112 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = {"train", "render", "metrics"}
-PARTS = {"arguments", "utils", "scene", "gaussian_renderer", "diff_gaussian_rasterization"} | SCRIPTS
 EXTENSION = "submodules/diff-gaussian-rasterization/diff_gaussian_rasterization"
+UTILS = {"utils", "utils.losses", "utils.losses.depth", "utils.metrics", "utils.reporting"}
+DATA = {"scene.io", "scene.depth", "scene.readers", "scene.loading", "scene.gaussians"}
+ABOVE = {"gaussian_renderer", "diff_gaussian_rasterization"}
 
-# folder or file -> the parts it may import beside itself
+# room -> the rooms that it may import, besides itself
 MAY_IMPORT: dict[str, set[str]] = {
-    "arguments": {"utils.errors"},  # everyone may tell people what is wrong
-    "utils": {"diff_gaussian_rasterization"},  # for SSIM: the extension knows nothing of the project
-    "scene": {"arguments", "utils", "diff_gaussian_rasterization"},  # for Adam
-    "gaussian_renderer": {"arguments", "scene", "utils", "diff_gaussian_rasterization"},
-    EXTENSION: set(),
-    "train.py": {"arguments", "utils", "scene", "gaussian_renderer"},
-    "render.py": {"arguments", "utils", "scene", "gaussian_renderer"},
-    "metrics.py": {"arguments", "utils", "scene", "gaussian_renderer"},
-}
+    "utils": set(),
+    "utils.losses": {"utils", "diff_gaussian_rasterization"},  # L1 and SSIM are an operator of the extension
+    "utils.losses.depth": {"utils"},
+    "utils.metrics": {"utils", "utils.losses"},
+    "utils.reporting": {"utils", "utils.metrics"},
+    "arguments": {"utils"},
+    "scene": {"utils", *DATA},  # types and images at the bottom, build and load_scene at the top: see below
+    "scene.io": {"utils", "scene"},
+    "scene.readers": {"utils", "scene", "scene.io"},
+    "scene.depth": {"utils", "scene"},
+    "scene.loading": {"utils", "scene", "scene.depth"},
+    "scene.gaussians": {"utils", "arguments", "scene", "diff_gaussian_rasterization"},  # Adam is an operator, too
+    "scene.synthetic": {"utils", "scene", "scene.io", "scene.readers"},
+    "gaussian_renderer": {*UTILS, "arguments", "scene", *DATA, "diff_gaussian_rasterization"},
+    "training": {*UTILS, "arguments", "scene", *DATA, *ABOVE, "training.strategies"},
+    "training.strategies": {*UTILS, "arguments", "scene", *DATA, "training", "diff_gaussian_rasterization"},
+    "diff_gaussian_rasterization": set(),
+    "train": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer", "training", "training.strategies"},
+    "render": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer"},
+    "metrics": UTILS,
+}  # fmt: skip
+PACKAGES = {room.split(".")[0] for room in MAY_IMPORT}
 
 
-def sources(place: str) -> list[Path]:
-    path = ROOT / place
-    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+def path_of(room: str) -> Path:
+    return ROOT / EXTENSION if room == "diff_gaussian_rasterization" else ROOT / room.replace(".", "/")
+
+
+def files_of(room: str) -> list[Path]:
+    folder = path_of(room)
+    return sorted(folder.glob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for room in MAY_IMPORT for path in files_of(room)}  # by their full names
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The full names of the modules a file imports, inside functions too; relative imports stay at home."""
+    """The modules of the project that a file imports, inside functions too; relative imports stay at home."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module or ""
+            for name in node.names:
+                full = f"{node.module}.{name.name}"
+                yield full if full in MODULES else node.module or ""
 
 
-def allowed(name: str, allowances: set[str]) -> bool:
-    return any(name == each or name.startswith(f"{each}.") for each in allowances)
+def room_of(module: str) -> str:
+    """The room that a module lies in: its own name where that is a room."""
+    return module if module in MAY_IMPORT else module.rpartition(".")[0]
 
 
-@pytest.mark.parametrize("place", MAY_IMPORT)
-def test_arrows_point_one_way(place: str) -> None:
-    files = sources(place)
-    assert all(path.exists() for path in files) and files, f"{place} is not there"
-    own = Path(place).stem
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_arrows_point_one_way(room: str) -> None:
+    files = files_of(room)
+    assert files and all(path.exists() for path in files), f"{room} is not there"
     for path in files:
-        for name in imported(path):
-            if name.split(".")[0] in PARTS - {own}:
-                assert allowed(name, MAY_IMPORT[place]), f"{path.relative_to(ROOT)} must not import {name}"
+        for module in imported(path):
+            if module.split(".")[0] in PACKAGES - {"diff_gaussian_rasterization"}:
+                used = room_of(module)
+                assert used == room or used in MAY_IMPORT[room], f"{path.relative_to(ROOT)} must not import {module}"
+            elif module.split(".")[0] == "diff_gaussian_rasterization" and room != "diff_gaussian_rasterization":
+                assert "diff_gaussian_rasterization" in MAY_IMPORT[room], (
+                    f"{path.relative_to(ROOT)} must not import {module}"
+                )
 
 
-def test_only_the_report_prints() -> None:
-    for place in ("arguments", "utils", "scene", "gaussian_renderer", "train.py"):
-        for path in sources(place):
-            if path == ROOT / "utils" / "report.py":
-                continue
-            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-            printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
-            assert not printing, f"{path.relative_to(ROOT)} prints; utils/report.py does that"
+def test_every_folder_is_a_room() -> None:
+    for package in PACKAGES - {"diff_gaussian_rasterization"}:
+        for path in path_of(package).rglob("*.py"):
+            assert room_of(module_of(path)) in MAY_IMPORT, f"{path.relative_to(ROOT)} lies in no room of MAY_IMPORT"
+
+
+def test_no_circle() -> None:
+    """Of modules: no file imports, directly or through others, what imports it."""
+    arrows = {name: {m for m in imported(path) if m in MODULES and m != name} for name, path in MODULES.items()}
+    left = dict(arrows)
+    while free := {name for name, used in left.items() if not used & left.keys()}:
+        left = {name: used for name, used in left.items() if name not in free}
+    assert not left, f"modules in a circle, or above one: {', '.join(sorted(left))}"
+
+
+def test_only_the_console_prints() -> None:
+    for name, path in MODULES.items():
+        if name == "utils.console" or name.startswith("submodules"):
+            continue
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+        assert not printing, f"{path.relative_to(ROOT)} prints; utils/console.py does that"
 
 
 def test_the_rasterizer_has_one_door() -> None:
-    for place in ("train.py", "scene", "utils", "arguments"):
-        for path in sources(place):
+    for name, path in MODULES.items():
+        if name.split(".")[0] in ("train", "training", "scene", "utils", "arguments"):
             names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
             assert not names & {"rasterize", "GaussianRasterizer"}, (
                 f"{path.relative_to(ROOT)} goes past gaussian_renderer"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from utils.errors import UserError
-from utils.words import table
+from utils.text import table
 
 REFERENCE_ITERATIONS = 30_000  # the length of the run that knots are written for
 INTERPOLATIONS = ("linear", "log", "step")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scene.synthetic.write import write_scene
 from scene.synthetic.write_open import write_object, write_outdoor
-from utils.report import run_script, say
+from utils.console import run_script, say
 
 
 def main() -> None:

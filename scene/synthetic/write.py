@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scene.colmap import write_model
-from scene.ply import write_points
+from scene.io.points import write_points
+from scene.readers.colmap import write_model
 from scene.synthetic.camera_path import make_cameras
 from scene.synthetic.lighting import Lighting, quality_for
 from scene.synthetic.plan import Solid
@@ -31,9 +31,9 @@ from scene.synthetic.render import Picture, Renderer
 from scene.synthetic.room import VERSION, build_room
 from scene.synthetic.sensor import sense
 from scene.types import Camera
+from utils.console import progress
 from utils.errors import UserError
 from utils.files import write_json
-from utils.report import progress
 
 MAKER = "scene.synthetic"
 MARK = Path("truth") / "scene.json"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.colmap import write_model
+from scene.readers.colmap import write_model
 from scene.synthetic import still_life
 from scene.synthetic.daylight import OpenAir, OpenPicture, cloudy_sky
 from scene.synthetic.outdoors import MIDDLE, cameras_outdoors, outdoors
@@ -23,8 +23,8 @@ from scene.synthetic.points import sample_points
 from scene.synthetic.render import Picture
 from scene.synthetic.write import MAKER, MARK, check_sizes, replace_folder, write_png
 from scene.types import Camera, PointCloud
+from utils.console import progress
 from utils.files import write_json
-from utils.report import progress
 
 VERSION = 1  # raised whenever what a seed makes changes
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])

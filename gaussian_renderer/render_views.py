@@ -1,0 +1,117 @@
+"""Views of a scene drawn with the Gaussians: measured in memory, or written to a folder as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diff_gaussian_rasterization import RasterOutput
+from gaussian_renderer import RenderSettings, render
+from scene.gaussians.model import Gaussians
+from scene.loading.image_cache import Photo, Photos
+from scene.types import Camera
+from utils.errors import UserError
+from utils.files import write_json
+from utils.image_io import ColorScale, depth_error_scale, depth_scale, distortion_scale, to_bytes, write_png
+from utils.metrics import image as metrics
+from utils.metrics.depth import average_depth, depth_scores
+
+MIN_ALPHA = 0.05  # a pixel with less has no depth worth showing
+SAMPLED_VIEWS = 8  # that decide the range of the colours
+SAMPLE_STEP = 4  # pixels between those looked at for it
+
+
+@torch.no_grad()
+def measure(gaussians: Gaussians, photos: Photos, background: Tensor, settings: RenderSettings) -> metrics.Scores:
+    """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
+    scores, depths = [], []
+    for photo in photos.in_order(range(len(photos))):
+        output = render(gaussians, photo.camera, background, settings)
+        mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
+        scores.append(metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask))
+        if photo.depth is not None:
+            depths.append(_depth_scores(output, photo))
+    mean = metrics.average(scores)
+    return {**mean, "depth_MAE": average_depth(depths)["MAE"]} if depths else mean
+
+
+@torch.no_grad()
+def render_views(
+    gaussians: Gaussians, photos: Photos, folder: Path, background: Tensor, settings: RenderSettings
+) -> Iterator[str]:
+    """Draw `photos` in the order of their names and write them to `folder` (test/ours_<N>); yields each name when done.
+
+    renders/ and gt/ hold 8-bit colours, masks/ the photos' masks where they have one, depth/ (depth / alpha) and
+    distortion/ colour-mapped values with one range for all views, in colors.json; names.json maps files to photos.
+    Where there is a depth map, measured_depth/ has its values in the colours of depth/, depth_error/ the difference,
+    and depth_scores.json maps files to `utils.metrics.depth.depth_scores` in scene units.
+    """
+    if len(photos) == 0:
+        raise UserError(f"there are no views to render into {folder}")
+    cameras = [view.camera for view in photos.views]
+    order = sorted(range(len(photos)), key=lambda index: cameras[index].name)
+    depths, distortions = color_scales(gaussians, [cameras[index] for index in order], background, settings)
+    files = {f"{place:05}.png": index for place, index in enumerate(order)}
+    _remove_others(folder, files)
+    errors, scores = depth_error_scale(depths), {}
+    for file, photo in zip(files, photos.in_order(order), strict=True):
+        output = render(gaussians, photo.camera, background, settings)
+        depth, distortion, hit = _maps(output)
+        write_png(folder / "renders" / file, to_bytes(output.color))
+        write_png(folder / "gt" / file, to_bytes(photo.color))
+        write_png(folder / "depth" / file, depths.paint(depth, hit))
+        write_png(folder / "distortion" / file, distortions.paint(distortion))
+        if photo.mask is not None:
+            write_png(folder / "masks" / file, to_bytes(photo.mask)[..., 0])
+        if photo.depth is not None and photo.depth_valid is not None:
+            measured, valid = photo.depth[0].cpu().numpy(), photo.depth_valid[0].cpu().numpy()
+            write_png(folder / "measured_depth" / file, depths.paint(measured, valid))
+            write_png(folder / "depth_error" / file, errors.paint(np.abs(depth - measured), valid & hit))
+            scores[file] = _depth_scores(output, photo)
+        yield photo.camera.name
+    write_json(folder / "names.json", {file: cameras[index].name for file, index in files.items()})
+    colors = {"depth": depths.describe(), "distortion": distortions.describe()}
+    if scores:
+        write_json(folder / "depth_scores.json", scores)
+        colors["depth_error"] = errors.describe()
+    write_json(folder / "colors.json", colors)
+
+
+@torch.no_grad()
+def color_scales(
+    gaussians: Gaussians, cameras: Sequence[Camera], background: Tensor, settings: RenderSettings
+) -> tuple[ColorScale, ColorScale]:
+    """Colours for the depth and the distortion of all `cameras`, judged by some of them."""
+    depths, distortions = [], []
+    for camera in cameras[:: -(-len(cameras) // SAMPLED_VIEWS)]:
+        depth, distortion, hit = _maps(render(gaussians, camera, background, settings))
+        rows = np.s_[::SAMPLE_STEP, ::SAMPLE_STEP]
+        depths.append(depth[rows][hit[rows]])
+        distortions.append(distortion[rows][hit[rows]])
+    return depth_scale(depths), distortion_scale(distortions)
+
+
+def _maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(H,W) depth, world units; distortion; and where anything worth showing is hit."""
+    alpha, depth, distortion = (each[0].cpu().numpy() for each in (output.alpha, output.depth, output.distortion))
+    return depth / np.maximum(alpha, np.finfo(alpha.dtype).tiny), distortion, alpha >= MIN_ALPHA
+
+
+def _depth_scores(output: RasterOutput, photo: Photo) -> metrics.Scores:
+    """A view's depth against its map, in scene units."""
+    assert photo.depth is not None and photo.depth_valid is not None
+    depth, _, _ = _maps(output)
+    target, valid, alpha = (each[0].cpu().numpy() for each in (photo.depth, photo.depth_valid, output.alpha))
+    return depth_scores(depth, target, valid, alpha)
+
+
+def _remove_others(folder: Path, files: dict[str, int]) -> None:
+    """Delete pictures of an earlier rendering with other views, which would be measured as well."""
+    for path in folder.glob("*/*.png"):
+        if path.name not in files or path.parent.name in ("masks", "measured_depth", "depth_error"):
+            path.unlink()
+    (folder / "depth_scores.json").unlink(missing_ok=True)

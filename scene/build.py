@@ -1,0 +1,183 @@
+"""What the readers of all formats share: how photos, depth maps, points and test views become a `Scene`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scene import camera_models
+from scene.depth.files import IGNORED, find_folder, find_maps
+from scene.depth.fusion import add_fused
+from scene.depth.scale import Depths, attach_depth
+from scene.gaussians.random_start import random_start
+from scene.images import resized
+from scene.readers.base import Frame, Recording
+from scene.types import Camera, DepthMap, PointCloud, Scene, View
+from utils.errors import UserError
+from utils.sampling import subsample
+
+TEST_EVERY = 8
+MOST_FRAMES = 300  # of a video to train on: each stays in memory, some 2 MB, and its neighbours show nearly the same
+MOST_TEST_FRAMES = 60  # where the dataset itself holds frames out
+NAMED_AT_MOST = 5  # missing files that the summary names
+
+
+@dataclass(frozen=True)
+class Request:
+    """What load_scene is asked for, as its arguments say it."""
+
+    images: str
+    depths: str
+    depth_scale: float | None
+    resolution: int
+    eval_split: bool
+    test_images: Sequence[str]
+    grey: float  # behind transparent pixels of renderings
+
+
+def make_scene(source: Path, recording: Recording, request: Request) -> Scene:
+    """The scene of what a reader found in the folder `source`. Raises: UserError where nothing is left to train on."""
+    if not recording.frames:
+        some = f", such as {recording.missing[0]}" if recording.missing else ""
+        raise UserError(f"{source}: none of the {len(recording.missing)} photos of {recording.kind} is there{some}")
+    frames, test_names, thinned = _chosen(recording, request)
+    depths = _with_depth(source, recording, frames, request)
+    ordered = sorted(depths.views, key=lambda view: view.camera.name)
+    train = tuple(view for view in ordered if view.camera.name not in test_names)
+    test = tuple(view for view in ordered if view.camera.name in test_names)
+    if not train:
+        raise UserError(f"{source}: all {len(test)} photos are test views, and none is left to train on")
+    extent = _extent(train)
+    points, said = _start(recording.points, train)
+    notes = [note for note in (thinned, *recording.notes, depths.text, said) if note]
+    summary = _summary(source, recording, train, test, points, extent, notes)
+    warnings = (*recording.warnings, *depths.warnings)
+    return Scene(source, recording.kind, train, test, points, extent, summary, warnings)
+
+
+# ---- which photos
+
+
+def _chosen(recording: Recording, request: Request) -> tuple[list[Frame], set[str], str]:
+    """The frames to use, the names of those to hold out, and what is to be said of frames that are not used."""
+    everything = list(recording.frames)
+    most = (MOST_FRAMES, MOST_TEST_FRAMES) if recording.is_video else (len(everything),) * 2
+    test = _named(recording, request.test_images) or set(recording.test)
+    if not test:
+        frames = subsample(everything, most[0])
+        test = set(sorted(frame.name for frame in frames)[::TEST_EVERY]) if request.eval_split else set()
+    else:
+        held_out = [frame for frame in everything if frame.name in test]
+        kept = held_out if request.test_images else subsample(held_out, most[1])
+        frames = [*subsample([frame for frame in everything if frame.name not in test], most[0]), *kept]
+    if len(frames) == len(everything):
+        return frames, test, ""
+    return frames, test, f"{len(frames):,} of its {len(everything):,} frames are used, evenly spread"
+
+
+def _named(recording: Recording, wanted: Sequence[str]) -> set[str]:
+    """The photos that are asked for as test views. Raises: UserError for a name that is not there."""
+    names, chosen = [frame.name for frame in recording.frames], set()
+    for name in wanted:
+        found = [n for n in names if name in (n, Path(n).name, Path(n).stem)]
+        if not found:
+            near = difflib.get_close_matches(name, [*names, *(Path(n).name for n in names)], n=3) or sorted(names)[:3]
+            raise UserError(f"--test_images: there is no photo {name!r}; there are {', '.join(near)}, ...")
+        chosen.update(found)
+    return chosen
+
+
+def _view(frame: Frame, request: Request, transparent: bool) -> View:
+    """A view whose camera is that of the file's pixels, undistorted and resized."""
+    try:
+        with Image.open(frame.image_path) as image:
+            (width, height), transparent = image.size, transparent and image.has_transparency_data
+    except OSError:
+        raise UserError(f"{frame.image_path} cannot be decoded as an image") from None
+    lens = frame.lens
+    if (width, height) != (lens.width, lens.height):
+        lens = camera_models.rescaled(lens, width, height)
+    fx, fy, cx, cy = camera_models.pinhole(lens)
+    new_width, new_height = resized(width, height, request.resolution)
+    x, y = new_width / width, new_height / height
+    camera = Camera(frame.name, new_width, new_height, fx * x, fy * y, cx * x, cy * y, frame.camera_from_world)
+    bent = None if camera_models.is_pinhole(lens) else lens
+    return View(camera, frame.image_path, frame.mask_path, bent, request.grey if transparent else None)
+
+
+# ---- their depth, and the points to start from
+
+
+def _with_depth(source: Path, recording: Recording, frames: Sequence[Frame], request: Request) -> Depths:
+    """The views with the depth maps that the request names, the scene lists, or a usual folder holds."""
+    views = [_view(frame, request, recording.is_transparent) for frame in frames]
+    if request.depths == IGNORED:
+        return Depths(views, "", [])
+    scale, warnings = request.depth_scale or recording.depth_scale, []
+    listed = [frame for frame in frames if frame.depth_path is not None]
+    maps = {f.name: DepthMap(f.depth_path, scale or 1.0, camera=f.depth_camera) for f in listed if f.depth_path}
+    if request.depths or not listed:
+        folder = find_folder(source, request.depths)
+        found = {} if folder is None else find_maps(folder, [frame.name for frame in frames])
+        maps = {name: DepthMap(path, 1.0) for name, path in found.items()}
+        scale = request.depth_scale
+        if folder is not None and not found:
+            stem = Path(frames[0].name).stem
+            warnings.append(f"the depth folder {folder} has a map of no photo: there is no {stem}.png, .npy or .tiff")
+    gone = {name: found.path for name, found in maps.items() if not found.path.is_file()}
+    if gone:
+        warnings.append(f"{len(gone)} listed depth maps are missing, such as {next(iter(gone.values()))}")
+    maps = {name: found for name, found in maps.items() if name not in gone}
+    if not maps:
+        return Depths(views, "", warnings)
+    depths = attach_depth(views, maps, recording.points, recording.tracks, scale)
+    return replace(depths, warnings=[*warnings, *depths.warnings])
+
+
+def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, str]:
+    """The scene's points, more of them where they are few, and what is to be said of that."""
+    if len(points) or any(view.depth for view in train):
+        return add_fused(points, train)
+    return random_start(train)
+
+
+# ---- the whole
+
+
+def _extent(views: Sequence[View]) -> float:
+    """1.1 × the largest distance of a camera from the cameras' mean; for a single camera, 1."""
+    centers = np.stack([view.camera.center for view in views])
+    return 1.1 * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max()) or 1.0
+
+
+def _summary(
+    source: Path,
+    recording: Recording,
+    train: Sequence[View],
+    test: Sequence[View],
+    points: PointCloud,
+    extent: float,
+    notes: Sequence[str],
+) -> str:
+    views, missing = (*train, *test), recording.missing
+    sizes = sorted({f"{view.camera.width}×{view.camera.height}" for view in views})
+    undone = sorted({view.undistortion.model for view in views if view.undistortion is not None})
+    masked = sum(view.mask_path is not None for view in views)
+    count = f"{len(train)} training and {len(test)} test photos"
+    parts = [
+        f"{source.name}: {recording.kind}, {count} of {', '.join(sizes[:3])} pixels",
+        f"{len(points)} points, extent {extent:.3g}",
+    ]
+    if undone:
+        parts.append(f"lens distortion undone ({', '.join(undone)})")
+    if masked:
+        parts.append(f"{masked} masks")
+    if missing:
+        shown = ", ".join(missing[:NAMED_AT_MOST]) + (", ..." if len(missing) > NAMED_AT_MOST else "")
+        parts.append(f"{len(missing)} listed photos are missing and skipped ({shown})")
+    return "; ".join([*parts, *notes])

@@ -1,0 +1,1 @@
+"""Depth maps: files, units, checks against points and views, resampling, fusion to points."""

@@ -1,0 +1,107 @@
+"""What a depth map shows of itself: its numbers at the pixels where points of the scene should be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scene.depth.maps import is_usable, read_numbers
+from scene.depth.resample import at_pixels
+from scene.types import DepthMap, PointCloud, View
+
+LEAST_POINTS = 20  # in a view: fewer are no evidence
+OCCLUSION = 1.1  # points this much deeper than the nearest one in their cell may be hidden by it
+CELLS = 32  # across the picture's larger side
+SAMPLES = 2048  # numbers of a map that the summary's percentiles are taken from
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one map shows of itself."""
+
+    view: View
+    found: DepthMap  # whose scale is not known yet
+    dtype: np.dtype
+    problem: str  # why it cannot be used; "" if it can
+    numbers: np.ndarray  # (K,) float64, at the points it should see
+    z: np.ndarray  # (K,) depths of those points, world units
+    samples: np.ndarray  # (S,) of the usable numbers
+    valid: float  # share of usable pixels
+
+    @property
+    def path(self) -> Path:
+        return self.found.path
+
+    @property
+    def tells(self) -> bool:
+        return len(self.z) >= LEAST_POINTS
+
+    @property
+    def log_scale(self) -> float:
+        """Logarithm of the scale that brings the map to the points."""
+        return middle_of_most(np.log(self.z / self.numbers))
+
+    @property
+    def rank_correlation(self) -> float:
+        return float(np.corrcoef(np.argsort(np.argsort(self.numbers)), np.argsort(np.argsort(self.z)))[0, 1])
+
+
+def look_at(view: View, found: DepthMap, points: PointCloud, track: np.ndarray | None) -> Look:
+    """Read a map and find it at the points that `view` sees; `track` says which those are, None leaves it to a guess.
+
+    Raises: UserError for a file that cannot be decoded.
+    """
+    numbers = read_numbers(found.path)
+    nothing = np.zeros(0)
+    problem = _problem(numbers, view, found)
+    if problem:
+        return Look(view, found, numbers.dtype, problem, nothing, nothing, nothing, 0.0)
+    usable = is_usable(numbers, found)
+    row, column, z = visible_points(view, points, track)
+    at_points = at_pixels(np.where(usable, numbers, 0), view, found)[row, column]
+    good, samples = at_points > 0, numbers[usable]
+    few = samples[:: max(1, len(samples) // SAMPLES)]
+    return Look(view, found, numbers.dtype, "", at_points[good].astype(float), z[good], few, float(usable.mean()))
+
+
+def _problem(numbers: np.ndarray, view: View, found: DepthMap) -> str:
+    if numbers.ndim != 2:
+        return "is a colour picture, not depth"
+    height, width = numbers.shape
+    lens, whose = (view.undistortion, "photo") if found.camera is None else (found.camera.lens, "camera")
+    right = (lens.width, lens.height) if lens is not None else (view.camera.width, view.camera.height)
+    rounding = 0.5 / height + 0.5 / right[1]
+    if abs(width / height * right[1] / right[0] - 1) > 0.01 + rounding:
+        return f"is {width}×{height} pixels, which is not the shape of its {whose} ({right[0]}×{right[1]})"
+    return ""
+
+
+def visible_points(
+    view: View, points: PointCloud, track: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and z of the points that a view sees: those of its track, or those that no nearer one hides."""
+    positions = points.positions if track is None else points.positions[track]
+    camera = view.camera
+    x, y, z = camera.camera_from_world[:3, :3] @ positions.T.astype(float) + camera.camera_from_world[:3, 3:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        column, row = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
+        inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    row, column, z = row[inside].astype(int), column[inside].astype(int), z[inside]
+    if track is None and len(z):
+        size = max(camera.width, camera.height) / CELLS
+        cell = (row / size).astype(int) * CELLS + (column / size).astype(int)
+        nearest = np.full(cell.max() + 1, np.inf)
+        np.minimum.at(nearest, cell, z)
+        open_ = z <= OCCLUSION * nearest[cell]
+        row, column, z = row[open_], column[open_], z[open_]
+    return row, column, z
+
+
+def middle_of_most(values: np.ndarray) -> float:
+    """The median of the shortest interval that holds half of the values: what hidden points cannot pull to a side."""
+    ordered = np.sort(values)
+    half = (len(ordered) + 1) // 2
+    start = int(np.argmin(ordered[half - 1 :] - ordered[: len(ordered) - half + 1]))
+    return float(np.median(ordered[start : start + half]))

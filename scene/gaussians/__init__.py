@@ -1,0 +1,1 @@
+"""The Gaussians: parameters, where they start, and the optimizer that moves them."""

@@ -1,0 +1,121 @@
+"""The parameters of a cloud of Gaussians and their activations; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scene.types import GaussianArrays
+
+PARAMETERS = ("means", "scales", "quats", "opacities", "shs_dc", "shs_rest")
+
+
+class Gaussians:
+    """N Gaussians. Each parameter is an `nn.Parameter` of shape (N, ...), kept as the optimizer moves it:
+
+    means (N,3) world units; scales (N,3) natural logarithms; quats (N,4) w x y z of any length > 0;
+    opacities (N,1) logits; shs_dc (N,1,3) and shs_rest (N,K-1,3), K = (degree + 1)².
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        if set(values) != set(PARAMETERS):
+            raise ValueError(f"Gaussians need the parameters {PARAMETERS}, not {tuple(values)}")
+        self.parameters: dict[str, nn.Parameter] = {}
+        for name in PARAMETERS:
+            self.replace(name, values[name])
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    def replace(self, name: str, values: Tensor) -> nn.Parameter:
+        """Put `values` in the place of a parameter, which forgets its gradient; returns the new parameter."""
+        self.parameters[name] = nn.Parameter(values.detach().contiguous())
+        return self.parameters[name]
+
+    @property
+    def means(self) -> Tensor:
+        return self.parameters["means"]
+
+    @property
+    def scales(self) -> Tensor:
+        return self.parameters["scales"]
+
+    @property
+    def quats(self) -> Tensor:
+        return self.parameters["quats"]
+
+    @property
+    def opacities(self) -> Tensor:
+        return self.parameters["opacities"]
+
+    @property
+    def shs_dc(self) -> Tensor:
+        return self.parameters["shs_dc"]
+
+    @property
+    def shs_rest(self) -> Tensor:
+        return self.parameters["shs_rest"]
+
+    @property
+    def sh_degree(self) -> int:
+        """The highest degree the coefficients reach."""
+        return round((1 + self.shs_rest.shape[1]) ** 0.5) - 1
+
+    @property
+    def device(self) -> torch.device:
+        return self.means.device
+
+    @property
+    def activated_scales(self) -> Tensor:
+        """(N,3) standard deviations along the local axes, world units."""
+        return self.scales.exp()
+
+    @property
+    def activated_opacities(self) -> Tensor:
+        """(N,1) in (0,1)."""
+        opacities: Tensor = Sigmoid.apply(self.opacities)
+        return opacities
+
+    def shs(self, degree: int) -> Tensor:
+        """(N, (degree + 1)², 3): the coefficients up to `degree`. Those above it are left out of the graph."""
+        if degree == 0:
+            return self.shs_dc
+        return torch.cat([self.shs_dc, self.shs_rest[:, : (degree + 1) ** 2 - 1]], dim=1)
+
+    @torch.no_grad()
+    def to_arrays(self) -> GaussianArrays:
+        """A copy in numpy, as it is written to a PLY file."""
+        means, scales, quats, opacities, shs_dc, shs_rest = (
+            self.parameters[name].cpu().numpy().astype(np.float32) for name in PARAMETERS
+        )
+        shs = np.concatenate([shs_dc, shs_rest], axis=1)
+        return GaussianArrays(means=means, scales=scales, quats=quats, opacities=opacities, shs=shs)
+
+    @classmethod
+    def from_arrays(cls, arrays: GaussianArrays, device: str | torch.device = "cpu") -> Gaussians:
+        """The Gaussians of a PLY file, as float32 on `device`."""
+        values = {name: getattr(arrays, name) for name in ("means", "scales", "quats", "opacities")}
+        values |= dict(shs_dc=arrays.shs[:, :1], shs_rest=arrays.shs[:, 1:])
+        return cls({name: torch.tensor(value, dtype=torch.float32, device=device) for name, value in values.items()})
+
+
+class Sigmoid(torch.autograd.Function):
+    """1 / (1 + exp(−x)), the same bits for any number of threads.
+
+    torch.sigmoid's are not: it computes the last few elements of each thread's share by another formula.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        result = (1 + torch.exp(-values)).reciprocal()
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (result,) = ctx.saved_tensors
+        return gradient * (result * (1 - result))

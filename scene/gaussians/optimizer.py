@@ -1,0 +1,150 @@
+"""Adam over the parameters of the Gaussians, and the one function that changes which rows there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from arguments import TrainOptions
+from diff_gaussian_rasterization import adam_
+from scene.gaussians.model import PARAMETERS, Gaussians
+from utils.schedules import log_linear
+
+BETA1, BETA2 = 0.9, 0.999
+EPSILON = 1e-15  # the gradients of a pixel's colour by a far Gaussian are tiny; 1e-8 would swamp them
+SH_REST_RATE = 1 / 20  # of the colours' learning rate
+
+
+class Moments(NamedTuple):
+    """Adam's running means of the gradient and of its square, each of its parameter's shape."""
+
+    first: Tensor
+    second: Tensor
+
+
+class Optimizer:
+    """Adam (Kingma & Ba 2015) with one learning rate for each parameter of the Gaussians.
+
+    There is one step count t for everything, rows that came later included; the formula is that of `adam_`. A parameter
+    without a gradient (`grad` is None, as with SH of a degree not in use) is left alone, moments too. With
+    `visible_only`, a row that `step` is told was not visible is left alone in the same way; otherwise its gradient is
+    0, and its moments go on decaying and moving it.
+    """
+
+    def __init__(self, gaussians: Gaussians, rates: Mapping[str, float], visible_only: bool = False) -> None:
+        self.gaussians = gaussians
+        self.rates = {name: float(rates[name]) for name in PARAMETERS}
+        self.visible_only = visible_only
+        self.steps = 0
+        self.moments = {name: _zero_moments(gaussians.parameters[name]) for name in PARAMETERS}
+
+    @torch.no_grad()
+    def step(self, visible: Tensor, finite: Tensor | None = None) -> None:
+        """Move the Gaussians along their gradients, which are then forgotten. `visible`: (N,) bool.
+
+        `finite`: () bool, whether all gradients are, for those who cannot wait to know: where it is False, nothing
+        moves.
+        """
+        moved = [name for name in PARAMETERS if self.gaussians.parameters[name].grad is not None]
+        parameters = [self.gaussians.parameters[name] for name in moved]
+        moments = [self.moments[name] for name in moved]
+        rows = visible if self.visible_only else None
+        if finite is not None:
+            rows = finite.expand(visible.shape) if rows is None else rows & finite
+        adam_(
+            parameters,
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            [each.first for each in moments],
+            [each.second for each in moments],
+            [self.rates[name] for name in moved],
+            step=self.steps + 1,
+            visible=rows,
+            beta1=BETA1,
+            beta2=BETA2,
+            epsilon=EPSILON,
+        )
+        self.steps += 1
+        for parameter in parameters:
+            parameter.grad = None
+
+    def forget(self, name: str) -> None:
+        """Set the moments of a parameter to 0: its values were changed by other means than its gradient."""
+        for moment in self.moments[name]:
+            moment.zero_()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        moments = {name: tuple(self.moments[name]) for name in PARAMETERS}
+        return {"steps": self.steps, "rates": dict(self.rates), "moments": moments}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned for Gaussians of the same number."""
+        self.steps = state["steps"]
+        self.rates = dict(state["rates"])
+        self.moments = {name: Moments(*state["moments"][name]) for name in PARAMETERS}
+
+
+def learning_rates(options: TrainOptions, extent: float) -> dict[str, float]:
+    """The rate of each parameter before the first step."""
+    rates = options.optimization
+    return {
+        "means": position_rate(options, extent, 0),
+        "scales": rates.scaling_lr,
+        "quats": rates.rotation_lr,
+        "opacities": rates.opacity_lr,
+        "shs_dc": rates.feature_lr,
+        "shs_rest": rates.feature_lr * SH_REST_RATE,
+    }
+
+
+def position_rate(options: TrainOptions, extent: float, iteration: int) -> float:
+    """The learning rate of the centres, world units per step; the only one that moves."""
+    rates = options.optimization
+    steps = rates.position_lr_max_steps or options.run.iterations
+    return extent * log_linear(iteration, rates.position_lr_init, rates.position_lr_final, steps)
+
+
+class RowStatistics(Protocol):
+    """Anything that keeps numbers for each Gaussian."""
+
+    rows: dict[str, Tensor]  # name -> (N, ...)
+
+
+@torch.no_grad()
+def edit_rows(
+    gaussians: Gaussians,
+    optimizer: Optimizer,
+    statistics: RowStatistics,
+    keep: Tensor,
+    added: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Keep some Gaussians and put new ones behind them: parameters, Adam's moments and statistics all at once.
+
+    `keep`: (N,) bool. `added`: the raw parameters of the new Gaussians by name, each (A, ...). Kept rows stay in order
+    with all they have; new rows start with moments and statistics 0. This is the only place where rows come and go.
+    """
+    count = 0 if added is None else len(added["means"])
+    # All is made before anything is put in its place: without the memory for it, all stays as it was.
+    parameters = {name: gaussians.parameters[name].detach()[keep] for name in PARAMETERS}
+    if added is not None:
+        parameters = {name: torch.cat([values, added[name]]) for name, values in parameters.items()}
+    moments = {
+        name: Moments(*(_with_zero_rows(moment[keep], count) for moment in optimizer.moments[name]))
+        for name in PARAMETERS
+    }
+    rows = {name: _with_zero_rows(values[keep], count) for name, values in statistics.rows.items()}
+    for name, values in parameters.items():
+        gaussians.replace(name, values)
+    optimizer.moments.update(moments)
+    statistics.rows.update(rows)
+
+
+def _zero_moments(parameter: Tensor) -> Moments:
+    return Moments(torch.zeros_like(parameter).detach(), torch.zeros_like(parameter).detach())
+
+
+def _with_zero_rows(values: Tensor, count: int) -> Tensor:
+    return torch.cat([values, values.new_zeros(count, *values.shape[1:])])

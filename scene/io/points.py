@@ -1,0 +1,55 @@
+"""PLY files of colored points, and the table of vertices that every PLY file has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from plyfile import PlyData, PlyParseError
+
+from scene.types import PointCloud
+from utils.errors import UserError
+from utils.files import atomic_write
+
+
+def write_points(path: Path, points: PointCloud) -> None:
+    """Write x y z and 8-bit red green blue."""
+    table = np.empty(len(points), dtype=[(n, "<f4") for n in "xyz"] + [(n, "u1") for n in ("red", "green", "blue")])
+    for axis, name in enumerate("xyz"):
+        table[name] = points.positions[:, axis]
+    for channel, name in enumerate(("red", "green", "blue")):
+        table[name] = np.clip(np.round(points.colors[:, channel] * 255), 0, 255)
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}"]
+    header += [f"property float {name}" for name in "xyz"]
+    header += [f"property uchar {name}" for name in ("red", "green", "blue")] + ["end_header\n"]
+    with atomic_write(path) as file:
+        file.write("\n".join(header).encode())
+        file.write(table.tobytes())
+
+
+def read_points(path: Path) -> PointCloud:
+    """Read points; grey where they have no colour. Raises: UserError for a file without x y z."""
+    table = read_vertices(path)
+    names = table.dtype.names or ()
+    if not {"x", "y", "z"} <= set(names):
+        raise UserError(f"{path}: its vertices have {', '.join(names)}; x, y and z are needed")
+    positions = np.stack([table[name] for name in "xyz"], axis=1).astype(np.float32)
+    colors = np.full_like(positions, 0.5)
+    if {"red", "green", "blue"} <= set(names):
+        colors = np.stack([table[name] for name in ("red", "green", "blue")], axis=1).astype(np.float32)
+        colors /= 1 if table["red"].dtype.kind == "f" else 255
+    finite = np.isfinite(positions).all(axis=1)
+    return PointCloud(positions[finite], colors[finite])
+
+
+def read_vertices(path: Path) -> np.ndarray:
+    """The table of the element `vertex`. Bytes behind the last element are nobody's, and ignored."""
+    if not path.is_file():
+        raise UserError(f"{path} is not there")
+    try:
+        elements = {element.name: element.data for element in PlyData.read(str(path)).elements}
+    except (PlyParseError, ValueError, UnicodeDecodeError, EOFError) as error:
+        raise UserError(f"{path} is not a readable PLY file: {error}") from None
+    if "vertex" not in elements:
+        raise UserError(f"{path} has the elements {', '.join(elements)}; it must have vertex")
+    return np.asarray(elements["vertex"])

@@ -1,0 +1,1 @@
+"""Photos and depth maps on their way from disk to the device."""

@@ -1,0 +1,159 @@
+"""The photos in memory, on their way to the device, and the order in which they are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scene.depth.maps import load_depth, z_of
+from scene.images import load_image
+from scene.loading.prefetch import Tensors, Upload, Uploader, moved
+from scene.types import Camera, View
+from utils.errors import UserError
+
+Arrays = tuple[np.ndarray | None, ...]
+
+
+class Photo(NamedTuple):
+    """One photo as a training step uses it."""
+
+    camera: Camera
+    color: Tensor  # (3,H,W) float32 in [0,1]
+    mask: Tensor | None  # (1,H,W) float32 in [0,1], the weight of each pixel; None where all count
+    alpha: Tensor | None = None  # (1,H,W) float32 in [0,1] of a transparent rendering, already over `grey` in `color`
+    grey: float = 0.0
+    depth: Tensor | None = None  # (1,H,W) float32 z in world units, 0 where it is not known; None without a depth map
+    depth_valid: Tensor | None = None  # (1,H,W) bool, where it is known
+    depth_measured: bool = False  # by a sensor; not guessed from the photo
+
+    def over(self, background: Tensor) -> Tensor:
+        """(3,H,W): the photo with what is transparent in it over `background`, (3,), if its alpha is known."""
+        if self.alpha is None:
+            return self.color
+        return self.color + (background[:, None, None] - self.grey) * (1 - self.alpha)
+
+
+class Photos:
+    """Views, each decoded when first asked for and kept as bytes, depth as 16-bit numbers where the file has such: a
+    quarter and half of the memory of float32.
+
+    `device` is where they are used; `kept_there` keeps the bytes there too, otherwise they stay with the host and are
+    copied each time. Neither decoding nor copying takes the caller's time for a photo that `prefetch` was told of
+    early enough. `with_alpha` keeps the alpha channels of transparent renderings, for training over changing
+    backgrounds, and to compare alpha itself.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        device: str | torch.device = "cpu",
+        with_alpha: bool = False,
+        kept_there: bool = False,
+    ) -> None:
+        self.views = views
+        self.device = torch.device(device)
+        self.with_alpha = with_alpha
+        self.kept_there = kept_there
+        self._uploader = Uploader(self.device)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._decoding: dict[int, Future[Arrays]] = {}
+        self._bytes: dict[int, Tensors] = {}  # color, mask, alpha; depth, as stored
+        self._coming: dict[int, Upload] = {}
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, index: int) -> Photo:
+        self.prefetch(index)
+        if index in self._decoding:
+            self._store(index, self._decoding.pop(index).result())
+        *pixels, numbers = self._coming.pop(index).arrived()
+        view = self.views[index]
+        color, mask, alpha = (_from_bytes(values) for values in pixels)
+        assert color is not None
+        depth, valid = _depth(view, numbers)
+        measured = view.depth is not None and view.depth.kind == "sensor"
+        return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0, depth, valid, measured)
+
+    def in_order(self, order: Sequence[int]) -> Iterator[Photo]:
+        """The photos of these indices, one after the other; the next is on its way while one is used."""
+        for index, following in zip(order, (*order[1:], None), strict=True):
+            photo = self[index]
+            if following is not None:
+                self.prefetch(following)
+            yield photo
+
+    def prefetch(self, index: int) -> None:
+        """Begin to decode a photo that will be asked for soon, or, if that is done, to bring it to the device."""
+        if index in self._decoding or index in self._coming:
+            return
+        if index in self._bytes:
+            self._coming[index] = self._uploader.start(self._bytes[index])
+        else:
+            self._decoding[index] = self._decoder.submit(self._decode, self.views[index])
+
+    def _store(self, index: int, decoded: Arrays) -> None:
+        stored = tuple(None if each is None else torch.from_numpy(each) for each in decoded)
+        self._bytes[index] = moved(stored, self.device) if self.kept_there else self._uploader.keep(stored)
+        self._coming[index] = self._uploader.start(self._bytes[index])
+
+    def _decode(self, view: View) -> Arrays:
+        loaded, alpha = load_image(view), None
+        if self.with_alpha and view.alpha_background is not None and view.mask_path is None:
+            alpha = load_image(replace(view, alpha_background=None)).mask  # so it takes alpha for a mask
+        return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), load_depth(view)
+
+
+class ShuffledPhotos:
+    """All photos in random order, then all in another, and so on without end."""
+
+    def __init__(self, photos: Photos, generator: torch.Generator) -> None:
+        self.photos = photos
+        self.generator = generator
+        self.waiting: list[int] = []
+        self._names = [view.camera.name for view in photos.views]
+
+    def next(self) -> Photo:
+        """The next photo; a new order is drawn when all have been looked at."""
+        if not self.waiting:
+            self.waiting = torch.randperm(len(self.photos), generator=self.generator).tolist()
+        photo = self.photos[self.waiting.pop()]
+        if self.waiting:
+            self.photos.prefetch(self.waiting[-1])
+        return photo
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps; the generator is kept by its owner."""
+        return {"names": list(self._names), "waiting": list(self.waiting)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned. UserError when the photos are not the same."""
+        if state["names"] != self._names:
+            raise UserError(
+                f"the checkpoint was made with {len(state['names'])} training photos, and these {len(self.photos)} are "
+                "not the same: use the dataset, --images, --eval and --test_images of that run"
+            )
+        self.waiting = list(state["waiting"])
+
+
+def _to_bytes(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else (values * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def _from_bytes(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values.float().div_(255)
+
+
+def _depth(view: View, numbers: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """(1,H,W) z in world units, 0 where it is not known, and where it is."""
+    if numbers is None or view.depth is None:
+        return None, None
+    values = numbers.float()[None]
+    valid = values > 0
+    return torch.where(valid, z_of(values, view.depth), 0.0), valid

@@ -1,0 +1,102 @@
+"""What a reader of posed photos returns: frames, and what is to be said of them; and the parts that readers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scene.types import DepthCamera, PointCloud, Undistortion
+from utils.errors import UserError
+
+SHEAR = 0.05  # by which the axes of a pose may miss being orthogonal and of one length: files round
+NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
+HALF_PIXEL = 0.5  # OpenCV counts pixels from the middle of the first, this project from its corner
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A posed photo that is there."""
+
+    name: str  # as unique as its path
+    image_path: Path
+    lens: Undistortion
+    camera_from_world: np.ndarray  # (4, 4) float64
+    mask_path: Path | None = None
+    depth_path: Path | None = None  # that is listed, there or not
+    depth_camera: DepthCamera | None = None  # None: the photo's
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A dataset as its reader found it."""
+
+    kind: str  # for people
+    frames: tuple[Frame, ...]
+    missing: tuple[str, ...] = ()  # photos that are listed, but not there
+    test: frozenset[str] = frozenset()  # names of the frames that the dataset itself holds out
+    points: PointCloud = NO_POINTS
+    tracks: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name, which of the points it was found to see
+    depth_scale: float | None = None  # world units of a step of its depth maps, if that is known
+    is_video: bool = False  # neighbours show nearly the same, so that a part of them will do
+    is_transparent: bool = False  # what its alpha channels leave open shows the background, as in renderings
+    notes: tuple[str, ...] = ()  # for the summary
+    warnings: tuple[str, ...] = ()
+
+
+def rigid(matrix: ArrayLike, where: str) -> np.ndarray:
+    """A camera's pose as a file has it, (4, 4), with its rotation made exact; a uniform scale is no part of a pose.
+
+    Raises: UserError, which `where` begins, for what is no pose.
+    """
+    try:
+        pose = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        pose = np.zeros(0)
+    if pose.shape != (4, 4) or not np.isfinite(pose).all() or np.linalg.det(pose[:3, :3]) < 1e-9:
+        raise UserError(f"{where} is no camera pose: it must be 4 × 4 numbers, a rotation beside a translation")
+    left, lengths, right = np.linalg.svd(pose[:3, :3])
+    if lengths[0] > (1 + SHEAR) * lengths[2]:
+        raise UserError(f"{where} is no camera pose: its axes are {lengths[0] / lengths[2]:.3g} times apart in length")
+    result = np.eye(4)
+    result[:3, :3], result[:3, 3] = left @ right, pose[:3, 3]
+    return result
+
+
+def read_matrix(path: Path) -> np.ndarray:
+    """(4, 4) of a text file. Raises: UserError, naming the file."""
+    try:
+        values = np.array(path.read_text().split(), dtype=np.float64)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; it must hold 4 lines of 4 numbers") from None
+    if values.size != 16:
+        raise UserError(f"{path} holds {values.size} numbers; it must hold 4 lines of 4")
+    return values.reshape(4, 4)
+
+
+def read_pose(path: Path) -> np.ndarray | None:
+    """camera_from_world out of a text file of world_from_camera; None where tracking was lost, which is written as
+    numbers that are not finite. Raises: UserError, naming the file, for anything else that is no pose."""
+    matrix = read_matrix(path)
+    return np.linalg.inv(rigid(matrix, str(path))) if np.isfinite(matrix).all() else None
+
+
+def opencv_lens(width: int, height: int, intrinsics: Sequence[float], distortion: Sequence[float] = ()) -> Undistortion:
+    """A lens as OpenCV calibrates it: fx fy cx cy, and k1 k2 p1 p2 k3 or nothing."""
+    fx, fy, cx, cy = intrinsics
+    middle = (fx, fy, cx + HALF_PIXEL, cy + HALF_PIXEL)
+    if not any(distortion):
+        return Undistortion("PINHOLE", width, height, middle)
+    return Undistortion("FULL_OPENCV", width, height, (*middle, *distortion, 0.0, 0.0, 0.0))
+
+
+def lost_frames(lost: Sequence[Path], why: str = "no pose") -> tuple[str, ...]:
+    """The warning about frames without a finite pose, if there are any, by the files that it names."""
+    if not lost:
+        return ()
+    return (
+        f"{len(lost)} frames are skipped, such as {lost[0]}: they have {why}, or one of numbers that are not finite",
+    )

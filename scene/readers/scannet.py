@@ -1,0 +1,102 @@
+"""ScanNet as its reader exports it: color/0.jpg, depth/0.png, pose/0.txt and intrinsic/intrinsic_{color,depth}.txt.
+
+Depth has fewer pixels than colour and a camera of its own; extrinsic_depth.txt, where there is one, says where that is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scene.readers.base import (
+    HALF_PIXEL,
+    Frame,
+    Recording,
+    lost_frames,
+    opencv_lens,
+    read_matrix,
+    read_pose,
+    rigid,
+)
+from scene.types import DepthCamera, Undistortion
+from utils.errors import UserError
+from utils.sampling import subsample
+
+MILLIMETRES = 1 / 1000
+FULL_SIZE = (1296, 968)  # of the colour camera, for which intrinsic_color.txt holds even where photos are smaller
+OFF_CENTRE = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
+SIZES = 5  # maps that are asked for their size
+
+
+def is_here(source: Path) -> bool:
+    return (source / "color").is_dir() and (source / "pose").is_dir()
+
+
+def read(source: Path) -> Recording:
+    """Raises: UserError, naming the file, for intrinsics that are not there, and for what is no pose."""
+    photos = sorted((path for path in (source / "color").iterdir() if path.stem.isdigit()), key=lambda p: int(p.stem))
+    if not photos:
+        raise UserError(f"{source / 'color'} has no photos; they must be called 0.jpg, 1.jpg, ...")
+    lens, notes = _photo_lens(source / "intrinsic" / "intrinsic_color.txt", photos[0])
+    depth_paths = {photo: source / "depth" / f"{photo.stem}.png" for photo in photos}
+    depth_camera = _depth_camera(source / "intrinsic", [path for path in depth_paths.values() if path.is_file()])
+    frames, lost = [], []
+    for photo, depth_path in depth_paths.items():
+        pose_path = source / "pose" / f"{photo.stem}.txt"
+        pose = read_pose(pose_path) if pose_path.is_file() else None
+        if pose is None:
+            lost.append(pose_path)
+            continue
+        name = str(photo.relative_to(source))
+        frames.append(Frame(name, photo, lens, pose, depth_path=depth_path, depth_camera=depth_camera))
+    return Recording(
+        kind="ScanNet",
+        frames=tuple(frames),
+        depth_scale=MILLIMETRES,
+        is_video=True,
+        notes=notes,
+        warnings=lost_frames(lost),
+    )
+
+
+def _photo_lens(path: Path, photo: Path) -> tuple[Undistortion, tuple[str, ...]]:
+    """The colour camera's lens; photos that were made smaller than their intrinsics are recognised by these."""
+    with Image.open(photo) as image:
+        width, height = image.size
+    matrix = _intrinsics(path)
+    if abs((matrix[0, 2] + HALF_PIXEL) / width - 0.5) <= OFF_CENTRE:
+        return _lens(matrix, width, height), ()
+    note = f"intrinsic_color.txt taken to hold for {FULL_SIZE[0]}×{FULL_SIZE[1]} pixels, not {width}×{height}"
+    return _lens(matrix, *FULL_SIZE), (note,)
+
+
+def _depth_camera(folder: Path, maps: Sequence[Path]) -> DepthCamera | None:
+    """None where nothing is said of it: the maps are then registered to the photos."""
+    path = folder / "intrinsic_depth.txt"
+    if not maps or not path.is_file():
+        return None
+    sizes = []
+    for each in subsample(maps, SIZES):
+        with Image.open(each) as image:
+            sizes.append(image.size)
+    (width, height), _ = Counter(sizes).most_common(1)[0]
+    placed = folder / "extrinsic_depth.txt"
+    photo_from_depth = rigid(read_matrix(placed), str(placed)) if placed.is_file() else np.eye(4)
+    return DepthCamera(_lens(_intrinsics(path), width, height), photo_from_depth)
+
+
+def _intrinsics(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise UserError(f"{path} is not there: it must hold the camera's matrix, 4 lines of 4 numbers")
+    matrix = read_matrix(path)
+    if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
+        raise UserError(f"{path} is no camera matrix: focal lengths {matrix[0, 0]:g} and {matrix[1, 1]:g}")
+    return matrix
+
+
+def _lens(matrix: np.ndarray, width: int, height: int) -> Undistortion:
+    return opencv_lens(width, height, [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))])

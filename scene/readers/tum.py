@@ -1,0 +1,114 @@
+"""TUM RGB-D: rgb.txt, depth.txt and groundtruth.txt, whose lines begin with the time they are of.
+
+A photo takes the pose and the depth map nearest to it in time. The cameras of freiburg1, 2 and 3 are those that the
+benchmark publishes, told by the folder's name; others have the sensor's defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from scene.readers.base import Frame, Recording, lost_frames, opencv_lens
+from scene.types import Undistortion
+from utils.errors import UserError
+
+STEPS = 5000  # of the depth maps in a metre
+MOST_APART = 0.02  # seconds
+DEFAULT = opencv_lens(640, 480, (525.0, 525.0, 319.5, 239.5))
+FREIBURG = {
+    "1": opencv_lens(
+        640, 480, (517.306, 516.469, 318.643, 255.314), (0.262383, -0.953104, -0.005358, 0.002628, 1.163314)
+    ),
+    "2": opencv_lens(
+        640, 480, (520.909, 521.007, 325.141, 249.702), (0.231222, -0.784899, -0.003257, -0.000105, 0.917205)
+    ),
+    "3": opencv_lens(640, 480, (535.4, 539.2, 320.1, 247.6)),
+}
+FILE, POSE = "path", "tx ty tz qx qy qz qw"  # what a line has behind its time
+
+
+class Timed(NamedTuple):
+    """A list of the benchmark: what there is at which time."""
+
+    times: np.ndarray  # (K,) seconds, ascending
+    values: list[Any]
+
+    def nearest(self, time: float) -> Any | None:
+        """What is nearest in time, if it is near."""
+        if len(self.times) == 0:
+            return None
+        index = int(np.abs(self.times - time).argmin())
+        return self.values[index] if abs(self.times[index] - time) <= MOST_APART else None
+
+
+def is_here(source: Path) -> bool:
+    return (source / "rgb.txt").is_file() and (source / "groundtruth.txt").is_file()
+
+
+def read(source: Path) -> Recording:
+    """Raises: UserError, naming file and line, for what is not understood."""
+    lens, note = _lens(source)
+    photos, poses = _list(source / "rgb.txt", FILE), _list(source / "groundtruth.txt", POSE)
+    maps = _list(source / "depth.txt", FILE) if (source / "depth.txt").is_file() else Timed(np.zeros(0), [])
+    here = [(time, name) for time, (name,) in zip(*photos, strict=True) if (source / name).is_file()]
+    frames, lost = [], []
+    for time, name in here:
+        pose, depth = poses.nearest(time), maps.nearest(time)
+        camera_from_world = None if pose is None else _camera_from_world(pose)
+        if camera_from_world is None:
+            lost.append(source / name)
+        else:
+            depth_path = None if depth is None else source / depth[0]
+            frames.append(Frame(name, source / name, lens, camera_from_world, depth_path=depth_path))
+    if here and not frames:
+        raise UserError(f"{source / 'groundtruth.txt'} has a pose within {MOST_APART} s of no photo of rgb.txt")
+    bare = sum(frame.depth_path is None for frame in frames)
+    return Recording(
+        kind="TUM RGB-D",
+        frames=tuple(frames),
+        missing=tuple(name for (name,) in photos.values if not (source / name).is_file()),
+        depth_scale=1 / STEPS,
+        is_video=True,
+        notes=(note, *([f"{bare} photos have no depth map within {MOST_APART} s"] if bare else [])),
+        warnings=lost_frames(lost, f"no pose within {MOST_APART} s"),
+    )
+
+
+def _lens(source: Path) -> tuple[Undistortion, str]:
+    name = source.resolve().name.lower()
+    for number, lens in FREIBURG.items():
+        if f"freiburg{number}" in name or f"fr{number}" in name:
+            return lens, f"the camera of freiburg{number} by the folder's name"
+    return DEFAULT, "the sensor's default camera assumed (525, 525, 319.5, 239.5), as the folder is of no freiburg"
+
+
+def _list(path: Path, wanted: str) -> Timed:
+    """What a list has for each time, `wanted`, ordered by time."""
+    entries = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        time, *values = line.split()
+        try:
+            if len(values) != len(wanted.split()):
+                raise ValueError
+            entries.append((float(time), [float(value) for value in values] if wanted == POSE else values))
+        except ValueError:
+            raise UserError(f"{path}, line {number}: {line!r} must be a time and {wanted}") from None
+    entries.sort(key=lambda entry: entry[0])
+    return Timed(np.array([time for time, _ in entries]), [values for _, values in entries])
+
+
+def _camera_from_world(values: Sequence[float]) -> np.ndarray | None:
+    """Of tx ty tz qx qy qz qw, world_from_camera; None for what is not finite, or no rotation."""
+    numbers = np.array(values)
+    if not np.isfinite(numbers).all() or np.linalg.norm(numbers[3:]) < 1e-6:
+        return None
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = Rotation.from_quat(numbers[3:]).as_matrix(), numbers[:3]
+    return np.linalg.inv(pose)

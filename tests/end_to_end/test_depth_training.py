@@ -1,0 +1,126 @@
+"""Depth, distortion and the alarms in a whole run of train.py, on small RGB-D scenes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import train
+from arguments import parse_train_options
+from tests.helpers.faults import DropGradient
+from tests.helpers.rgbd import sphere_depth, write_scene
+from training.loss import Objective
+from utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos inside a sphere, with 16-bit depth in millimetres that has holes."""
+    folder = tmp_path_factory.mktemp("rgbd")
+    holes = np.random.default_rng(0).uniform(size=(60, 80)) < 0.1
+    (folder / "depth").mkdir()
+    for camera in write_scene(folder, 8):
+        millimetres = np.where(holes, 0, 1000 * sphere_depth(camera)).astype(np.uint16)
+        cv2.imwrite(str((folder / "depth" / camera.name).with_suffix(".png")), millimetres)
+    return folder
+
+
+def run(dataset: Path, model: Path, flags: str = "") -> dict[str, Any]:
+    """A run of 120 steps with held-out views; its entry in results.json."""
+    common = ["-s", str(dataset), "-m", str(model), "--eval", "--quiet", "--iterations", "120"]
+    train.main([*common, *flags.split()])
+    return next(iter(json.loads((model / "results.json").read_text()).values()))
+
+
+def log(model: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_depth_is_found_used_and_measured(dataset: Path, tmp_path: Path) -> None:
+    with_depth = run(dataset, tmp_path / "with")
+    without = run(dataset, tmp_path / "without", "--depth_l1_weight_init 0 --depth_l1_weight_final 0")
+    assert with_depth["depth"]["MAE"] < without["depth"]["MAE"]
+    assert 0 < with_depth["depth"]["median"] < 1 and with_depth["depth"]["completeness"] > 0.5
+    terms = [line for line in log(tmp_path / "with") if "loss" in line]
+    assert terms and all(line["depth"] > 0 for line in terms)
+    folder = next((tmp_path / "with" / "test").iterdir())
+    for kind in ("renders", "depth", "measured_depth", "depth_error"):
+        assert len(list((folder / kind).glob("*.png"))) == 1
+    ignored = run(dataset, tmp_path / "ignored", "-d none")
+    assert "depth" not in ignored and not (tmp_path / "ignored/test" / folder.name / "measured_depth").exists()
+
+
+@pytest.mark.parametrize("name", ["l1", "g2", "mip_l1"])
+def test_other_depth_losses_train(dataset: Path, tmp_path: Path, name: str) -> None:
+    flags = f"--depth_loss {name} --depth_edge_weight 5 --depth_max 8 --depth_l1_mult 1"
+    last = {}
+    for weight in ("0.0001", "1"):
+        run(dataset, tmp_path / weight, f"{flags} --depth_l1_weight_init {weight} --depth_l1_weight_final {weight}")
+        last[weight] = [line["depth"] for line in log(tmp_path / weight) if "depth" in line][-1]
+    assert 0 < last["1"] < last["0.0001"]
+
+
+def test_the_distortion_falls_by_its_weight(dataset: Path, tmp_path: Path) -> None:
+    for flag in ("0", "10"):
+        run(dataset, tmp_path / flag, f"-d none --dist_scale 0 --lambda_dist {flag}")
+    last = {flag: [line["distortion"] for line in log(tmp_path / flag) if "loss" in line][-1] for flag in ("0", "10")}
+    assert 0 < last["10"] < 0.75 * last["0"]
+    entry = next(line["depth_distortion"] for line in log(tmp_path / "10") if "depth_distortion" in line)
+    assert entry["lambda_dist"] == 10 and 0 < entry["mean"] < entry["max"]
+
+
+def test_a_dropped_gradient_stops_the_run(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = train.render
+
+    def faulty(*arguments: Any, **named: Any) -> Any:
+        output = honest(*arguments, **named)
+        return output._replace(distortion=DropGradient.apply(output.distortion))
+
+    monkeypatch.setattr(train, "render", faulty)
+    with pytest.raises(UserError, match=r"lambda_dist = 10 has no effect: the term distortion is .*iteration 100"):
+        run(dataset, tmp_path / "out", "--lambda_dist 10")
+    assert json.loads((tmp_path / "out/run.json").read_text())["iterations"] < 100
+
+
+def test_an_audit_names_every_term(dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out", "--audit_gradients --lambda_ray 0.1 --ray_ratio_max 1 --lambda_opacity 0.001")
+    audits = [line["audit"] for line in log(tmp_path / "out") if "audit" in line]
+    assert audits and set(audits[0]) == {"l1", "dssim", "depth", "distortion", "ray", "opacity"}
+    for name, group in (("depth", "xyz"), ("distortion", "scaling"), ("opacity", "opacity"), ("l1", "features")):
+        assert audits[0][name]["gradients"][group] > 0
+    assert audits[0]["depth"]["gradients"]["features"] == 0
+    assert sum(entry["share"] for entry in audits[0].values()) == pytest.approx(1)
+
+
+def test_a_term_that_rules_is_warned_of(dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out", "--lambda_dist 100000 --dist_scale 0 --prune_min_weight 0 -d none")
+    warnings = json.loads((tmp_path / "out/run.json").read_text())["warnings"]
+    assert [text for text in warnings if "the weighted term distortion is" in text]
+
+
+def test_print_schedule(capsys: pytest.CaptureFixture[str]) -> None:
+    train.main(["-s", "nowhere", "--print_schedule", "--iterations", "3000", "--lambda_dist", "0:8 15000:2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["iteration", "0"]
+    row = next(line for line in lines if line.startswith("lambda_dist")).split()
+    assert row[1] == "8" and row[-1] == "1500:2"
+
+
+def test_a_schedule_that_cannot_be_read() -> None:
+    options = parse_train_options(["--lambda_dist", "10:1 5:2"])
+    with pytest.raises(UserError, match='--lambda_dist is "10:1 5:2"'):
+        Objective.of(options, 1.0)
+
+
+def test_knots_scale_with_the_run_and_weights_follow() -> None:
+    flags = "--iterations 3000 --depth_l1_weight_init 1 --depth_l1_weight_final 0.01 --lambda_dist".split()
+    objective = Objective.of(parse_train_options([*flags, "0:10 3000:10 15000:1"]), 2.0)
+    assert objective.weights(300)["distortion"] == pytest.approx(10)
+    assert objective.weights(1500)["distortion"] == pytest.approx(1)
+    assert objective.weights(1500)["depth"] == pytest.approx(0.1)
+    assert objective.weights(3000)["depth"] == pytest.approx(0.01)

@@ -1,0 +1,299 @@
+"""train.py from the command line to the files it leaves, on a dataset of a few small pictures."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import train
+from arguments import parse_train_options
+from gaussian_renderer import RenderSettings, background_color, render
+from scene.gaussians.initialize import SH_DC
+from scene.gaussians.optimizer import position_rate
+from scene.loading.image_cache import ShuffledPhotos
+from scene.readers.colmap import write_model
+from scene.types import Camera, PointCloud, Scene, View
+from tests.helpers.clouds import random_gaussians
+from training import loss, outputs
+from training.strategies.default import densification_limits
+from utils.errors import UserError
+from utils.image_io import to_bytes
+
+WIDTH, HEIGHT, VIEWS, POINTS = 48, 36, 9, 80
+# Densification, pruning and opacity resets all happen within a few steps.
+BUSY = (
+    "--densify_from_iter 3 --densify_until_iter 18 --densification_interval 4 --opacity_reset_interval 10 "
+    "--densify_grad_threshold 0.00005"
+)
+
+
+def camera_at(angle: float, name: str, unit: float = 1.0) -> Camera:
+    """A camera 5 units from the origin, looking at it."""
+    forward = -np.array([np.sin(angle), 0.2, np.cos(angle)])
+    forward /= np.linalg.norm(forward)
+    right = np.cross([0.0, 1.0, 0.0], forward)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward])
+    pose[:3, 3] = -pose[:3, :3] @ (-5.0 * forward) * unit
+    return Camera(name, WIDTH, HEIGHT, 45.0, 46.0, WIDTH / 2 + 1.5, HEIGHT / 2 - 1, pose)
+
+
+def make_dataset(folder: Path, unit: float = 1.0, outside: int | None = None) -> Path:
+    """Pictures of random Gaussians about the origin, and their centres as points. `unit`: the length of one unit.
+
+    With `outside`, a border of the pictures is this grey and transparent.
+    """
+    gaussians = random_gaussians(POINTS, sh_degree=0)
+    gaussians.scales.detach().add_(1.0)
+    cameras = [camera_at(0.25 * index, f"{index:02}.png", unit) for index in range(VIEWS)]
+    (folder / "images").mkdir(parents=True)
+    for index, camera in enumerate(cameras):
+        near = camera_at(0.25 * index, camera.name)
+        with torch.no_grad():
+            picture = to_bytes(render(gaussians, near, torch.zeros(3), RenderSettings(near=0.05, sh_degree=0)).color)
+        picture = picture[..., ::-1]
+        if outside is not None:
+            alpha = np.zeros((HEIGHT, WIDTH, 1), dtype=np.uint8)
+            alpha[6:-6, 6:-6] = 255
+            picture = np.concatenate([np.where(alpha > 0, picture, np.uint8(outside)), alpha], axis=2)
+        cv2.imwrite(str(folder / "images" / camera.name), picture)
+    colors = (0.5 + SH_DC * gaussians.shs_dc.detach()[:, 0]).clamp(0, 1).numpy()
+    means = gaussians.means.detach().numpy() * np.float32(unit)
+    write_model(folder / "sparse" / "0", cameras, PointCloud(means, colors))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def without_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the pages at the end takes longer than these runs: only the first test looks at them."""
+    if "leaves_its_files" not in request.node.name:
+        monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
+
+
+def run(dataset: Path, model: Path, flags: str = "", iterations: int = 20) -> Path:
+    """Train and return the PLY of the last iteration."""
+    train.main(["-s", str(dataset), "-m", str(model), "--quiet", "--iterations", str(iterations), *flags.split()])
+    return model / "point_cloud" / f"iteration_{iterations}" / "point_cloud.ply"
+
+
+def log_lines(model: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl about training steps."""
+    lines = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "loss" in line]
+
+
+def test_a_run_learns_and_leaves_its_files(dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "short", "--eval", iterations=1)
+    ply = run(dataset, tmp_path / "long", "--eval --save_iterations 100", iterations=300)
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("short", "long")]
+    before, after = results[0]["ours_1"]["PSNR"], results[1]["ours_300"]["PSNR"]
+    assert after > before + 5
+    model = tmp_path / "long"
+    assert ply.exists() and (model / "point_cloud/iteration_100/point_cloud.ply").exists()
+    for name in ("cfg_args", "config.json", "cameras.json", "input.ply", "metrics.jsonl", "run.json", "per_view.json"):
+        assert (model / name).stat().st_size > 0
+    assert len(list((model / "test/ours_300/renders").glob("*.png"))) == len({"00.png", "08.png"})
+    cameras = json.loads((model / "cameras.json").read_text())
+    assert len(cameras) == VIEWS and cameras[0]["position"] == pytest.approx(camera_at(0, "").center.tolist(), abs=1e-5)
+    losses = [line["loss"] for line in log_lines(model)]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_bytes(dataset: Path, tmp_path: Path) -> None:
+    plies = [run(dataset, tmp_path / name, BUSY + " --random_background").read_bytes() for name in "ab"]
+    assert plies[0] == plies[1]
+    assert run(dataset, tmp_path / "c", BUSY + " --random_background --seed 1").read_bytes() != plies[0]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        assert run(dataset, tmp_path / "d", BUSY + " --random_background").read_bytes() == plies[0]
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("flags", ["", "--optimizer_type sparse_adam"])
+def test_a_resumed_run_goes_on_to_the_same_bits(flags: str, dataset: Path, tmp_path: Path) -> None:
+    flags = f"{BUSY} --random_background {flags}"
+    straight = run(dataset, tmp_path / "straight", f"{flags} --checkpoint_iterations 9 20")
+    lines = log_lines(tmp_path / "straight")
+    assert lines[-1]["iteration"] == 20
+    model = tmp_path / "resumed"
+    run(dataset, model, f"{flags} --checkpoint_iterations 9 20")
+    for path in (model / "chkpnt20.pth", model / "point_cloud/iteration_20/point_cloud.ply"):
+        path.unlink()
+    train.main(["-m", str(model), "--resume"])
+    assert (model / "point_cloud/iteration_20/point_cloud.ply").read_bytes() == straight.read_bytes()
+    ends = [torch.load(folder / "chkpnt20.pth", weights_only=True) for folder in (straight.parents[2], model)]
+    assert_same(*ends)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Equal to the bit, all the way down."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name in one:
+            assert_same(one[name], other[name])
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, (list, tuple)) and one and isinstance(one[0], torch.Tensor):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    else:
+        assert one == other
+
+
+def test_interrupted_and_resumed(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    straight = run(dataset, tmp_path / "straight", BUSY).read_bytes()
+    seen = 0
+    original = ShuffledPhotos.next
+
+    def interrupted_next(self: ShuffledPhotos) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == 7:
+            signal.raise_signal(signal.SIGINT)
+        return original(self)
+
+    model, before = tmp_path / "stopped", signal.getsignal(signal.SIGINT)  # background jobs of a shell ignore it
+    monkeypatch.setattr(ShuffledPhotos, "next", interrupted_next)
+    with pytest.raises(SystemExit) as raised:
+        train.main(["-s", str(dataset), "-m", str(model), "--iterations", "20", *BUSY.split()])
+    assert raised.value.code == 130 and (model / "chkpnt7.pth").exists()
+    assert f"python train.py -m {model} --resume" in capsys.readouterr().out
+    assert json.loads((model / "run.json").read_text())["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is before
+    train.main(["-m", str(model), "--resume", "--quiet"])
+    assert (model / "point_cloud/iteration_20/point_cloud.ply").read_bytes() == straight
+    assert json.loads((model / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_checkpoint_can_be_taken_further_elsewhere(dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "first", "--checkpoint_iterations 5", iterations=5)
+    run(dataset, tmp_path / "second", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=8)
+    assert log_lines(tmp_path / "second")[-1]["iteration"] == 8
+    with pytest.raises(UserError, match="holds a run"):  # not its own
+        run(dataset, tmp_path / "second", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=8)
+    run(dataset, tmp_path / "first", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=8)
+    with pytest.raises(UserError, match="5 iterations already"):
+        run(dataset, tmp_path / "third", f"--start_checkpoint {tmp_path / 'first' / 'chkpnt5.pth'}", iterations=5)
+
+
+def test_a_finished_run_is_kept(dataset: Path, tmp_path: Path) -> None:
+    first = run(dataset, tmp_path / "out", iterations=2)
+    written = first.stat().st_mtime_ns
+    with pytest.raises(UserError, match="--resume.*--overwrite"):
+        run(dataset, tmp_path / "out", iterations=3)
+    assert first.stat().st_mtime_ns == written
+    run(dataset, tmp_path / "out", "--overwrite", iterations=3)
+    assert not first.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "-s"),
+        (["--resume"], "-m"),
+        (["--resume", "-m", "nowhere"], "no run in nowhere"),
+        (["-s", "nowhere", "-m", "out"], "nowhere"),
+    ],
+)
+def test_what_is_missing_is_named(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=words):
+        train.main(arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_resuming_without_a_checkpoint_says_so(dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out", iterations=2)
+    with pytest.raises(UserError, match="no checkpoint"):
+        train.main(["-m", str(tmp_path / "out"), "--resume", "--iterations", "5"])
+
+
+def test_gaussians_are_added_up_to_the_limit(dataset: Path, tmp_path: Path) -> None:
+    flags = f"{BUSY} --opacity_reset_interval 1000 --prune_min_weight 0"
+    run(dataset, tmp_path / "free", flags)
+    run(dataset, tmp_path / "limited", f"{flags} --max_gaussians {POINTS + 5}")
+    free, limited = (log_lines(tmp_path / name)[-1]["gaussians"] for name in ("free", "limited"))
+    assert free > POINTS + 10 and POINTS - 20 < limited <= POINTS + 5
+
+
+def test_what_is_masked_out_has_no_part(tmp_path: Path) -> None:
+    plies = []
+    for grey in (0, 200):
+        dataset = make_dataset(tmp_path / f"data{grey}", outside=grey)
+        plies.append(run(dataset, tmp_path / f"out{grey}", BUSY).read_bytes())
+    assert plies[0] == plies[1]
+
+
+def test_the_unit_of_the_scene_does_not_matter(dataset: Path, tmp_path: Path) -> None:
+    ends = []
+    for unit in (1.0, 1024.0):  # a power of two: not even rounding differs much
+        data = dataset if unit == 1.0 else make_dataset(tmp_path / "data", unit)
+        run(data, tmp_path / f"out{unit}", BUSY, iterations=40)
+        ends.append(log_lines(tmp_path / f"out{unit}"))
+    last = [lines[-1] for lines in ends]
+    assert last[1]["loss"] == pytest.approx(last[0]["loss"], rel=0.02)
+    assert last[1]["gaussians"] == pytest.approx(last[0]["gaussians"], rel=0.02) and last[0]["gaussians"] != POINTS
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        loss, "photometric", lambda image, *_: {"l1": image.mean() * float("nan"), "dssim": image.mean()}
+    )
+    with pytest.raises(UserError, match=r"iteration 1: the term \w+ is nan for the photo \d+.png"):
+        run(dataset, tmp_path / "out")
+    assert json.loads((tmp_path / "out/run.json").read_text())["status"].startswith("failed")
+
+
+@pytest.mark.parametrize("limit", [1, POINTS // 3, POINTS - 1])
+def test_the_limit_holds_from_the_start(dataset: Path, tmp_path: Path, limit: int) -> None:
+    run(dataset, tmp_path / "out", f"--max_gaussians {limit}", iterations=2)
+    first = log_lines(tmp_path / "out")[0]
+    assert first["gaussians"] == limit
+
+
+def test_options_that_follow_the_number_of_iterations() -> None:
+    options = parse_train_options(["--iterations", "7000"])
+    assert position_rate(options, 2.0, 0) == pytest.approx(2 * 1.6e-4)
+    assert position_rate(options, 2.0, 7000) == pytest.approx(2 * 1.6e-6)
+    given = parse_train_options(["--iterations", "7000", "--position_lr_max_steps", "30000"])
+    assert position_rate(given, 2.0, 7000) == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
+
+
+def test_densification_fits_the_run_and_the_photos() -> None:
+    views = [View(Camera("", 400, 250, 1.0, 1.0, 0.0, 0.0, np.eye(4)), Path())] * 2
+    scene = Scene(Path(), "", tuple(views), (), PointCloud(np.zeros((0, 3)), np.zeros((0, 3))), 1.0, "")
+    threshold = pytest.approx(2e-4 * 10**0.2)
+    for iterations, start, stop in ((30_000, 500, 15_000), (7_000, 500, 3_500), (1_000, 100, 500)):
+        options = parse_train_options(["--iterations", str(iterations)])
+        assert densification_limits(options, scene) == (start, stop, threshold)
+    flags = "--densify_from_iter 7 --densify_until_iter 9 --densify_grad_threshold 0.0002"
+    assert densification_limits(parse_train_options(flags.split()), scene) == (7, 9, 0.0002)
+
+
+def test_backgrounds() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cpu = torch.device("cpu")
+    white, random = parse_train_options(["-w"]), parse_train_options(["--random_background"])
+    assert background_color(white, cpu, generator).tolist() == [1, 1, 1]
+    first, second = (background_color(random, cpu, generator) for _ in range(2))
+    assert not torch.equal(first, second) and background_color(random, cpu).tolist() == [0, 0, 0]

@@ -1,0 +1,96 @@
+"""Metres or millimetres: a run makes the same pictures of as many Gaussians, so nothing in it is a hidden length."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import train
+from scene import load_scene
+from scene.readers import colmap
+from scene.synthetic.write import write_scene
+from scene.types import PointCloud
+from tests.helpers import rgbd
+from training.strategies import default
+from utils.image_io import read_png
+from utils.metrics.image import psnr
+
+FLAGS = (
+    "--iterations 240 --densify_from_iter 30 --densification_interval 30 --densify_until_iter 220 --eval --quiet "
+    "--lambda_ray 0.05 --lambda_scale 0.01 --depth_edge_weight 2 --densify_grad_threshold 0.004"
+)  # the threshold that photos as small as these had by default when the bounds below were measured
+GROWTH = "--opacity_reset_interval 90"  # large Gaussians are pruned after a reset, when no views are surveyed
+SURVEYS = "--spike_ratio 2 --spike_extent 0.002 --spike_ray_views 1 --ray_ratio_max 1.2 --spike_spread 0.3"
+# what must have been pruned, or the run shows nothing
+RULES = {
+    GROWTH: ("opacity", "world_size", "screen_size"),
+    SURVEYS: ("weight", "floater", "ray", "distortion", "needle"),
+}
+# How far depth errors may be apart, relatively. Surveys decide by thresholds, so that rounding shows: in metres made
+# longer by 1e-4 or 1e-5 the second case's change by 3 %.
+DEPTH_WITHIN = {GROWTH: 0.02, SURVEYS: 0.1}
+
+
+def write_in_millimetres(source: Path, folder: Path) -> None:
+    """The same scene with cameras and points in millimetres; photos and depth maps are the same files."""
+    scene = load_scene(source, depths="none")
+    points = colmap.read_model(source / "sparse" / "0").points
+    cameras = rgbd.scaled([view.camera for view in scene.train], 1000)
+    cloud = PointCloud(points.positions * np.float32(1000), points.colors)
+    colmap.write_model(folder / "sparse" / "0", cameras, cloud)
+    for name in ("images", "depth"):
+        (folder / name).symlink_to(source / name)
+
+
+def run(source: Path, model: Path, flags: str) -> list[dict[str, Any]]:
+    """The log of a run that grows, prunes and regularises."""
+    train.main(["-s", str(source), "-m", str(model), *FLAGS.split(), *flags.split()])
+    return [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+
+
+def counts(log: list[dict[str, Any]]) -> dict[str, int]:
+    """How many Gaussians there are in the end, and how many each rule has pruned."""
+    pruned = [entry["pruned"] for entry in log if "pruned" in entry]
+    last = [entry["gaussians"] for entry in log if "gaussians" in entry][-1]
+    return {"end": last, **{rule: sum(entry[rule] for entry in pruned) for rule in pruned[0]}}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same scene in metres and in millimetres."""
+    folder = tmp_path_factory.mktemp("units")
+    write_scene(folder / "m", views=8, width=96, height=72, quiet=True)
+    write_in_millimetres(folder / "m", folder / "mm")
+    return folder / "m", folder / "mm"
+
+
+def test_the_unit_is_said(sources: tuple[Path, Path]) -> None:
+    metres, millimetres = (load_scene(source) for source in sources)
+    assert metres.warnings == millimetres.warnings == ()
+    assert "depth: 8 maps, mm, 1." in metres.summary and " m at p1" in metres.summary
+    assert "depth: 8 maps, mm, as the scene's own unit seems to be, " in millimetres.summary
+    assert " mm at p1–p50–p99" in millimetres.summary
+    assert len(metres.points) == pytest.approx(len(millimetres.points), rel=0.001)
+
+
+@pytest.mark.parametrize("flags", RULES, ids=["growth", "surveys"])
+def test_millimetres_change_no_picture_and_no_count(
+    sources: tuple[Path, Path], tmp_path: Path, flags: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond what rounding does: in metres made longer by 1e-4 the pictures of the second case differ by 51 dB."""
+    if flags == SURVEYS:
+        monkeypatch.setattr(default, "RESET_HEALS", 60)  # or the run were too short to be surveyed
+    logs = [run(source, tmp_path / source.name, flags) for source in sources]
+    in_metres, in_millimetres = (counts(log) for log in logs)
+    assert all(in_metres[rule] > 0 for rule in RULES[flags])
+    assert max(abs(in_millimetres[name] - count) for name, count in in_metres.items()) < 0.02 * in_metres["end"]
+    ends = [next(entry["test"] for entry in reversed(log) if "test" in entry) for log in logs]
+    assert ends[0]["PSNR"] == pytest.approx(ends[1]["PSNR"], abs=0.1) and ends[0]["PSNR"] > 15
+    assert ends[1]["depth_MAE"] == pytest.approx(1000 * ends[0]["depth_MAE"], rel=DEPTH_WITHIN[flags])
+    renders = [next((tmp_path / source.name / "test").iterdir()) / "renders" for source in sources]
+    for path in renders[0].iterdir():
+        assert psnr(read_png(path), read_png(renders[1] / path.name)) > 38

@@ -1,0 +1,89 @@
+"""What load_image makes of files: sizes, channels, bit depths, masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from scene.images import load_image, resized
+from scene.types import Camera, Undistortion, View
+from tests.helpers import scenes
+from utils.errors import UserError
+
+
+def view(path: Path, width: int = 40, height: int = 30, **fields: object) -> View:
+    camera = Camera(path.name, width, height, 35.0, 35.0, width / 2, height / 2, np.eye(4))
+    return View(camera, path, **fields)
+
+
+def test_rgb(tmp_path: Path) -> None:
+    pixels = scenes.write_photo(tmp_path / "a.png", 40, 30)
+    loaded = load_image(view(tmp_path / "a.png"))
+    assert loaded.mask is None and loaded.color.dtype == np.float32
+    np.testing.assert_allclose(loaded.color, pixels.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+def test_gray_and_16_bit(tmp_path: Path) -> None:
+    values = np.arange(30 * 40, dtype=np.uint16).reshape(30, 40) * 50
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    loaded = load_image(view(tmp_path / "a.png"))
+    np.testing.assert_allclose(loaded.color, np.stack([values / 65535] * 3), atol=1e-6)
+
+
+def test_alpha_is_a_mask_or_a_background(tmp_path: Path) -> None:
+    pixels = scenes.write_photo(tmp_path / "a.png", 40, 30, channels=4) / 255
+    color, alpha = pixels[..., :3].transpose(2, 0, 1), pixels[..., 3]
+    masked = load_image(view(tmp_path / "a.png"))
+    assert masked.mask is not None
+    np.testing.assert_allclose(masked.mask[0], alpha, atol=1e-6)
+    np.testing.assert_allclose(masked.color, color, atol=1e-6)
+    on_white = load_image(view(tmp_path / "a.png", alpha_background=1.0))
+    assert on_white.mask is None
+    np.testing.assert_allclose(on_white.color, color * alpha + 1 - alpha, atol=1e-6)
+
+
+def test_a_mask_file(tmp_path: Path) -> None:
+    scenes.write_photo(tmp_path / "a.png", 40, 30)
+    drawn = np.zeros((30, 40), np.uint8)
+    drawn[10:20] = 255
+    cv2.imwrite(str(tmp_path / "m.png"), drawn)
+    loaded = load_image(view(tmp_path / "a.png", mask_path=tmp_path / "m.png"))
+    assert loaded.mask is not None
+    np.testing.assert_array_equal(loaded.mask[0], drawn / 255)
+    cv2.imwrite(str(tmp_path / "m.png"), drawn[:5])
+    with pytest.raises(UserError, match=r"m\.png is 40×5 pixels; its photo is 40×30"):
+        load_image(view(tmp_path / "a.png", mask_path=tmp_path / "m.png"))
+
+
+def test_sizes_follow_the_flag() -> None:
+    assert resized(3200, 2400, -1) == (1600, 1200)
+    assert resized(1000, 600, -1) == (1000, 600)
+    assert resized(1000, 600, 4) == (250, 150)
+    assert resized(1000, 600, 500) == (500, 300)
+    assert resized(3, 1, 8) == (1, 1)
+
+
+def test_shrinking_averages_and_matches_the_camera(tmp_path: Path) -> None:
+    pixels = scenes.write_photo(tmp_path / "a.png", 40, 30)
+    loaded = load_image(view(tmp_path / "a.png", 20, 15))
+    expected = pixels.reshape(15, 2, 20, 2, 3).mean(axis=(1, 3)) / 255
+    np.testing.assert_allclose(loaded.color, expected.transpose(2, 0, 1), atol=1e-4)
+
+
+def test_a_lens_is_undone(tmp_path: Path) -> None:
+    pixels = scenes.write_photo(tmp_path / "a.png", 40, 30)
+    lens = Undistortion("SIMPLE_RADIAL", 40, 30, (35.0, 20.0, 15.0, 0.3))
+    straight = load_image(view(tmp_path / "a.png", undistortion=lens)).color
+    assert np.abs(straight - pixels.transpose(2, 0, 1) / 255).max() > 0.02  # something was moved
+    assert np.abs(straight[:, 15, 20] - pixels[15, 20] / 255).max() < 0.01  # not the centre
+
+
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(UserError, match=r"a\.png cannot be decoded"):
+        load_image(view(tmp_path / "a.png"))
+    with pytest.raises(UserError, match=r"gone\.png cannot be decoded"):
+        load_image(view(tmp_path / "gone.png"))

@@ -1,0 +1,42 @@
+"""What scripts say on the screen, and their exit codes."""
+
+from __future__ import annotations
+
+import pytest
+
+from utils.console import progress, run_script
+from utils.errors import UserError
+
+
+def test_a_users_mistake_is_one_line(capsys):
+    def fail() -> None:
+        raise UserError("no such thing")
+
+    with pytest.raises(SystemExit) as exit:
+        run_script(fail)
+    assert exit.value.code == 2
+    assert capsys.readouterr().err == "error: no such thing\n"
+
+
+def test_a_programmers_mistake_keeps_its_traceback():
+    def fail() -> None:
+        raise ValueError("bug")
+
+    with pytest.raises(ValueError, match="bug"):
+        run_script(fail)
+
+
+def test_ctrl_c(capsys):
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as exit:
+        run_script(stop)
+    assert exit.value.code == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("quiet, expected", [(False, "drawing (3)\n"), (True, "")])
+def test_progress_passes_everything_on(capsys, quiet, expected):
+    assert list(progress(iter("abc"), "drawing", 3, quiet)) == ["a", "b", "c"]
+    assert capsys.readouterr().out == expected

@@ -1,0 +1,1 @@
+"""What happens to a scene: the loss, densification, checkpoints, logs and alarms of a run."""

@@ -1,0 +1,124 @@
+"""What a run says of its steps: alarms, the numbers of the log, and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from arguments import TrainOptions
+from diff_gaussian_rasterization import RasterOutput
+from gaussian_renderer import RenderSettings, render
+from scene.gaussians.model import Gaussians
+from scene.loading.image_cache import Photo
+from training.async_scalars import Readings
+from training.gradient_audit import audit, audit_entry, audit_table
+from training.gradient_checks import BalanceWatch, EffectWatch, Pass, check_finite, distortion_line, finite_numbers
+from training.loss import FLAGS, Objective
+from training.run_logger import Report
+from training.strategies.prune import Pruned
+from utils.losses import regularizers
+
+AUDIT_EVERY = 500  # steps
+BALANCE_EVERY = 100
+LINE_EVERY = 100
+TERM = "term of the distortion"  # where the loss has none
+MEAN, LARGEST = "mean distortion", "largest distortion"  # of a view, in extents²
+IMAGES = ("color", "inv_depth", "depth", "alpha", "distortion")  # of the rasterizer
+
+
+class Step(NamedTuple):
+    """A training step from its forward pass on."""
+
+    iteration: int
+    photo: Photo
+    background: Tensor
+    settings: RenderSettings
+    output: RasterOutput
+    terms: dict[str, Tensor]  # of the loss, without their weights
+    weights: dict[str, float]
+
+
+class Monitor:
+    """Looks at each step of a run and tells the report.
+
+    It never waits for the device: the numbers of a step are judged and reported when they have come, on a GPU a step
+    later. Until then `after_backward` tells the optimizer on the device whether they are finite.
+    """
+
+    def __init__(self, options: TrainOptions, objective: Objective, gaussians: Gaussians, report: Report) -> None:
+        self.run, self.objective, self.gaussians, self.report = options.run, objective, gaussians, report
+        self.effects, self.balance = EffectWatch(FLAGS), BalanceWatch()
+        self._readings: Readings[Step] = Readings()
+        self._judged: list[tuple[Step, dict[str, float]]] = []
+
+    def before_backward(self, step: Step) -> None:
+        """What takes backward passes of its own. UserError for a term without effect."""
+        self._judge_arrived()  # the rendering has waited for all before it
+        iteration, parameters = step.iteration, self.gaussians.parameters
+        if self.run.audit_gradients and iteration % AUDIT_EVERY in (0, 1):
+            rows = audit(step.terms, step.weights, parameters)
+            self.report.record(iteration, {"audit": audit_entry(rows)}, audit_table(rows))
+        for text in self.effects.look(iteration, step.terms, step.weights, parameters, step.photo.camera.name):
+            self.report.warning(text)
+
+    def after_backward(self, step: Step) -> Tensor:
+        """() bool on the device: whether the loss and all gradients are finite. UserError where it is known not."""
+        numbers = finite_numbers(step.terms, self.gaussians.parameters)
+        values = self._readings.put(step, numbers | self._distortion(step))
+        self._judge_arrived()
+        return values[: len(numbers)].isfinite().all()
+
+    def after_step(self, step: Step, pruned: Sequence[Pruned], wait: bool) -> None:
+        """Report what is known; with `wait` all up to this step. UserError for what was not finite."""
+        for each in pruned:
+            self._record(step.iteration, {"pruned": each._asdict()}, str(each))
+        if wait:
+            self._judge_arrived(wait=True)
+        for earlier, numbers in self._judged:
+            self._report(earlier, numbers)
+        self._judged.clear()
+
+    def _judge_arrived(self, wait: bool = False) -> None:
+        for step, numbers in self._readings.arrived(wait):
+            camera, parameters = step.photo.camera.name, self.gaussians.parameters
+            extra = {name: numbers.pop(name) for name in (TERM, MEAN, LARGEST) if name in numbers}
+            check_finite(numbers, step.iteration, camera, parameters, again=partial(self._again, step))
+            self._judged.append((step, numbers | extra))
+
+    def _again(self, step: Step) -> Pass:
+        """Render a step's view again, and its loss."""
+        output = render(self.gaussians, step.photo.camera, step.background, step.settings)
+        terms = self.objective.terms(output, step.photo, step.background, self.gaussians, step.weights)
+        return Pass({name: getattr(output, name) for name in IMAGES}, terms)
+
+    def _report(self, step: Step, numbers: dict[str, float]) -> None:
+        values = {name: numbers[name] for name in step.terms}
+        weighted = {name: step.weights[name] * value for name, value in values.items()}
+        if step.iteration % BALANCE_EVERY == 0:
+            for text in self.balance.look(step.iteration, weighted):
+                self.report.warning(text)
+        values.setdefault("distortion", numbers.get(TERM, 0.0))
+        self.report.step(step.iteration, {**values, "loss": sum(weighted.values())}, len(self.gaussians))
+        if LARGEST in numbers:
+            at = {name: self.objective.schedules[name].at(step.iteration) for name in ("lambda_dist", "depth_l1_mult")}
+            entry = {"depth_distortion": {"mean": numbers[MEAN], "max": numbers[LARGEST], **at}}
+            self._record(step.iteration, entry, distortion_line(step.iteration, numbers[MEAN], numbers[LARGEST], **at))
+
+    @torch.no_grad()
+    def _distortion(self, step: Step) -> dict[str, Tensor]:
+        """What the log shows of the distortion, and the loss does not need."""
+        output, mask, extent = step.output, step.photo.mask, self.objective.extent
+        numbers = {}
+        if "distortion" not in step.terms:
+            numbers[TERM] = self.objective.distortion(output, step.photo)
+        if step.iteration % LINE_EVERY == 0:
+            numbers[MEAN] = regularizers.distortion(output.distortion, output.alpha, extent, mask)
+            numbers[LARGEST] = regularizers.largest_distortion(output.distortion, extent, mask)
+        return numbers
+
+    def _record(self, iteration: int, entry: dict[str, dict[str, float]], text: str) -> None:
+        self.report.record(iteration, entry, text if self.run.verbose else "")

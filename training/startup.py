@@ -1,0 +1,126 @@
+"""Before the first step: the settings of the run, the state it starts from, and the files that say so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
+from scene.gaussians.initialize import initialize
+from scene.gaussians.optimizer import learning_rates
+from scene.io.points import write_points
+from scene.loading.image_cache import Photos
+from scene.types import Camera, PointCloud, Scene
+from training.checkpoint import latest_checkpoint, load_checkpoint
+from training.state import ENTRIES, TrainingState
+from utils import output_dir
+from utils.errors import UserError
+from utils.files import atomic_write, write_json
+
+
+def read_options(arguments: Sequence[str] | None) -> TrainOptions:
+    """The settings of the command line; with --resume, those of the run for all that is not on it."""
+    options = parse_train_options(arguments)
+    if options.run.resume:
+        if not options.model.model_path:
+            raise UserError("--resume needs -m, the model folder of the run to go on with")
+        path = output_dir.config_path(Path(options.model.model_path))
+        if not path.exists():
+            raise UserError(f"--resume: there is no run in {options.model.model_path} ({path.name} is missing)")
+        options = parse_train_options(arguments, from_json(path.read_text(), str(path)))
+    if options.run.resume and options.run.overwrite:
+        raise UserError("--resume and --overwrite exclude each other")
+    if not options.model.source_path:
+        raise UserError("the dataset folder is missing: give it by -s")
+    model = options.model
+    model = dataclasses.replace(model, source_path=str(Path(model.source_path).resolve()))
+    if not model.model_path:
+        model = dataclasses.replace(model, model_path=str(output_dir.default_folder(Path(model.source_path))))
+    return dataclasses.replace(options, model=model)
+
+
+def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
+    """The state to start from, on `device`: a Gaussian for each point, or a checkpoint."""
+    rates = learning_rates(options, scene.extent)
+    points = at_most(scene.points, options.densification.max_gaussians)
+    gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
+    visible_only = options.optimization.optimizer_type == "sparse_adam"
+    kept_there = options.model.data_device == "cuda"
+    if kept_there and device.type != "cuda":
+        raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
+    with_alpha = options.optimization.random_background or options.regularizers.lambda_alpha > 0
+    photos = Photos(scene.train, device, with_alpha, kept_there)
+    state = TrainingState.start(gaussians, photos, rates, visible_only, options.run.seed)
+    path = first_checkpoint(options)
+    if path is not None:
+        state.restore(load_checkpoint(path, ENTRIES, device))
+        state.optimizer.rates |= rates
+        if state.iteration >= options.run.iterations:
+            raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
+    return state
+
+
+def at_most(points: PointCloud, count: int) -> PointCloud:
+    """`count` of the points, evenly spread over their order; all where there are no more, or for 0."""
+    if count == 0 or len(points) <= count:
+        return points
+    kept = np.linspace(0, len(points) - 1, count).round().astype(int)
+    return PointCloud(points.positions[kept], points.colors[kept])
+
+
+def first_checkpoint(options: TrainOptions) -> Path | None:
+    """The checkpoint to go on from, if any. UserError when the run that is resumed has left none."""
+    if options.run.start_checkpoint:
+        return Path(options.run.start_checkpoint)
+    if not options.run.resume:
+        return None
+    path = latest_checkpoint(Path(options.model.model_path))
+    if path is None:
+        raise UserError(f"--resume: there is no checkpoint in {options.model.model_path}; start again by --overwrite")
+    return path
+
+
+def prepare_folder(options: TrainOptions, scene: Scene) -> Path:
+    """The model folder, ready for the run, with the files that say what it starts from."""
+    folder = Path(options.model.model_path)
+    if not _goes_on_in(options, folder):
+        output_dir.claim(folder, scene.source, options.run.overwrite)
+    once = dataclasses.replace(options.run, resume=False, overwrite=False, start_checkpoint="")
+    options = dataclasses.replace(options, run=once)
+    for path, text in (
+        (output_dir.config_path(folder), to_json(options)),
+        (folder / "cfg_args", to_cfg_args(options)),
+    ):
+        with atomic_write(path) as file:
+            file.write(text.encode())
+    write_points(folder / "input.ply", scene.points)
+    cameras = [view.camera for view in (*scene.test, *scene.train)]
+    write_json(folder / "cameras.json", [_camera_entry(index, camera) for index, camera in enumerate(cameras)])
+    return folder
+
+
+def _goes_on_in(options: TrainOptions, folder: Path) -> bool:
+    """Whether the run is that of the model folder itself, gone on with."""
+    checkpoint = options.run.start_checkpoint
+    return options.run.resume or (bool(checkpoint) and Path(checkpoint).resolve().parent == folder.resolve())
+
+
+def _camera_entry(index: int, camera: Camera) -> dict[str, Any]:
+    """A camera as viewers read it: position and axes (columns of `rotation`) in the world, intrinsics in pixels."""
+    return {
+        "id": index,
+        "img_name": camera.name,
+        "width": camera.width,
+        "height": camera.height,
+        "position": camera.center.tolist(),
+        "rotation": camera.camera_from_world[:3, :3].T.tolist(),
+        "fx": camera.fx,
+        "fy": camera.fy,
+        "cx": camera.cx,
+        "cy": camera.cy,
+    }

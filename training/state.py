@@ -1,0 +1,76 @@
+"""Everything that changes during a run, and its way into a checkpoint and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from scene.gaussians.model import PARAMETERS, Gaussians
+from scene.gaussians.optimizer import Optimizer
+from scene.loading.image_cache import Photo, Photos, ShuffledPhotos
+from training.strategies.densify import DensityStatistics
+
+ENTRIES = ("iteration", "gaussians", "optimizer", "statistics", "photos", "generator")  # of a checkpoint
+
+
+@dataclass
+class TrainingState:
+    """The state after `iteration` steps. With the same settings it determines all that follows, to the bit."""
+
+    gaussians: Gaussians
+    optimizer: Optimizer
+    statistics: DensityStatistics
+    photos: ShuffledPhotos
+    generator: torch.Generator  # on the CPU; every random number of the run comes from it
+    iteration: int = 0
+    _begun: dict[str, Any] | None = None  # what chance had in store before the step that is being made
+
+    @classmethod
+    def start(
+        cls, gaussians: Gaussians, photos: Photos, rates: Mapping[str, float], visible_only: bool, seed: int
+    ) -> TrainingState:
+        """The state before the first step."""
+        generator = torch.Generator().manual_seed(seed)
+        return cls(
+            gaussians,
+            Optimizer(gaussians, rates, visible_only),
+            DensityStatistics(len(gaussians), gaussians.device),
+            ShuffledPhotos(photos, generator),
+            generator,
+        )
+
+    def next_photo(self) -> Photo:
+        """Begin a step with the photo that it is to look at."""
+        self._begun = self._chance()
+        return self.photos.next()
+
+    def step_done(self) -> None:
+        """The Gaussians have moved: the step counts."""
+        self.iteration += 1
+        self._begun = None
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """What `restore` needs; shares memory with the state. A step that is not done has not begun."""
+        return {
+            "iteration": self.iteration,
+            "gaussians": {name: self.gaussians.parameters[name].detach() for name in PARAMETERS},
+            "optimizer": self.optimizer.state(),
+            "statistics": self.statistics.state(),
+            **(self._begun or self._chance()),
+        }
+
+    def _chance(self) -> dict[str, Any]:
+        return {"photos": self.photos.state(), "generator": self.generator.get_state()}
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Become the state that `to_checkpoint` described. UserError when it is of other photos."""
+        self.photos.load_state(checkpoint["photos"])
+        self.iteration = checkpoint["iteration"]
+        for name in PARAMETERS:
+            self.gaussians.replace(name, checkpoint["gaussians"][name])
+        self.optimizer.load_state(checkpoint["optimizer"])
+        self.statistics.load_state(checkpoint["statistics"])
+        self.generator.set_state(checkpoint["generator"].cpu())

@@ -1,0 +1,1 @@
+"""Densification strategies: which Gaussians are added, split and pruned, and when."""

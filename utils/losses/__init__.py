@@ -1,0 +1,1 @@
+"""Loss terms as functions of images and Gaussians; each returns a scalar."""

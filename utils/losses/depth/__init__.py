@@ -1,0 +1,85 @@
+"""Losses of rendered depth against target depth, one function per name, all of the same shape: `depth_loss`.
+
+Z is the rendered depth, Z* the target, both (H,W) in world units, V the valid pixels. What is not in V has no part in a
+value, and gradient exactly 0, whatever number stands there, NaN too; each mean divides by what is in V. Without any
+valid pixel a loss is 0, with gradient 0. In V nothing is hidden: a NaN there makes the loss NaN, and nothing clamps.
+
+A pixel may count for less: a `weight`, or a float `valid`, makes every mean a weighted one, Σ w·x / Σ w, also those
+inside a formula. So a weight of 0 is the same as an invalid pixel, and one that is the same everywhere changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor
+
+from utils.errors import UserError
+from utils.losses.depth.edge_weight import edge_weight
+from utils.losses.depth.g2 import g2
+from utils.losses.depth.masked import Pixels, select_pixels, usable
+from utils.losses.depth.mip import Intrinsics, mip_l1, mip_laplace, mip_variance
+from utils.losses.depth.pointwise import inv_l1, inv_weighted_l1, l1, log_l1, silog, ssi
+
+__all__ = ["NAMES", "depth_loss", "edge_weight", "mip_variance", "usable"]
+
+PIXELWISE: dict[str, Callable[[Pixels], Tensor]] = {
+    "inv_l1": inv_l1,
+    "l1": l1,
+    "log_l1": log_l1,
+    "inv_weighted_l1": inv_weighted_l1,
+    "silog": silog,
+    "ssi": ssi,
+    "g2": g2,
+}
+MIP: dict[str, Callable[[Pixels, Intrinsics, Tensor], Tensor]] = {"mip_l1": mip_l1, "mip_laplace": mip_laplace}
+NAMES = (*PIXELWISE, *MIP)
+MIP_OPTIONS = ("window", "lambda_prior", "alpha_clamp")
+
+
+def depth_loss(
+    name: str,
+    depth: Tensor,
+    inv_depth: Tensor,
+    target: Tensor,
+    valid: Tensor | None,
+    *,
+    intrinsics: Intrinsics | None = None,
+    depth_max: float = math.inf,
+    weight: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """The depth loss `name` (one of NAMES), a scalar. Images are (H,W) or (1,H,W).
+
+    `depth` is the rendered depth over alpha, world units, `inv_depth` the inverse depth, over alpha too: only `inv_l1`
+    reads that, and only that. Where alpha is 0 there is no depth: the other losses need `valid` to be 0 there.
+    `valid`, bool or float in [0,1], selects, None all pixels; beside that only targets in (0, `depth_max`) are valid.
+    `weight` is a factor >= 0 of each pixel, such as `edge_weight`.
+
+    Options of the mip losses, which need `intrinsics` (fx, fy, cx, cy), pixels: `window`, `lambda_prior` and
+    `alpha_clamp` of `mip_variance`, or its result as `variance`, not to make it again in each iteration.
+
+    UserError for an unknown name or option, images of different sizes, and a mip loss without intrinsics.
+    """
+    if name not in NAMES:
+        raise UserError(f"{name!r} is not a depth loss; those are {', '.join(NAMES)}")
+    _check_options(name, options)
+    pixels = select_pixels(inv_depth if name == "inv_l1" else depth, target, valid, weight, depth_max)
+    if name in PIXELWISE:
+        return PIXELWISE[name](pixels)
+    if intrinsics is None:
+        raise UserError(f"the depth loss {name} needs intrinsics (fx, fy, cx, cy)")
+    variance = options.pop("variance", None)
+    if variance is None:
+        variance = mip_variance(pixels.target, pixels.inside, intrinsics, **options)
+    return MIP[name](pixels, intrinsics, variance)
+
+
+def _check_options(name: str, options: Iterable[str]) -> None:
+    known = ("variance", *MIP_OPTIONS) if name in MIP else ()
+    for option in options:
+        if option not in known:
+            accepted = ", ".join(("depth_max", "weight", *known))
+            raise UserError(f"the depth loss {name} has no option {option!r}; it has {accepted}")

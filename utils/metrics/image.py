@@ -1,0 +1,100 @@
+"""How close renders are to photos, in the numbers that papers give.
+
+Everything is measured on the 8-bit pictures that render.py writes, so that whoever has the files gets the same numbers.
+A mask selects: pixels outside it count for nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.errors import UserError
+from utils.losses import photometric
+from utils.metrics.depth import Scores
+
+NAMES = ("PSNR", "SSIM", "LPIPS")
+PSNR_OF_EQUALS = 100.0  # dB; JSON has no infinity
+
+Lpips = Callable[[Tensor, Tensor], float]  # two (3,H,W) images in [0,1] -> their distance
+
+
+def psnr(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Peak signal-to-noise ratio, dB, of two (H,W,3) uint8 pictures: 10·log10(255²/MSE), all channels together.
+
+    `mask`, (H,W) uint8, is the weight of each pixel. Equal pictures, and those without any pixel, have PSNR_OF_EQUALS.
+    """
+    squares = (image.astype(np.float64) - target.astype(np.float64)) ** 2
+    weights = np.ones(squares.shape[:2]) if mask is None else mask.astype(np.float64)
+    total = weights.sum() * squares.shape[2]
+    error = (squares * weights[..., None]).sum() / total if total > 0 else 0.0
+    return min(PSNR_OF_EQUALS, 10 * math.log10(255**2 / error)) if error > 0 else PSNR_OF_EQUALS
+
+
+def ssim(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Mean structural similarity of two (H,W,3) uint8 pictures: `photometric.ssim`, 11×11, σ 1.5, zero padding."""
+    weights = None if mask is None else torch.from_numpy(mask).double()[None] / 255
+    return photometric.ssim(_to_tensor(image, torch.float64), _to_tensor(target, torch.float64), weights).item()
+
+
+def load_lpips(weights: Path) -> Lpips:
+    """LPIPS (Zhang et al. 2018) of the `lpips` package, its trunk from `weights`: torchvision's VGG16 state dict.
+
+    Nothing is downloaded. UserError when the package or the file is missing, or the file is something else.
+    """
+    if not weights.exists():
+        raise UserError(f"--lpips_weights {weights} is not there; it is to be torchvision's VGG16 (vgg16-397923af.pth)")
+    try:
+        package = importlib.import_module("lpips")
+    except Exception as error:  # a torchvision that does not fit torch fails in many ways
+        raise UserError(f"--lpips_weights needs the packages lpips and torchvision ({error}); install them") from None
+    network = package.LPIPS(net="vgg", pnet_rand=True, verbose=False).eval().requires_grad_(False)
+    try:
+        stored = torch.load(weights, map_location="cpu", weights_only=True)
+        # The package cuts `features` into slices: slice2.5.weight is features.5.weight.
+        trunk = {name: stored["features." + name.split(".", 1)[1]] for name in network.net.state_dict()}
+        network.net.load_state_dict(trunk)
+    except Exception as error:  # torch.load raises by what it finds in the file
+        raise UserError(f"--lpips_weights {weights} does not hold torchvision's VGG16: {error!r}") from None
+
+    def distance(image: Tensor, target: Tensor) -> float:
+        with torch.no_grad():
+            return float(network(image[None], target[None]))
+
+    return distance
+
+
+def measure(
+    image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None, lpips: Lpips | None = None
+) -> Scores:
+    """All metrics of a (H,W,3) uint8 picture against `target`; `mask` is (H,W) uint8."""
+    if image.shape != target.shape:
+        raise UserError(f"a render has shape {image.shape} and its photo {target.shape}; run render.py again")
+    scores: Scores = {"PSNR": psnr(image, target, mask), "SSIM": ssim(image, target, mask), "LPIPS": None}
+    if lpips is not None:
+        # It has no notion of a mask: outside it the render becomes the photo.
+        shown = image if mask is None else np.where(mask[..., None] > 0, image, target)
+        scores["LPIPS"] = lpips(_to_tensor(shown), _to_tensor(target))
+    return scores
+
+
+def average(views: Iterable[Scores]) -> Scores:
+    """The mean of each metric over views; None where a view has none."""
+    rows = list(views)
+    return {name: _mean([row[name] for row in rows]) for name in NAMES}
+
+
+def _to_tensor(picture: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(3,H,W) in [0,1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).to(dtype) / 255
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
