@@ -1,4 +1,4 @@
-"""Draw the views of a trained scene: colour, depth and distortion, beside the photos.
+"""Draw the views of a trained scene: color, depth and distortion, beside the photos.
 
 python render.py -m output/garden
 """
@@ -16,7 +16,7 @@ from gaussian_renderer.render_views import render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io.ply import read_gaussians
-from scene.loading.image_cache import Photos
+from scene.loading.image_cache import ViewCache
 from utils.console import progress, run_script, say
 from utils.errors import UserError
 from utils.output_dir import config_path, point_cloud_path, saved_iterations
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"
         if views:
-            drawn = render_views(gaussians, Photos(views, device), folder, background, settings)
+            drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings)
             for _ in progress(drawn, f"Rendering {folder}", len(views), values.quiet):
                 pass
 

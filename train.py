@@ -15,18 +15,18 @@ from gaussian_renderer import background_color, render, settings_at
 from gaussian_renderer.device import device_text, use_device
 from scene import load_scene
 from scene.gaussians.optimizer import position_rate
-from scene.loading.downscale import halved
+from scene.loading.downscale import downscale_2x
 from scene.types import Scene
 from training.interrupt import Interrupt
-from training.loss import Objective, schedule_text
+from training.loss import Loss, schedule_text
 from training.monitor import Monitor, Step
-from training.outputs import Results
-from training.run_logger import Report
+from training.outputs import RunOutputs
+from training.run_logger import RunLogger
 from training.startup import first_state, prepare_folder, read_options
 from training.state import TrainingState
 from training.strategies.default import Growth
 from utils.console import run_script, say
-from utils.losses.photometric import weigh
+from utils.losses.photometric import weighted_sum
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 
@@ -48,24 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer = options.run, state.gaussians, state.optimizer
-    objective, growth = Objective.of(options, scene.extent), Growth(options, scene, state)
+    objective, growth = Loss.of(options, scene.extent), Growth(options, scene, state)
     facts = {
         "rasterizer": device_text(gaussians.device),
         "extent": scene.extent,
         "densification": growth.limits._asdict(),
     }
     with (
-        Report(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
+        RunLogger(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
-        Results(options, scene, state, report, folder) as results,
+        RunOutputs(options, scene, state, report, folder) as results,
     ):
         report.opening(f"{scene.summary}\nComputing on {facts['rasterizer']}", scene.warnings)
         monitor = Monitor(options, objective, gaussians, report)
         for iteration in range(state.iteration + 1, run.iterations + 1):
             photo = state.next_photo()
             if iteration < options.optimization.coarse_until_iter:
-                photo = halved(photo)
+                photo = downscale_2x(photo)
             background = background_color(options, gaussians.device, state.generator)
             settings = settings_at(options, scene.extent, iteration)
 
@@ -75,7 +75,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             step = Step(iteration, photo, background, settings, output, terms, weights)
             monitor.before_backward(step)
             output.means2d.retain_grad()
-            weigh(terms, weights).backward()
+            weighted_sum(terms, weights).backward()
             finite = monitor.after_backward(step)
 
             growth.observe(iteration, output, photo.camera)

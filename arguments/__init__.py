@@ -123,13 +123,13 @@ class OptimizationOptions:
         0.2, "weight of 1 - SSIM in the photometric loss; L1 has the rest", minimum=0, maximum=1
     )
     coarse_until_iter: int = option(0, "look at the photos at half their size before this step", minimum=0)
-    random_background: bool = option(False, "put a new random colour behind everything in each step")
-    position_lr_init: float = option(1.6e-4, "of the centres at the start, in scene extents per step", minimum=0)
-    position_lr_final: float = option(1.6e-6, "of the centres at the end, in scene extents per step", minimum=0)
+    random_background: bool = option(False, "put a new random color behind everything in each step")
+    position_lr_init: float = option(1.6e-4, "of the centers at the start, in scene extents per step", minimum=0)
+    position_lr_final: float = option(1.6e-6, "of the centers at the end, in scene extents per step", minimum=0)
     position_lr_max_steps: int | None = option(
         None, "steps from the first to the last of these", minimum=1, follows="--iterations"
     )
-    feature_lr: float = option(0.0025, "of the colours; SH above degree 0 take a twentieth", minimum=0)
+    feature_lr: float = option(0.0025, "of the colors; SH above degree 0 take a twentieth", minimum=0)
     opacity_lr: float = option(0.025, "of the opacities (logits)", minimum=0)
     scaling_lr: float = option(0.005, "of the scales (natural logarithms)", minimum=0)
     rotation_lr: float = option(0.001, "of the rotations (quaternions)", minimum=0)

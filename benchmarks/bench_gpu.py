@@ -33,7 +33,7 @@ from gaussian_renderer.device import cuda_fault, device_text, use_device
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import EPSILON, Optimizer
 from scene.types import Camera
-from utils.losses.photometric import photometric, weigh
+from utils.losses.photometric import photometric, weighted_sum
 
 SH_DEGREE = 3
 NEAR = 0.2  # world units
@@ -176,7 +176,7 @@ def measure(painter: Painter, case: Case, outputs: tuple[str, ...], repeats: int
         images = painter.draw(outputs)
         terms = photometric(images["color"], case.target)
         terms |= {name: images[name].mean() for name in outputs if name != "color"}
-        weigh(terms, WEIGHTS).backward()
+        weighted_sum(terms, WEIGHTS).backward()
         painter.step()
 
     runs = {"forward": forward, "forward_backward": forward_backward, "step": step}

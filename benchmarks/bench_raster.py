@@ -37,9 +37,9 @@ def workload(n: int, width: int, height: int, sh_degree: int) -> dict[str, torch
     focal = 0.9 * width
     depth = log_uniform((n, 1), 2, 10, generator)
     pixels = torch.rand((n, 2), generator=generator) * torch.tensor([width, height])
-    centred = pixels - torch.tensor([width / 2, height / 2])
+    centered = pixels - torch.tensor([width / 2, height / 2])
     return {
-        "means": torch.cat([centred * depth / focal, depth], dim=1),
+        "means": torch.cat([centered * depth / focal, depth], dim=1),
         "scales": log_uniform((n, 3), 0.5, 4, generator) * depth / focal,
         "quats": torch.randn((n, 4), generator=generator),
         "opacities": torch.sigmoid(2 * torch.randn((n, 1), generator=generator)),

@@ -16,7 +16,7 @@ from scene.types import GaussianArrays
 from utils.quaternion import rotate
 
 MIN_ASPECT = 10.0  # a spike's longest axis over its middle one
-END_SIGMAS = 2.0  # an end is so many standard deviations from the centre, where e⁻² of the opacity is left
+END_SIGMAS = 2.0  # an end is so many standard deviations from the center, where e⁻² of the opacity is left
 MIN_DISTANCE = 0.02  # in scene extents: a spike's end is farther from the surface
 
 
@@ -26,7 +26,7 @@ class SpikeMetrics(NamedTuple):
     spikes: float  # sum of the opacities of the spikes
     spike_share: float  # that over the sum of all opacities
     thickness_median: (
-        float  # world units: the distance of the centres from the surface, half of the opacity being nearer
+        float  # world units: the distance of the centers from the surface, half of the opacity being nearer
     )
     thickness_p90: float  # the same for nine tenths
 
@@ -62,7 +62,7 @@ def needles_of(gaussians: GaussianArrays) -> np.ndarray:
 
 
 def ends_of(gaussians: GaussianArrays) -> np.ndarray:
-    """(N,2,3) world units: both ends of the longest axis, `END_SIGMAS` standard deviations from the centre."""
+    """(N,2,3) world units: both ends of the longest axis, `END_SIGMAS` standard deviations from the center."""
     index = gaussians.scales.argmax(axis=1)
     half = np.eye(3)[index] * END_SIGMAS * np.exp(gaussians.scales.max(axis=1, keepdims=True).astype(np.float64))
     offsets = rotate(torch.from_numpy(gaussians.quats.astype(np.float64)), torch.from_numpy(half)).numpy()

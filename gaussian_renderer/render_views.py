@@ -12,7 +12,7 @@ from torch import Tensor
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians.model import Gaussians
-from scene.loading.image_cache import Photo, Photos
+from scene.loading.image_cache import LoadedView, ViewCache
 from scene.types import Camera
 from utils.errors import UserError
 from utils.files import write_json
@@ -21,12 +21,12 @@ from utils.metrics import image as metrics
 from utils.metrics.depth import average_depth, depth_scores
 
 MIN_ALPHA = 0.05  # a pixel with less has no depth worth showing
-SAMPLED_VIEWS = 8  # that decide the range of the colours
+SAMPLED_VIEWS = 8  # that decide the range of the colors
 SAMPLE_STEP = 4  # pixels between those looked at for it
 
 
 @torch.no_grad()
-def measure(gaussians: Gaussians, photos: Photos, background: Tensor, settings: RenderSettings) -> metrics.Scores:
+def measure(gaussians: Gaussians, photos: ViewCache, background: Tensor, settings: RenderSettings) -> metrics.Scores:
     """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
     scores, depths = [], []
     for photo in photos.in_order(range(len(photos))):
@@ -41,13 +41,13 @@ def measure(gaussians: Gaussians, photos: Photos, background: Tensor, settings: 
 
 @torch.no_grad()
 def render_views(
-    gaussians: Gaussians, photos: Photos, folder: Path, background: Tensor, settings: RenderSettings
+    gaussians: Gaussians, photos: ViewCache, folder: Path, background: Tensor, settings: RenderSettings
 ) -> Iterator[str]:
     """Draw `photos` in the order of their names and write them to `folder` (test/ours_<N>); yields each name when done.
 
-    renders/ and gt/ hold 8-bit colours, masks/ the photos' masks where they have one, depth/ (depth / alpha) and
-    distortion/ colour-mapped values with one range for all views, in colors.json; names.json maps files to photos.
-    Where there is a depth map, measured_depth/ has its values in the colours of depth/, depth_error/ the difference,
+    renders/ and gt/ hold 8-bit colors, masks/ the photos' masks where they have one, depth/ (depth / alpha) and
+    distortion/ color-mapped values with one range for all views, in colors.json; names.json maps files to photos.
+    Where there is a depth map, measured_depth/ has its values in the colors of depth/, depth_error/ the difference,
     and depth_scores.json maps files to `utils.metrics.depth.depth_scores` in scene units.
     """
     if len(photos) == 0:
@@ -85,7 +85,7 @@ def render_views(
 def color_scales(
     gaussians: Gaussians, cameras: Sequence[Camera], background: Tensor, settings: RenderSettings
 ) -> tuple[ColorScale, ColorScale]:
-    """Colours for the depth and the distortion of all `cameras`, judged by some of them."""
+    """Colors for the depth and the distortion of all `cameras`, judged by some of them."""
     depths, distortions = [], []
     for camera in cameras[:: -(-len(cameras) // SAMPLED_VIEWS)]:
         depth, distortion, hit = _maps(render(gaussians, camera, background, settings))
@@ -101,7 +101,7 @@ def _maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return depth / np.maximum(alpha, np.finfo(alpha.dtype).tiny), distortion, alpha >= MIN_ALPHA
 
 
-def _depth_scores(output: RasterOutput, photo: Photo) -> metrics.Scores:
+def _depth_scores(output: RasterOutput, photo: LoadedView) -> metrics.Scores:
     """A view's depth against its map, in scene units."""
     assert photo.depth is not None and photo.depth_valid is not None
     depth, _, _ = _maps(output)

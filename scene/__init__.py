@@ -9,7 +9,7 @@ import numpy as np
 
 from scene.build import Request, make_scene
 from scene.readers import colmap, replica, scannet, seven_scenes, transforms, tum
-from scene.readers.base import Frame, Recording
+from scene.readers.base import ParsedDataset, PosedImage
 from scene.types import Scene
 from utils.errors import UserError
 
@@ -49,12 +49,12 @@ def load_scene(
         raise UserError(f"the dataset folder {source} is not there")
     if depth_scale is not None and not 0 < depth_scale < np.inf:
         raise UserError(f"the scale of the depth maps is {depth_scale}; it must be above 0: world units of a step")
-    grey = 1.0 if white_background else 0.0
-    request = Request(images, depths, depth_scale, resolution, eval_split, test_images, grey)
+    gray = 1.0 if white_background else 0.0
+    request = Request(images, depths, depth_scale, resolution, eval_split, test_images, gray)
     return make_scene(source, _read(source, images), request)
 
 
-def _read(source: Path, images: str) -> Recording:
+def _read(source: Path, images: str) -> ParsedDataset:
     if (model_folder := colmap.find_model(source)) is not None:
         return _of_colmap(source, model_folder, images)
     for reader in READERS:
@@ -63,7 +63,7 @@ def _read(source: Path, images: str) -> Recording:
     raise UserError(_what_is_missing(source))
 
 
-def _of_colmap(source: Path, folder: Path, images: str) -> Recording:
+def _of_colmap(source: Path, folder: Path, images: str) -> ParsedDataset:
     model = colmap.read_model(folder)
     image_folder = source / images
     if not image_folder.is_dir():
@@ -71,10 +71,10 @@ def _of_colmap(source: Path, folder: Path, images: str) -> Recording:
     here = [image for image in model.images if (image_folder / image.name).is_file()]
     masks = {image.name: _mask_beside(image_folder, image.name) for image in here}
     tracked = any(len(image.observed) for image in model.images)
-    return Recording(
+    return ParsedDataset(
         kind="COLMAP",
         frames=tuple(
-            Frame(each.name, image_folder / each.name, each.lens, each.camera_from_world, masks[each.name])
+            PosedImage(each.name, image_folder / each.name, each.lens, each.camera_from_world, masks[each.name])
             for each in here
         ),
         missing=tuple(image.name for image in model.images if image.name not in masks),

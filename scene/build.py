@@ -16,14 +16,14 @@ from scene.depth.fusion import add_fused
 from scene.depth.scale import Depths, attach_depth
 from scene.gaussians.random_start import random_start
 from scene.images import resized
-from scene.readers.base import Frame, Recording
+from scene.readers.base import ParsedDataset, PosedImage
 from scene.types import Camera, DepthMap, PointCloud, Scene, View
 from utils.errors import UserError
 from utils.sampling import subsample
 
 TEST_EVERY = 8
-MOST_FRAMES = 300  # of a video to train on: each stays in memory, some 2 MB, and its neighbours show nearly the same
-MOST_TEST_FRAMES = 60  # where the dataset itself holds frames out
+MAX_FRAMES = 300  # of a video to train on: each stays in memory, some 2 MB, and its neighbours show nearly the same
+MAX_TEST_FRAMES = 60  # where the dataset itself holds frames out
 NAMED_AT_MOST = 5  # missing files that the summary names
 
 
@@ -37,10 +37,10 @@ class Request:
     resolution: int
     eval_split: bool
     test_images: Sequence[str]
-    grey: float  # behind transparent pixels of renderings
+    gray: float  # behind transparent pixels of renderings
 
 
-def make_scene(source: Path, recording: Recording, request: Request) -> Scene:
+def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scene:
     """The scene of what a reader found in the folder `source`. Raises: UserError where nothing is left to train on."""
     if not recording.frames:
         some = f", such as {recording.missing[0]}" if recording.missing else ""
@@ -63,10 +63,10 @@ def make_scene(source: Path, recording: Recording, request: Request) -> Scene:
 # ---- which photos
 
 
-def _chosen(recording: Recording, request: Request) -> tuple[list[Frame], set[str], str]:
+def _chosen(recording: ParsedDataset, request: Request) -> tuple[list[PosedImage], set[str], str]:
     """The frames to use, the names of those to hold out, and what is to be said of frames that are not used."""
     everything = list(recording.frames)
-    most = (MOST_FRAMES, MOST_TEST_FRAMES) if recording.is_video else (len(everything),) * 2
+    most = (MAX_FRAMES, MAX_TEST_FRAMES) if recording.is_video else (len(everything),) * 2
     test = _named(recording, request.test_images) or set(recording.test)
     if not test:
         frames = subsample(everything, most[0])
@@ -80,7 +80,7 @@ def _chosen(recording: Recording, request: Request) -> tuple[list[Frame], set[st
     return frames, test, f"{len(frames):,} of its {len(everything):,} frames are used, evenly spread"
 
 
-def _named(recording: Recording, wanted: Sequence[str]) -> set[str]:
+def _named(recording: ParsedDataset, wanted: Sequence[str]) -> set[str]:
     """The photos that are asked for as test views. Raises: UserError for a name that is not there."""
     names, chosen = [frame.name for frame in recording.frames], set()
     for name in wanted:
@@ -92,7 +92,7 @@ def _named(recording: Recording, wanted: Sequence[str]) -> set[str]:
     return chosen
 
 
-def _view(frame: Frame, request: Request, transparent: bool) -> View:
+def _view(frame: PosedImage, request: Request, transparent: bool) -> View:
     """A view whose camera is that of the file's pixels, undistorted and resized."""
     try:
         with Image.open(frame.image_path) as image:
@@ -107,13 +107,13 @@ def _view(frame: Frame, request: Request, transparent: bool) -> View:
     x, y = new_width / width, new_height / height
     camera = Camera(frame.name, new_width, new_height, fx * x, fy * y, cx * x, cy * y, frame.camera_from_world)
     bent = None if camera_models.is_pinhole(lens) else lens
-    return View(camera, frame.image_path, frame.mask_path, bent, request.grey if transparent else None)
+    return View(camera, frame.image_path, frame.mask_path, bent, request.gray if transparent else None)
 
 
 # ---- their depth, and the points to start from
 
 
-def _with_depth(source: Path, recording: Recording, frames: Sequence[Frame], request: Request) -> Depths:
+def _with_depth(source: Path, recording: ParsedDataset, frames: Sequence[PosedImage], request: Request) -> Depths:
     """The views with the depth maps that the request names, the scene lists, or a usual folder holds."""
     views = [_view(frame, request, recording.is_transparent) for frame in frames]
     if request.depths == IGNORED:
@@ -157,7 +157,7 @@ def _extent(views: Sequence[View]) -> float:
 
 def _summary(
     source: Path,
-    recording: Recording,
+    recording: ParsedDataset,
     train: Sequence[View],
     test: Sequence[View],
     points: PointCloud,
@@ -166,7 +166,7 @@ def _summary(
 ) -> str:
     views, missing = (*train, *test), recording.missing
     sizes = sorted({f"{view.camera.width}×{view.camera.height}" for view in views})
-    undone = sorted({view.undistortion.model for view in views if view.undistortion is not None})
+    undone = sorted({view.camera_model.model for view in views if view.camera_model is not None})
     masked = sum(view.mask_path is not None for view in views)
     count = f"{len(train)} training and {len(test)} test photos"
     parts = [

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from scene.types import Undistortion
+from scene.types import CameraModel
 from utils.errors import UserError
 
 # Names of the parameters in COLMAP's order; f stands for both focal lengths.
@@ -35,7 +35,7 @@ def parameter_count(model: str) -> int:
     return len(PARAMETERS[model].split())
 
 
-def named(lens: Undistortion) -> dict[str, float]:
+def named(lens: CameraModel) -> dict[str, float]:
     """The parameters by name, fx and fy always, absent coefficients 0."""
     values = dict.fromkeys("k1 k2 k3 k4 k5 k6 p1 p2 sx1 sy1 omega".split(), 0.0)
     values |= dict(zip(PARAMETERS[lens.model].split(), lens.params, strict=True))
@@ -44,22 +44,22 @@ def named(lens: Undistortion) -> dict[str, float]:
     return values
 
 
-def is_pinhole(lens: Undistortion) -> bool:
+def is_pinhole(lens: CameraModel) -> bool:
     """Whether there is nothing to undo: no coefficient, or all of them 0."""
     p = named(lens)
     return "FISHEYE" not in lens.model and all(value == 0 for name, value in p.items() if name not in LENGTHS)
 
 
-def rescaled(lens: Undistortion, width: int, height: int) -> Undistortion:
+def rescaled(lens: CameraModel, width: int, height: int) -> CameraModel:
     """The same lens for an image file of another size, as in `images_4`."""
     x, y = width / lens.width, height / lens.height
     factors = {"f": (x + y) / 2, "fx": x, "cx": x, "fy": y, "cy": y}
     names = PARAMETERS[lens.model].split()
     params = tuple(value * factors.get(name, 1.0) for name, value in zip(names, lens.params, strict=True))
-    return Undistortion(lens.model, width, height, params)
+    return CameraModel(lens.model, width, height, params)
 
 
-def distort(lens: Undistortion, slopes: np.ndarray) -> np.ndarray:
+def distort(lens: CameraModel, slopes: np.ndarray) -> np.ndarray:
     """(..., 2) slopes x/z, y/z of rays -> (..., 2) pixels in the distorted image, COLMAP's convention."""
     p = named(lens)
     u, v = slopes[..., 0], slopes[..., 1]
@@ -103,7 +103,7 @@ def _swapped(p: dict[str, float]) -> dict[str, float]:
 
 
 @lru_cache(maxsize=256)
-def pinhole(lens: Undistortion) -> tuple[float, float, float, float]:
+def pinhole(lens: CameraModel) -> tuple[float, float, float, float]:
     """fx, fy, cx, cy of the undistorted image, which has the file's size: the widest view that shows no blank border.
 
     Raises: UserError where no such view exists.
@@ -120,7 +120,7 @@ def pinhole(lens: Undistortion) -> tuple[float, float, float, float]:
     return p["fx"] * high, p["fy"] * high, p["cx"], p["cy"]
 
 
-def _is_filled(lens: Undistortion, zoom: float) -> bool:
+def _is_filled(lens: CameraModel, zoom: float) -> bool:
     """Whether the border of the undistorted image lies inside the distorted one, and in the right order."""
     p = named(lens)
     x, y = np.linspace(0, lens.width, 65), np.linspace(0, lens.height, 65)
@@ -130,14 +130,14 @@ def _is_filled(lens: Undistortion, zoom: float) -> bool:
         # Halfway to the border must be halfway in the file as well: polynomials fold back outside their range.
         far, near = distort(lens, slopes), distort(lens, 0.9 * slopes)
         inside = (far >= 0).all() and (far[:, 0] <= lens.width).all() and (far[:, 1] <= lens.height).all()
-        centre = np.array([p["cx"], p["cy"]])
-        if not inside or (np.abs(near - centre).sum(-1) > np.abs(far - centre).sum(-1)).any():
+        center = np.array([p["cx"], p["cy"]])
+        if not inside or (np.abs(near - center).sum(-1) > np.abs(far - center).sum(-1)).any():
             return False
     return True
 
 
 @lru_cache(maxsize=8)
-def sampling_map(lens: Undistortion) -> tuple[np.ndarray, np.ndarray]:
+def sampling_map(lens: CameraModel) -> tuple[np.ndarray, np.ndarray]:
     """Where in the file each pixel of the undistorted image is: x and y, (H, W) float32, as cv2.remap counts them."""
     fx, fy, cx, cy = pinhole(lens)
     columns, rows = np.meshgrid(np.arange(lens.width) + 0.5, np.arange(lens.height) + 0.5)
@@ -145,11 +145,11 @@ def sampling_map(lens: Undistortion) -> tuple[np.ndarray, np.ndarray]:
     return pixels[..., 0].astype(np.float32), pixels[..., 1].astype(np.float32)
 
 
-def checked(model: str, width: int, height: int, params: tuple[float, ...], where: str) -> Undistortion:
+def checked(model: str, width: int, height: int, params: tuple[float, ...], where: str) -> CameraModel:
     """A lens from what a file says of it. Raises: UserError, naming the file, for what is no camera."""
     if model not in PARAMETERS:
         raise UserError(f"{where}: camera model {model!r} is not one of {', '.join(PARAMETERS)}")
-    lens = Undistortion(model, width, height, params)
+    lens = CameraModel(model, width, height, params)
     if len(params) != parameter_count(model):
         raise UserError(f"{where}: {model} has {parameter_count(model)} parameters, not {len(params)}")
     p = named(lens)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from scene.camera_models import sampling_map
-from scene.types import Undistortion, View
+from scene.types import CameraModel, View
 from utils.errors import UserError
 
 WIDEST = 1600  # pixels: what -r -1 scales wider photos down to
@@ -38,14 +38,14 @@ def load_image(view: View) -> LoadedImage:
     """Decode a view's photo and bring it to the size of `view.camera`.
 
     An alpha channel means one of two things. With `view.alpha_background` (Blender renderings) transparent pixels show
-    that grey and count like all others; without (a subject cut out of its photo) alpha is a mask. A mask file is one.
+    that gray and count like all others; without (a subject cut out of its photo) alpha is a mask. A mask file is one.
 
     Raises: UserError for a file that cannot be decoded or a mask of another size.
     """
     pixels = _decode(view.image_path)
     color, alpha = pixels[..., :3], pixels[..., 3:] if pixels.shape[2] == 4 else None
-    if alpha is not None and view.alpha_background is not None:
-        color, alpha = color * alpha + view.alpha_background * (1 - alpha), None
+    if alpha is not None and view.background is not None:
+        color, alpha = color * alpha + view.background * (1 - alpha), None
     mask = alpha
     if view.mask_path is not None:
         drawn = _decode(view.mask_path)[..., :3].mean(axis=2, keepdims=True)
@@ -56,8 +56,8 @@ def load_image(view: View) -> LoadedImage:
             )
         mask = drawn if mask is None else drawn * mask
     size = (view.camera.width, view.camera.height)
-    fitted = _fit(color, view.undistortion, size).transpose(2, 0, 1)
-    fitted_mask = None if mask is None else _fit(mask, view.undistortion, size)[None]
+    fitted = _fit(color, view.camera_model, size).transpose(2, 0, 1)
+    fitted_mask = None if mask is None else _fit(mask, view.camera_model, size)[None]
     return LoadedImage(np.ascontiguousarray(fitted), fitted_mask)
 
 
@@ -77,7 +77,7 @@ def _decode(path: Path) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(scale)
 
 
-def _fit(pixels: np.ndarray, lens: Undistortion | None, size: tuple[int, int]) -> np.ndarray:
+def _fit(pixels: np.ndarray, lens: CameraModel | None, size: tuple[int, int]) -> np.ndarray:
     """Undistorted, then resized. cv2 drops a last axis of one, and so does this."""
     if lens is not None:
         pixels = cv2.remap(pixels, *sampling_map(lens), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

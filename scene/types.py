@@ -33,14 +33,14 @@ class Camera:
         return -rotation.T @ translation
 
     def unproject(self, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """(P, 3) float64 world positions at depths z of the centres of pixels."""
+        """(P, 3) float64 world positions at depths z of the centers of pixels."""
         x, y = (column + 0.5 - self.cx) / self.fx * z, (row + 0.5 - self.cy) / self.fy * z
         rotation, translation = self.camera_from_world[:3, :3], self.camera_from_world[:3, 3]
         return (np.stack([x, y, z], axis=1) - translation) @ rotation
 
 
 @dataclass(frozen=True)
-class Undistortion:
+class CameraModel:
     """How a file's pixels become those of a pinhole camera: the lens model they were taken with."""
 
     model: str  # COLMAP's model name: SIMPLE_RADIAL, RADIAL, OPENCV, FULL_OPENCV, OPENCV_FISHEYE, ...
@@ -53,7 +53,7 @@ class Undistortion:
 class DepthCamera:
     """The camera that took a depth map, where that is not the photo's."""
 
-    lens: Undistortion
+    lens: CameraModel
     photo_from_depth: np.ndarray  # (4, 4) float64, rigid, in world units; the identity where both look from one place
 
 
@@ -79,8 +79,8 @@ class View:
     camera: Camera
     image_path: Path
     mask_path: Path | None = None  # an image whose bright pixels count; None where all do (beside any alpha channel)
-    undistortion: Undistortion | None = None  # None: the file is a pinhole image already
-    alpha_background: float | None = None  # the grey behind transparent pixels; None: an alpha channel is a mask
+    camera_model: CameraModel | None = None  # None: the file is a pinhole image already
+    background: float | None = None  # the gray behind transparent pixels; None: an alpha channel is a mask
     depth: DepthMap | None = None
 
 
@@ -97,7 +97,7 @@ class GaussianArrays:
 
 @dataclass(frozen=True)
 class PointCloud:
-    """Coloured points in world units."""
+    """Colored points in world units."""
 
     positions: np.ndarray  # (P, 3) float32
     colors: np.ndarray  # (P, 3) float32 in [0, 1]

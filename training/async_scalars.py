@@ -18,7 +18,7 @@ class _Reading(NamedTuple):
     arrival: torch.cuda.Event | None
 
 
-class Readings(Generic[About]):
+class AsyncScalars(Generic[About]):
     """A queue of named numbers on their way, each with what it is about.
 
     From a GPU they come when it has got that far, usually a step later; on the CPU they are there at once.

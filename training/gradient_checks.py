@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.async_scalars import Readings
+from training.async_scalars import AsyncScalars
 from training.gradient_audit import gradients_of
 from utils.errors import UserError
 
@@ -32,7 +32,7 @@ class Look(NamedTuple):
     camera: str
 
 
-class EffectWatch:
+class ZeroGradientCheck:
     """Stops a run in which a term has a weight and a value, but a gradient of exactly 0.
 
     It is the gradient by the parameters that counts: one that a rasterizer or a loss drops on its way back is 0 there,
@@ -57,7 +57,7 @@ class EffectWatch:
         self.flags = dict(flags or {})
         self.silent: dict[str, int] = {}  # term -> iterations without effect so far; a proven term has 0
         self.idle: dict[str, int] = {}  # term -> iterations at 0, until its first other value
-        self._looks: Readings[Look] = Readings()
+        self._looks: AsyncScalars[Look] = AsyncScalars()
 
     def look(
         self,
@@ -186,7 +186,7 @@ def _offending(tensors: Mapping[str, Tensor]) -> Iterator[str]:
 # ---- balance
 
 
-class BalanceWatch:
+class DominanceCheck:
     """Warns, once for each, of a weighted term that is over `BALANCE` times the photometric ones together."""
 
     def __init__(self, photometric: Collection[str] = PHOTOMETRIC) -> None:

@@ -14,10 +14,10 @@ from torch import Tensor
 from arguments import TrainOptions
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
-from scene.loading.image_cache import Photo
+from scene.loading.image_cache import LoadedView
 from scene.types import Camera
 from utils.losses import regularizers
-from utils.losses.depth import depth_loss, edge_weight, mip_variance, usable
+from utils.losses.depth import depth_loss, edge_weight, loss_mask, mip_variance
 from utils.losses.photometric import photometric
 from utils.schedules import REFERENCE_ITERATIONS, Schedule, parse_schedule, schedule_table, telling_iterations
 
@@ -32,7 +32,7 @@ FLAGS = {  # term -> the setting that is its weight
 
 
 @dataclass(frozen=True)
-class Objective:
+class Loss:
     """The loss of a run: which terms it has, and how their weights move."""
 
     options: TrainOptions
@@ -41,7 +41,7 @@ class Objective:
     maps: dict[tuple[str, int], dict[str, Tensor]] = field(default_factory=dict)  # by photo: see _of_the_map
 
     @classmethod
-    def of(cls, options: TrainOptions, extent: float) -> Objective:
+    def of(cls, options: TrainOptions, extent: float) -> Loss:
         """The objective that the settings describe. UserError for a schedule that cannot be read."""
         iterations, depth = options.run.iterations, options.depth
         knots = {
@@ -73,7 +73,7 @@ class Objective:
     def terms(
         self,
         output: RasterOutput,
-        photo: Photo,
+        photo: LoadedView,
         background: Tensor,
         gaussians: Gaussians,
         weights: dict[str, float],
@@ -101,12 +101,12 @@ class Objective:
             terms["scale"] = regularizers.scale(gaussians.activated_scales, self.extent)
         return terms
 
-    def distortion(self, output: RasterOutput, photo: Photo) -> Tensor:
+    def distortion(self, output: RasterOutput, photo: LoadedView) -> Tensor:
         """The distortion's term."""
         scale = self.options.regularizers.dist_scale
         return regularizers.distortion(output.distortion, output.alpha, self.extent, photo.mask, scale)
 
-    def depth(self, output: RasterOutput, photo: Photo) -> Tensor:
+    def depth(self, output: RasterOutput, photo: LoadedView) -> Tensor:
         """The depth loss, with depth in scene extents. Where nothing is rendered there is no depth to compare.
 
         Inverse depth is taken over alpha as depth is: else what is seen through to 1 % looks 1 % too far, and is pulled
@@ -136,13 +136,13 @@ class Objective:
         limit = self.options.depth.depth_max
         return math.inf if limit is None else limit / self.extent
 
-    def _of_the_map(self, photo: Photo) -> dict[str, Tensor]:
+    def _of_the_map(self, photo: LoadedView) -> dict[str, Tensor]:
         """What a depth loss wants to know of the map alone, made once for each photo and size."""
         assert photo.depth is not None
         key, options = (photo.camera.name, photo.camera.width), self.options.depth
         if key not in self.maps:
             target = photo.depth / self.extent
-            usable_depth = usable(target, photo.depth_valid, self.depth_max)
+            usable_depth = loss_mask(target, photo.depth_valid, self.depth_max)
             made = {}
             if options.depth_edge_weight > 0:
                 made["weight"] = edge_weight(target, usable_depth, options.depth_edge_weight)
@@ -161,7 +161,7 @@ class Objective:
 
 def schedule_text(options: TrainOptions) -> str:
     """What --print_schedule says."""
-    schedules = list(Objective.of(options, 1.0).schedules.values())
+    schedules = list(Loss.of(options, 1.0).schedules.values())
     return schedule_table(schedules, telling_iterations(schedules, options.run.iterations))
 
 

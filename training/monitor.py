@@ -13,12 +13,19 @@ from arguments import TrainOptions
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians.model import Gaussians
-from scene.loading.image_cache import Photo
-from training.async_scalars import Readings
+from scene.loading.image_cache import LoadedView
+from training.async_scalars import AsyncScalars
 from training.gradient_audit import audit, audit_entry, audit_table
-from training.gradient_checks import BalanceWatch, EffectWatch, Pass, check_finite, distortion_line, finite_numbers
-from training.loss import FLAGS, Objective
-from training.run_logger import Report
+from training.gradient_checks import (
+    DominanceCheck,
+    Pass,
+    ZeroGradientCheck,
+    check_finite,
+    distortion_line,
+    finite_numbers,
+)
+from training.loss import FLAGS, Loss
+from training.run_logger import RunLogger
 from training.strategies.prune import Pruned
 from utils.losses import regularizers
 
@@ -34,7 +41,7 @@ class Step(NamedTuple):
     """A training step from its forward pass on."""
 
     iteration: int
-    photo: Photo
+    photo: LoadedView
     background: Tensor
     settings: RenderSettings
     output: RasterOutput
@@ -49,10 +56,10 @@ class Monitor:
     later. Until then `after_backward` tells the optimizer on the device whether they are finite.
     """
 
-    def __init__(self, options: TrainOptions, objective: Objective, gaussians: Gaussians, report: Report) -> None:
+    def __init__(self, options: TrainOptions, objective: Loss, gaussians: Gaussians, report: RunLogger) -> None:
         self.run, self.objective, self.gaussians, self.report = options.run, objective, gaussians, report
-        self.effects, self.balance = EffectWatch(FLAGS), BalanceWatch()
-        self._readings: Readings[Step] = Readings()
+        self.effects, self.balance = ZeroGradientCheck(FLAGS), DominanceCheck()
+        self._readings: AsyncScalars[Step] = AsyncScalars()
         self._judged: list[tuple[Step, dict[str, float]]] = []
 
     def before_backward(self, step: Step) -> None:

@@ -12,11 +12,11 @@ from arguments import TrainOptions
 from gaussian_renderer import background_color, settings_at
 from gaussian_renderer.render_views import measure, render_views
 from scene.io.ply import write_gaussians
-from scene.loading.image_cache import Photos
+from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
 from training.checkpoint import checkpoint_path, save_checkpoint
 from training.monitor import Step
-from training.run_logger import Report
+from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils import output_dir
 from utils.errors import UserError
@@ -25,16 +25,18 @@ from utils.metrics import renders
 from utils.reporting.html_report import write_summary
 
 
-class Results:
+class RunOutputs:
     """The files of a run in its model folder. Leaves a checkpoint when the run ends for want of memory."""
 
-    def __init__(self, options: TrainOptions, scene: Scene, state: TrainingState, report: Report, folder: Path) -> None:
+    def __init__(
+        self, options: TrainOptions, scene: Scene, state: TrainingState, report: RunLogger, folder: Path
+    ) -> None:
         self.options, self.scene, self.state = options, scene, state
         self.report, self.folder = report, folder
         self.device = state.gaussians.device
-        self.test = Photos(scene.test, self.device)
+        self.test = ViewCache(scene.test, self.device)
 
-    def __enter__(self) -> Results:
+    def __enter__(self) -> RunOutputs:
         return self
 
     def __exit__(
@@ -85,7 +87,7 @@ class Results:
         iteration = self.options.run.iterations
         part, views = _shown_views(self.scene)
         rendered = self.folder / part / f"ours_{iteration}"
-        photos = Photos(views, self.device)
+        photos = ViewCache(views, self.device)
         settings, background = (
             settings_at(self.options, self.scene.extent, iteration),
             background_color(self.options, self.device),

@@ -29,7 +29,7 @@ PREVIEW_EVERY = 500
 SHOWN = {"loss": "Loss", "depth": "Depth", "distortion": "Dist"}  # terms on the progress bar
 
 
-class Report:
+class RunLogger:
     """Progress of a training run on the screen, and in metrics.jsonl, run.json and preview.png of its folder.
 
     `first` steps were done by earlier sessions of the run: their lines in metrics.jsonl stay, later ones go, and the
@@ -55,7 +55,7 @@ class Report:
         self._status = "running"
         self._warnings: list[str] = []
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> RunLogger:
         self.folder.mkdir(parents=True, exist_ok=True)
         before = read_log(self.folder / "metrics.jsonl") if self.first else []
         lines = [line for line in before if line["iteration"] <= self.first]

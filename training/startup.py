@@ -14,7 +14,7 @@ from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args,
 from scene.gaussians.initialize import initialize
 from scene.gaussians.optimizer import learning_rates
 from scene.io.points import write_points
-from scene.loading.image_cache import Photos
+from scene.loading.image_cache import ViewCache
 from scene.types import Camera, PointCloud, Scene
 from training.checkpoint import latest_checkpoint, load_checkpoint
 from training.state import ENTRIES, TrainingState
@@ -54,7 +54,7 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     if kept_there and device.type != "cuda":
         raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
     with_alpha = options.optimization.random_background or options.regularizers.lambda_alpha > 0
-    photos = Photos(scene.train, device, with_alpha, kept_there)
+    photos = ViewCache(scene.train, device, with_alpha, kept_there)
     state = TrainingState.start(gaussians, photos, rates, visible_only, options.run.seed)
     path = first_checkpoint(options)
     if path is not None:

@@ -10,7 +10,7 @@ import torch
 
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
-from scene.loading.image_cache import Photo, Photos, ShuffledPhotos
+from scene.loading.image_cache import LoadedView, ShuffledViews, ViewCache
 from training.strategies.densify import DensityStatistics
 
 ENTRIES = ("iteration", "gaussians", "optimizer", "statistics", "photos", "generator")  # of a checkpoint
@@ -23,14 +23,14 @@ class TrainingState:
     gaussians: Gaussians
     optimizer: Optimizer
     statistics: DensityStatistics
-    photos: ShuffledPhotos
+    photos: ShuffledViews
     generator: torch.Generator  # on the CPU; every random number of the run comes from it
     iteration: int = 0
     _begun: dict[str, Any] | None = None  # what chance had in store before the step that is being made
 
     @classmethod
     def start(
-        cls, gaussians: Gaussians, photos: Photos, rates: Mapping[str, float], visible_only: bool, seed: int
+        cls, gaussians: Gaussians, photos: ViewCache, rates: Mapping[str, float], visible_only: bool, seed: int
     ) -> TrainingState:
         """The state before the first step."""
         generator = torch.Generator().manual_seed(seed)
@@ -38,11 +38,11 @@ class TrainingState:
             gaussians,
             Optimizer(gaussians, rates, visible_only),
             DensityStatistics(len(gaussians), gaussians.device),
-            ShuffledPhotos(photos, generator),
+            ShuffledViews(photos, generator),
             generator,
         )
 
-    def next_photo(self) -> Photo:
+    def next_photo(self) -> LoadedView:
         """Begin a step with the photo that it is to look at."""
         self._begun = self._chance()
         return self.photos.next()

@@ -1,4 +1,4 @@
-"""Pictures as (H,W,3) uint8 RGB arrays: to and from PNG files and tensors, and colours for maps of numbers."""
+"""Pictures as (H,W,3) uint8 RGB arrays: to and from PNG files and tensors, and colors for maps of numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.files import atomic_write
 
-NOTHING = (24, 26, 31)  # colour of a pixel that has no value
+NOTHING = (24, 26, 31)  # color of a pixel that has no value
 COLOR_MAPS = {"turbo": cv2.COLORMAP_TURBO, "inferno": cv2.COLORMAP_INFERNO}
 # A fifth smaller than cv2's defaults, at three times their time: still half a second for the largest sheets.
 PNG_SETTINGS = (cv2.IMWRITE_PNG_COMPRESSION, 4, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED)
@@ -29,13 +29,13 @@ def to_bytes(image: Tensor) -> np.ndarray:
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write (H,W,3) RGB or (H,W) grey uint8, atomically."""
+    """Write (H,W,3) RGB or (H,W) gray uint8, atomically."""
     with atomic_write(path) as file:
         file.write(encode_png(picture))
 
 
 def encode_png(picture: np.ndarray) -> bytes:
-    """The bytes of a PNG file with (H,W,3) RGB or (H,W) grey uint8."""
+    """The bytes of a PNG file with (H,W,3) RGB or (H,W) gray uint8."""
     pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
     done, data = cv2.imencode(".png", pixels, PNG_SETTINGS)
     if not done:
@@ -60,13 +60,13 @@ def resized(picture: np.ndarray, width: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ColorScale:
-    """Which colour a number gets: `low` has the first of the map, `high` the last, as does all beyond them."""
+    """Which color a number gets: `low` has the first of the map, `high` the last, as does all beyond them."""
 
     colors: str  # one of COLOR_MAPS
     low: float
     high: float
     scale: str = "linear"  # one of SCALES
-    reverse: bool = False  # `low` has the last colour
+    reverse: bool = False  # `low` has the last color
     unit: str = ""
 
     def paint(self, values: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
@@ -78,7 +78,7 @@ class ColorScale:
         return np.where(known[..., None], painted, np.array(NOTHING, np.uint8))
 
     def bar(self, width: int, height: int) -> np.ndarray:
-        """A legend: the colours from `low` on the left to `high` on the right."""
+        """A legend: the colors from `low` on the left to `high` on the right."""
         codes = np.linspace(255, 0, width) if self.reverse else np.linspace(0, 255, width)
         row = cv2.applyColorMap(np.round(codes).astype(np.uint8)[None], COLOR_MAPS[self.colors])
         return np.repeat(cv2.cvtColor(row, cv2.COLOR_BGR2RGB), height, axis=0)
@@ -99,19 +99,19 @@ class ColorScale:
 
 
 def depth_scale(samples: Sequence[np.ndarray]) -> ColorScale:
-    """Colours for depths (world units, > 0), near ones warm: most of what the `samples` hold lies inside the range."""
+    """Colors for depths (world units, > 0), near ones warm: most of what the `samples` hold lies inside the range."""
     low, high = _percentiles(samples, 1, 99, default=(1.0, 2.0))
     low = max(low, 1e-6 * high, math.ulp(1.0))
     return ColorScale("turbo", low, max(high, 1.01 * low), "logarithmic", reverse=True, unit="world units")
 
 
 def depth_error_scale(depths: ColorScale) -> ColorScale:
-    """Colours for differences of depth, up to 5 % of the middle of the range of `depths`."""
+    """Colors for differences of depth, up to 5 % of the middle of the range of `depths`."""
     return ColorScale("inferno", 0.0, 0.05 * math.sqrt(depths.low * depths.high), unit="world units")
 
 
 def distortion_scale(samples: Sequence[np.ndarray]) -> ColorScale:
-    """Colours for the rasterizer's distortion (≥ 0, world units²).
+    """Colors for the rasterizer's distortion (≥ 0, world units²).
 
     By its square root, a length: in the square itself a few thick places would leave all others black.
     """

@@ -15,13 +15,13 @@ from scene.types import PointCloud, View
 CELLS = 50_000  # about as many, of which those seen by one view only go
 PIXELS = 2_000_000  # of all views together, at most
 PIXELS_PER_CELL = 8  # at least, on average: fewer would be no mean
-LEAST_VIEWS = 2  # what only one view saw may be a flying pixel; the same where most cells are seen by more
+MIN_VIEWS = 2  # what only one view saw may be a flying pixel; the same where most cells are seen by more
 FEW_POINTS = 30_000  # a scene with as many gets no fused ones
 ROUNDS = 8  # of adapting the size of cells to their number
 
 
 def fuse_depth(views: Sequence[View], cells: int = CELLS) -> PointCloud:
-    """Points on the surfaces that the views' depth maps show, in the photos' colours: at most about `cells`, fewer for
+    """Points on the surfaces that the views' depth maps show, in the photos' colors: at most about `cells`, fewer for
     small maps. The same views give the same points; in other units of length they are the same but for scale.
 
     On 30 views of the synthetic room (480 × 360) 1.7 cm from the true surface in the median, the sensor's noise being
@@ -41,7 +41,7 @@ def fuse_depth(views: Sequence[View], cells: int = CELLS) -> PointCloud:
     cell = _cells(positions, min(cells, max(1, len(positions) // PIXELS_PER_CELL)))
     count = np.bincount(cell)
     times_seen = np.bincount(np.unique(cell * len(parts) + source) // len(parts))
-    often = times_seen >= LEAST_VIEWS
+    often = times_seen >= MIN_VIEWS
     kept = often if often.mean() > 0.5 else np.ones_like(often)
     means = [np.bincount(cell, weights=column) / count for column in (*positions.T, *colors.T)]
     table = np.stack(means, axis=1)[kept].astype(np.float32)
@@ -68,7 +68,7 @@ def add_fused(points: PointCloud, views: Sequence[View]) -> tuple[PointCloud, st
 
 
 def back_project(view: View, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """World positions (P, 3) float64 and colours (P, 3) of each `every`-th pixel that has depth and counts.
+    """World positions (P, 3) float64 and colors (P, 3) of each `every`-th pixel that has depth and counts.
 
     Counted along the rows, not laid out in a lattice, which might fall into a lattice of holes.
     """

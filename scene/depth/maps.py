@@ -25,7 +25,7 @@ FARTHEST_NEIGHBOUR = 4  # pixels: of what lies farther apart nothing is said
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """The numbers of a depth file: (H, W) uint8, uint16 or float32; (H, W, C) of a colour picture, which is no depth.
+    """The numbers of a depth file: (H, W) uint8, uint16 or float32; (H, W, C) of a color picture, which is no depth.
 
     Raises: UserError for a file that cannot be decoded.
     """
@@ -61,12 +61,12 @@ def load_depth(view: View) -> np.ndarray | None:
     """The numbers of a view's depth map at the pixels of `view.camera`: (H, W) uint16 or float32, 0 where there is
     nothing to use; None without a map.
 
-    A pixel takes the number nearest to its centre: a mean over an edge would be a depth where nothing is.
+    A pixel takes the number nearest to its center: a mean over an edge would be a depth where nothing is.
     """
     if view.depth is None:
         return None
     numbers = read_numbers(view.depth.path)
-    usable = is_usable(numbers, view.depth)
+    usable = valid_mask(numbers, view.depth)
     if view.depth.kind == "sensor":
         usable &= ~flying_pixels(numbers, usable)
     kept = np.where(usable, np.maximum(numbers, 1) if numbers.dtype.kind == "u" else numbers, 0)
@@ -74,7 +74,7 @@ def load_depth(view: View) -> np.ndarray | None:
     return np.ascontiguousarray(sampled).astype(np.float32 if kept.dtype.kind == "f" else np.uint16)
 
 
-def is_usable(numbers: np.ndarray, depth_map: DepthMap) -> np.ndarray:
+def valid_mask(numbers: np.ndarray, depth_map: DepthMap) -> np.ndarray:
     """(H, W) bool: whether there is a depth, in front of the camera."""
     with np.errstate(invalid="ignore", divide="ignore"):
         z = z_of(numbers, depth_map)

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scene.depth.maps import is_usable, read_numbers
+from scene.depth.maps import read_numbers, valid_mask
 from scene.depth.resample import at_pixels
-from scene.depth.sparse_check import Look, visible_points
+from scene.depth.sparse_check import DepthSamples, visible_points
 from scene.types import PointCloud, View
 from utils.sampling import subsample
 
 VIEWS = 12  # that are compared with another each
 PIXELS = 1500  # of each, at most
-LEAST_PIXELS = 100  # that must land in the other view, or a pair says nothing
+MIN_PIXELS = 100  # that must land in the other view, or a pair says nothing
 FACING = 0.8  # cosine between the axes of two views that see the same things
 AGREES = 0.03  # relative difference of depths that are one
 # The best scale's share of agreeing pixels, and how many times the next one's it must be. In rooms, synthetic and real,
@@ -26,7 +26,7 @@ AGREES = 0.03  # relative difference of depths that are one
 LIKELY, CLEAR = 0.7, 1.3
 
 
-def likely_scale(looks: Sequence[Look], scales: Sequence[float]) -> float | None:
+def likely_scale(looks: Sequence[DepthSamples], scales: Sequence[float]) -> float | None:
     """World units of a step: which of `scales` makes views agree, None where that is not clear."""
     pairs = [(look, other) for look in subsample(looks, VIEWS) if (other := _partner(look, looks)) is not None]
     loaded = [(one.view, _numbers(one), other.view, _numbers(other)) for one, other in pairs]
@@ -36,7 +36,7 @@ def likely_scale(looks: Sequence[Look], scales: Sequence[float]) -> float | None
     return best if clear else None
 
 
-def _partner(look: Look, looks: Sequence[Look]) -> Look | None:
+def _partner(look: DepthSamples, looks: Sequence[DepthSamples]) -> DepthSamples | None:
     """Of the views that look the same way from elsewhere, one at a middling distance: not so near that nothing moves
     between the two, nor so far that they see different things."""
     here, axis = look.view.camera.center, look.view.camera.camera_from_world[2, :3]
@@ -48,10 +48,10 @@ def _partner(look: Look, looks: Sequence[Look]) -> Look | None:
     return facing[apart[len(apart) // 3]] if apart else None
 
 
-def _numbers(look: Look) -> np.ndarray:
+def _numbers(look: DepthSamples) -> np.ndarray:
     """(H, W) of the view's camera, 0 where there is no reading."""
     numbers = read_numbers(look.path)
-    return at_pixels(np.where(is_usable(numbers, look.found), numbers, 0), look.view, look.found)
+    return at_pixels(np.where(valid_mask(numbers, look.found), numbers, 0), look.view, look.found)
 
 
 def _share(pairs: Sequence[tuple[View, np.ndarray, View, np.ndarray]], scale: float) -> float:
@@ -63,6 +63,6 @@ def _share(pairs: Sequence[tuple[View, np.ndarray, View, np.ndarray]], scale: fl
         row, column, z = visible_points(other, PointCloud(positions, positions), np.arange(len(positions)))
         z_there = scale * measured[row, column].astype(float)
         landed = z_there > 0
-        if landed.sum() >= LEAST_PIXELS:
+        if landed.sum() >= MIN_PIXELS:
             shares.append(float(np.mean(np.abs(z[landed] / z_there[landed] - 1) < AGREES)))
     return float(np.mean(shares)) if 2 * len(shares) > len(pairs) else 0.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from scene.camera_models import distort, named, rescaled, sampling_map
-from scene.types import Camera, DepthCamera, DepthMap, Undistortion, View
+from scene.types import Camera, CameraModel, DepthCamera, DepthMap, View
 
 DENSE = 0.9  # of the map's own focal length: splatted at that, neighbours leave no gaps between them
 
 
 def at_pixels(numbers: np.ndarray, view: View, depth_map: DepthMap) -> np.ndarray:
-    """(H, W) of the view's camera: the number nearest to each pixel's centre in a map of any size, 0 outside it.
+    """(H, W) of the view's camera: the number nearest to each pixel's center in a map of any size, 0 outside it.
 
     A map may be a grid of holes: one of twice the camera's width or more has a number from beside for a hole.
     """
@@ -46,7 +46,7 @@ def _straight(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
 def _photo_shares(view: View) -> tuple[np.ndarray, np.ndarray]:
     """In a map registered to the photo file: the photo's lens distortion is the map's too."""
     row, column = _straight(view.camera)
-    lens = view.undistortion
+    lens = view.camera_model
     if lens is None:
         return row, column
     x, y = sampling_map(lens)
@@ -55,7 +55,7 @@ def _photo_shares(view: View) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(share[0], 0, 1 - 1e-9), np.clip(share[1], 0, 1 - 1e-9)
 
 
-def _seen_by(camera: Camera, lens: Undistortion) -> tuple[np.ndarray, np.ndarray]:
+def _seen_by(camera: Camera, lens: CameraModel) -> tuple[np.ndarray, np.ndarray]:
     """In a map taken through another lens at the same place."""
     column, row = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     slopes = np.stack([(column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy], axis=-1)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.depth.maps import is_usable, z_of
+from scene.depth.maps import valid_mask, z_of
 from scene.depth.monocular import FALLING, fit_inverse
 from scene.depth.multiview_check import likely_scale
-from scene.depth.sparse_check import Look, look_at
+from scene.depth.sparse_check import DepthSamples, sample_at_points
 from scene.types import DepthMap, PointCloud, View
 
 AGREES = 1.25  # a ratio of depths up to this, or down to its inverse, counts as agreement
@@ -37,26 +37,26 @@ class Depths:
 
 
 @dataclass(frozen=True)
-class Unit:
+class KnownUnit:
     name: str
     scale: float  # of a stored step, in world units
     world: str = "m"  # unit of the world then
 
 
-UNITS = (
-    Unit("mm", 1 / 1000),
-    Unit("scene units", 1.0, "scene units"),
-    Unit("cm", 1 / 100),
-    Unit("0.1 mm", 1 / 10_000),
-    Unit("TUM's 1/5000 m", 1 / 5000),
-    Unit("Replica's 1/6553.5 m", 1 / 6553.5),
-    Unit("KITTI's 1/256 m", 1 / 256),
+KNOWN_UNITS = (
+    KnownUnit("mm", 1 / 1000),
+    KnownUnit("scene units", 1.0, "scene units"),
+    KnownUnit("cm", 1 / 100),
+    KnownUnit("0.1 mm", 1 / 10_000),
+    KnownUnit("TUM's 1/5000 m", 1 / 5000),
+    KnownUnit("Replica's 1/6553.5 m", 1 / 6553.5),
+    KnownUnit("KITTI's 1/256 m", 1 / 256),
 )
-MM = UNITS[0]
+MM = KNOWN_UNITS[0]
 
 
 @dataclass(frozen=True)
-class Meaning:
+class DepthScale:
     """Of the numbers of all maps together."""
 
     unit: str  # for people
@@ -83,16 +83,18 @@ def attach_depth(
     """
     with ThreadPoolExecutor() as pool:
         seen = [view for view in views if view.camera.name in maps]
-        found = list(pool.map(lambda v: look_at(v, maps[v.camera.name], points, tracks.get(v.camera.name)), seen))
+        found = list(
+            pool.map(lambda v: sample_at_points(v, maps[v.camera.name], points, tracks.get(v.camera.name)), seen)
+        )
     unusable = [f"the depth map {look.path} {look.problem}: it is not used" for look in found if look.problem]
     looks = [look for look in found if not look.problem]
     warnings = [*_few(unusable), *_few_bits(looks)]
-    telling = [look for look in looks if look.tells]
+    telling = [look for look in looks if look.has_enough_points]
     if not telling and scale is None:
         looks = [look for look in looks if look.dtype != np.uint8]  # of which no unit is usual
     if scale is None and telling and np.median([look.rank_correlation for look in telling]) < FALLING:
         meant, refused = fit_inverse(looks)
-        meaning = Meaning("inverse depth fitted to the points", 1.0, "scene units")
+        meaning = DepthScale("inverse depth fitted to the points", 1.0, "scene units")
     else:
         meaning = _meaning(looks, telling, scale)
         meant, refused = _scaled(looks, telling, meaning.scale)
@@ -104,14 +106,14 @@ def attach_depth(
 # ---- depth of a sensor
 
 
-def _few_bits(looks: Sequence[Look]) -> list[str]:
+def _few_bits(looks: Sequence[DepthSamples]) -> list[str]:
     coarse = [look.path for look in looks if look.dtype == np.uint8]
     if not coarse:
         return []
     return [f"{_named(coarse)} with 8 bits a pixel: 255 steps are too few for depth; write 16-bit PNG or float32 npy"]
 
 
-def _meaning(looks: Sequence[Look], telling: Sequence[Look], given: float | None) -> Meaning:
+def _meaning(looks: Sequence[DepthSamples], telling: Sequence[DepthSamples], given: float | None) -> DepthScale:
     """The scale that all maps share: as given, of a known unit that the points agree with, or what the points say."""
     if not telling:
         return _unchecked(looks, given)
@@ -123,58 +125,60 @@ def _meaning(looks: Sequence[Look], telling: Sequence[Look], given: float | None
         off = given / measured
         warning = f"{files}: with the given scale depths are {off:.3g} × those of the scene's points"
         return replace(_of_scale(given), warning="" if _agrees(off) else warning)
-    unit = min(UNITS, key=lambda each: abs(np.log(each.scale) - common))
+    unit = min(KNOWN_UNITS, key=lambda each: abs(np.log(each.scale) - common))
     off = measured / unit.scale
     if spread > COMMON:
         warning = f"{files}: depths disagree with the scene's points, and not all by the same factor"
         scale = unit.scale if _agrees(off) else measured
-        return Meaning(_steps(scale), scale, "scene units", warning)
+        return DepthScale(_steps(scale), scale, "scene units", warning)
     if 1 / EXACT <= off <= EXACT:
         return _of_unit(unit, telling)
     if _agrees(off):
         warning = (
             f"{files}: in {unit.name} depths are {1 / off:.3g} × those of the scene's points, and are scaled to agree"
         )
-        return Meaning(f"{unit.name} × {off:.4g}", measured, "scene units", warning)
+        return DepthScale(f"{unit.name} × {off:.4g}", measured, "scene units", warning)
     warning = (
         f"{files}: in no known unit do depths agree with the scene's points (in millimetres they are "
         f"{MM.scale / measured:.3g} × as deep); they agree with each other, so {_steps(measured)} is taken, which is "
         "right for points of arbitrary scale, as SfM's, and wrong if the maps belong to another scene"
     )
-    return Meaning(_steps(measured), measured, "scene units", warning)
+    return DepthScale(_steps(measured), measured, "scene units", warning)
 
 
-def _unchecked(looks: Sequence[Look], given: float | None) -> Meaning:
+def _unchecked(looks: Sequence[DepthSamples], given: float | None) -> DepthScale:
     """Without points to compare with: as given, or by comparing views with each other, or what is usual."""
     if given is not None:
         return _of_scale(given)
     if not looks or looks[0].dtype == np.float32:
-        return Meaning("scene units", 1.0, "scene units")
-    found = likely_scale(looks, [unit.scale for unit in UNITS])
+        return DepthScale("scene units", 1.0, "scene units")
+    found = likely_scale(looks, [unit.scale for unit in KNOWN_UNITS])
     if found is not None:
-        return _of_unit(next(unit for unit in UNITS if unit.scale == found), looks)
+        return _of_unit(next(unit for unit in KNOWN_UNITS if unit.scale == found), looks)
     warning = (
         f"{_named([look.path for look in looks])}: too few points of the scene are seen to tell the unit of depth, and "
         "the maps do not tell it either: it is taken to be millimetres in a world of metres"
     )
-    return Meaning(MM.name, MM.scale, MM.world, warning)
+    return DepthScale(MM.name, MM.scale, MM.world, warning)
 
 
-def _of_scale(scale: float) -> Meaning:
+def _of_scale(scale: float) -> DepthScale:
     """Of a scale that is given, by its unit's name if it has one."""
-    known = next((unit for unit in UNITS if abs(unit.scale / scale - 1) < 1e-4), None)
-    return Meaning(known.name, scale, known.world) if known else Meaning(_steps(scale), scale, "scene units")
+    known = next((unit for unit in KNOWN_UNITS if abs(unit.scale / scale - 1) < 1e-4), None)
+    return DepthScale(known.name, scale, known.world) if known else DepthScale(_steps(scale), scale, "scene units")
 
 
-def _of_unit(unit: Unit, looks: Sequence[Look]) -> Meaning:
+def _of_unit(unit: KnownUnit, looks: Sequence[DepthSamples]) -> DepthScale:
     """Whole numbers in the world's own unit, and large ones, are millimetres in a world of millimetres."""
     whole = all(look.dtype.kind == "u" for look in looks)
     if unit.scale == 1 and whole and np.median([np.median(look.samples) for look in looks]) >= LARGE:
-        return Meaning("mm, as the scene's own unit seems to be", unit.scale, "mm")
-    return Meaning(unit.name, unit.scale, unit.world)
+        return DepthScale("mm, as the scene's own unit seems to be", unit.scale, "mm")
+    return DepthScale(unit.name, unit.scale, unit.world)
 
 
-def _scaled(looks: Sequence[Look], telling: Sequence[Look], scale: float) -> tuple[dict[str, DepthMap], list[str]]:
+def _scaled(
+    looks: Sequence[DepthSamples], telling: Sequence[DepthSamples], scale: float
+) -> tuple[dict[str, DepthMap], list[str]]:
     """The maps by camera name, without those that disagree with the points where the others agree; and warnings."""
     scales = {look.path: look.log_scale for look in telling}
     common = np.median(list(scales.values())) if scales else 0.0
@@ -214,7 +218,7 @@ def _named(paths: Sequence[Path]) -> str:
     return f"the depth map{'s' if len(paths) > 1 else ''} {shown}{more}"
 
 
-def _summary(looks: Sequence[Look], maps: Mapping[str, DepthMap], views: int, meaning: Meaning) -> str:
+def _summary(looks: Sequence[DepthSamples], maps: Mapping[str, DepthMap], views: int, meaning: DepthScale) -> str:
     used = [look for look in looks if look.view.camera.name in maps]
     depths = np.concatenate([_depths(look.samples, maps[look.view.camera.name]) for look in used] or [np.zeros(0)])
     if len(depths) == 0:
@@ -226,4 +230,4 @@ def _summary(looks: Sequence[Look], maps: Mapping[str, DepthMap], views: int, me
 
 
 def _depths(numbers: np.ndarray, depth_map: DepthMap) -> np.ndarray:
-    return z_of(numbers[is_usable(numbers, depth_map)].astype(float), depth_map)
+    return z_of(numbers[valid_mask(numbers, depth_map)].astype(float), depth_map)

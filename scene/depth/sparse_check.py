@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.depth.maps import is_usable, read_numbers
+from scene.depth.maps import read_numbers, valid_mask
 from scene.depth.resample import at_pixels
 from scene.types import DepthMap, PointCloud, View
 
-LEAST_POINTS = 20  # in a view: fewer are no evidence
+MIN_POINTS = 20  # in a view: fewer are no evidence
 OCCLUSION = 1.1  # points this much deeper than the nearest one in their cell may be hidden by it
 CELLS = 32  # across the picture's larger side
 SAMPLES = 2048  # numbers of a map that the summary's percentiles are taken from
 
 
 @dataclass(frozen=True)
-class Look:
+class DepthSamples:
     """What one map shows of itself."""
 
     view: View
@@ -35,8 +35,8 @@ class Look:
         return self.found.path
 
     @property
-    def tells(self) -> bool:
-        return len(self.z) >= LEAST_POINTS
+    def has_enough_points(self) -> bool:
+        return len(self.z) >= MIN_POINTS
 
     @property
     def log_scale(self) -> float:
@@ -48,7 +48,7 @@ class Look:
         return float(np.corrcoef(np.argsort(np.argsort(self.numbers)), np.argsort(np.argsort(self.z)))[0, 1])
 
 
-def look_at(view: View, found: DepthMap, points: PointCloud, track: np.ndarray | None) -> Look:
+def sample_at_points(view: View, found: DepthMap, points: PointCloud, track: np.ndarray | None) -> DepthSamples:
     """Read a map and find it at the points that `view` sees; `track` says which those are, None leaves it to a guess.
 
     Raises: UserError for a file that cannot be decoded.
@@ -57,20 +57,22 @@ def look_at(view: View, found: DepthMap, points: PointCloud, track: np.ndarray |
     nothing = np.zeros(0)
     problem = _problem(numbers, view, found)
     if problem:
-        return Look(view, found, numbers.dtype, problem, nothing, nothing, nothing, 0.0)
-    usable = is_usable(numbers, found)
+        return DepthSamples(view, found, numbers.dtype, problem, nothing, nothing, nothing, 0.0)
+    usable = valid_mask(numbers, found)
     row, column, z = visible_points(view, points, track)
     at_points = at_pixels(np.where(usable, numbers, 0), view, found)[row, column]
     good, samples = at_points > 0, numbers[usable]
     few = samples[:: max(1, len(samples) // SAMPLES)]
-    return Look(view, found, numbers.dtype, "", at_points[good].astype(float), z[good], few, float(usable.mean()))
+    return DepthSamples(
+        view, found, numbers.dtype, "", at_points[good].astype(float), z[good], few, float(usable.mean())
+    )
 
 
 def _problem(numbers: np.ndarray, view: View, found: DepthMap) -> str:
     if numbers.ndim != 2:
-        return "is a colour picture, not depth"
+        return "is a color picture, not depth"
     height, width = numbers.shape
-    lens, whose = (view.undistortion, "photo") if found.camera is None else (found.camera.lens, "camera")
+    lens, whose = (view.camera_model, "photo") if found.camera is None else (found.camera.lens, "camera")
     right = (lens.width, lens.height) if lens is not None else (view.camera.width, view.camera.height)
     rounding = 0.5 / height + 0.5 / right[1]
     if abs(width / height * right[1] / right[0] - 1) > 0.01 + rounding:

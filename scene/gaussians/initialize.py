@@ -16,11 +16,11 @@ INITIAL_OPACITY = 0.1
 NEIGHBOURS = 3
 LONE_POINT_SCALE = 0.01  # of the extent, where a point has no neighbour to take its scale from
 SMALLEST_SCALE = 1e-6  # of the extent; below it lies rounding, not geometry
-SH_DC = 0.5 / math.sqrt(math.pi)  # the spherical harmonic of degree 0: colour = 0.5 + SH_DC · coefficient
+SH_DC = 0.5 / math.sqrt(math.pi)  # the spherical harmonic of degree 0: color = 0.5 + SH_DC · coefficient
 
 
 def initialize(points: PointCloud, sh_degree: int, extent: float, device: str | torch.device = "cpu") -> Gaussians:
-    """Isotropic Gaussians at the points, in their colours, each as large as the mean distance to its 3 neighbours.
+    """Isotropic Gaussians at the points, in their colors, each as large as the mean distance to its 3 neighbours.
 
     `extent` (world units, > 0) is that of the scene: it gives a scale where the points do not. Points that are not
     finite are left out. UserError when no point is left.

@@ -14,8 +14,8 @@ from scene.gaussians.model import PARAMETERS, Gaussians
 from utils.schedules import log_linear
 
 BETA1, BETA2 = 0.9, 0.999
-EPSILON = 1e-15  # the gradients of a pixel's colour by a far Gaussian are tiny; 1e-8 would swamp them
-SH_REST_RATE = 1 / 20  # of the colours' learning rate
+EPSILON = 1e-15  # the gradients of a pixel's color by a far Gaussian are tiny; 1e-8 would swamp them
+SH_REST_RATE = 1 / 20  # of the colors' learning rate
 
 
 class Moments(NamedTuple):
@@ -101,7 +101,7 @@ def learning_rates(options: TrainOptions, extent: float) -> dict[str, float]:
 
 
 def position_rate(options: TrainOptions, extent: float, iteration: int) -> float:
-    """The learning rate of the centres, world units per step; the only one that moves."""
+    """The learning rate of the centers, world units per step; the only one that moves."""
     rates = options.optimization
     steps = rates.position_lr_max_steps or options.run.iterations
     return extent * log_linear(iteration, rates.position_lr_init, rates.position_lr_final, steps)

@@ -20,11 +20,11 @@ from scene.types import Camera, PointCloud, View
 from utils.sampling import subsample
 
 POINTS = 50_000
-MOST_VIEWS = 100  # that vote, evenly chosen
+MAX_VIEWS = 100  # that vote, evenly chosen
 GRID = 64  # cells along each side of the box that is voted on
 ROUNDS = 3  # of voting, each in the box of what the last one left
 PADDING = 1  # cells around that box
-MOST_SEE = 0.5  # of the cameras see what they have in common
+MAJORITY = 0.5  # of the cameras see what they have in common
 TOO_NEAR = 0.15  # of the cameras' median distance from what they look at: nearer to a camera nothing starts
 COVERED = {"alpha": 0.95, "mask": 0.5}  # of the views of a place show something there, or it is empty; masks may err
 OPAQUE = 0.02  # alpha over this is something
@@ -56,12 +56,12 @@ def random_start(views: Sequence[View], count: int = POINTS, seed: int = 0) -> t
 
     Colors are the mean of what the views show at a point, or that of the pixel on whose ray it lies.
     """
-    chosen = subsample(views, MOST_VIEWS)
+    chosen = subsample(views, MAX_VIEWS)
     with ThreadPoolExecutor() as pool:
         looks = list(pool.map(_look, chosen))
-    transparent = all(view.alpha_background is not None for view in chosen)
+    transparent = all(view.background is not None for view in chosen)
     rng, aim = np.random.default_rng(seed), aim_of([look.camera for look in looks])
-    cells = common_volume(looks, aim, "alpha" if transparent else "mask") if aim.share > MOST_SEE else None
+    cells = common_volume(looks, aim, "alpha" if transparent else "mask") if aim.share > MAJORITY else None
     if cells is None:
         points = _along_rays(looks, aim.distance, count, rng, AROUND)
         return points, f"no points are given, so {count} random ones along the rays of all cameras are the start"
@@ -86,7 +86,7 @@ def aim_of(cameras: Sequence[Camera]) -> Aim:
     spread = float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
     ahead = (ways * axes).sum(axis=1) > 0.5 * lengths
     distance = float(np.median(lengths))
-    if ahead.mean() <= MOST_SEE:
+    if ahead.mean() <= MAJORITY:
         distance = spread
     return Aim(middle, distance or 1.0, float(ahead.mean()))
 
@@ -134,7 +134,7 @@ def _votes(cells: Cells, looks: Sequence[Look], aim: Aim, kind: str) -> np.ndarr
         widened = cv2.dilate(look.cover, np.ones((wide, wide), np.uint8))
         some = np.flatnonzero(inside)
         covered[some] += widened[row[some], column[some]] > OPAQUE
-    enough = seen >= MOST_SEE * max(seen.max(), 1)
+    enough = seen >= MAJORITY * max(seen.max(), 1)
     return free & enough & (covered >= COVERED[kind] * seen)
 
 
@@ -182,7 +182,7 @@ def _along_rays(
 
 
 def _look(view: View) -> Look:
-    loaded = load_image(replace(view, alpha_background=None))  # so it takes alpha for a mask
+    loaded = load_image(replace(view, background=None))  # so it takes alpha for a mask
     return Look(view.camera, loaded.color.transpose(1, 2, 0), None if loaded.mask is None else loaded.mask[0])
 
 

@@ -28,7 +28,7 @@ def write_points(path: Path, points: PointCloud) -> None:
 
 
 def read_points(path: Path) -> PointCloud:
-    """Read points; grey where they have no colour. Raises: UserError for a file without x y z."""
+    """Read points; gray where they have no color. Raises: UserError for a file without x y z."""
     table = read_vertices(path)
     names = table.dtype.names or ()
     if not {"x", "y", "z"} <= set(names):

@@ -7,11 +7,11 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from scene.loading.image_cache import Photo
+from scene.loading.image_cache import LoadedView
 from scene.types import Camera
 
 
-def halved(photo: Photo) -> Photo:
+def downscale_2x(photo: LoadedView) -> LoadedView:
     """`photo` and its camera at half the size: means of 2×2 pixels; an odd last row or column is left out."""
     return photo._replace(
         camera=_halved_camera(photo.camera),

@@ -13,21 +13,21 @@ from torch import Tensor
 
 from scene.depth.maps import load_depth, z_of
 from scene.images import load_image
-from scene.loading.prefetch import Tensors, Upload, Uploader, moved
+from scene.loading.prefetch import Tensors, Upload, Uploader, to_device
 from scene.types import Camera, View
 from utils.errors import UserError
 
 Arrays = tuple[np.ndarray | None, ...]
 
 
-class Photo(NamedTuple):
+class LoadedView(NamedTuple):
     """One photo as a training step uses it."""
 
     camera: Camera
     color: Tensor  # (3,H,W) float32 in [0,1]
     mask: Tensor | None  # (1,H,W) float32 in [0,1], the weight of each pixel; None where all count
-    alpha: Tensor | None = None  # (1,H,W) float32 in [0,1] of a transparent rendering, already over `grey` in `color`
-    grey: float = 0.0
+    alpha: Tensor | None = None  # (1,H,W) float32 in [0,1] of a transparent rendering, already over `gray` in `color`
+    gray: float = 0.0
     depth: Tensor | None = None  # (1,H,W) float32 z in world units, 0 where it is not known; None without a depth map
     depth_valid: Tensor | None = None  # (1,H,W) bool, where it is known
     depth_measured: bool = False  # by a sensor; not guessed from the photo
@@ -36,10 +36,10 @@ class Photo(NamedTuple):
         """(3,H,W): the photo with what is transparent in it over `background`, (3,), if its alpha is known."""
         if self.alpha is None:
             return self.color
-        return self.color + (background[:, None, None] - self.grey) * (1 - self.alpha)
+        return self.color + (background[:, None, None] - self.gray) * (1 - self.alpha)
 
 
-class Photos:
+class ViewCache:
     """Views, each decoded when first asked for and kept as bytes, depth as 16-bit numbers where the file has such: a
     quarter and half of the memory of float32.
 
@@ -69,7 +69,7 @@ class Photos:
     def __len__(self) -> int:
         return len(self.views)
 
-    def __getitem__(self, index: int) -> Photo:
+    def __getitem__(self, index: int) -> LoadedView:
         self.prefetch(index)
         if index in self._decoding:
             self._store(index, self._decoding.pop(index).result())
@@ -79,9 +79,9 @@ class Photos:
         assert color is not None
         depth, valid = _depth(view, numbers)
         measured = view.depth is not None and view.depth.kind == "sensor"
-        return Photo(view.camera, color, mask, alpha, view.alpha_background or 0.0, depth, valid, measured)
+        return LoadedView(view.camera, color, mask, alpha, view.background or 0.0, depth, valid, measured)
 
-    def in_order(self, order: Sequence[int]) -> Iterator[Photo]:
+    def in_order(self, order: Sequence[int]) -> Iterator[LoadedView]:
         """The photos of these indices, one after the other; the next is on its way while one is used."""
         for index, following in zip(order, (*order[1:], None), strict=True):
             photo = self[index]
@@ -100,26 +100,26 @@ class Photos:
 
     def _store(self, index: int, decoded: Arrays) -> None:
         stored = tuple(None if each is None else torch.from_numpy(each) for each in decoded)
-        self._bytes[index] = moved(stored, self.device) if self.kept_there else self._uploader.keep(stored)
+        self._bytes[index] = to_device(stored, self.device) if self.kept_there else self._uploader.keep(stored)
         self._coming[index] = self._uploader.start(self._bytes[index])
 
     def _decode(self, view: View) -> Arrays:
         loaded, alpha = load_image(view), None
-        if self.with_alpha and view.alpha_background is not None and view.mask_path is None:
-            alpha = load_image(replace(view, alpha_background=None)).mask  # so it takes alpha for a mask
+        if self.with_alpha and view.background is not None and view.mask_path is None:
+            alpha = load_image(replace(view, background=None)).mask  # so it takes alpha for a mask
         return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), load_depth(view)
 
 
-class ShuffledPhotos:
+class ShuffledViews:
     """All photos in random order, then all in another, and so on without end."""
 
-    def __init__(self, photos: Photos, generator: torch.Generator) -> None:
+    def __init__(self, photos: ViewCache, generator: torch.Generator) -> None:
         self.photos = photos
         self.generator = generator
         self.waiting: list[int] = []
         self._names = [view.camera.name for view in photos.views]
 
-    def next(self) -> Photo:
+    def next(self) -> LoadedView:
         """The next photo; a new order is drawn when all have been looked at."""
         if not self.waiting:
             self.waiting = torch.randperm(len(self.photos), generator=self.generator).tolist()

@@ -24,9 +24,9 @@ class Uploader:
     def start(self, tensors: Tensors) -> Upload:
         """Begin to copy."""
         if self.stream is None:
-            return Upload(moved(tensors, self.device))
+            return Upload(to_device(tensors, self.device))
         with torch.cuda.stream(self.stream):
-            copies = moved(tensors, self.device)
+            copies = to_device(tensors, self.device)
         return Upload(copies, self.stream.record_event())
 
 
@@ -47,6 +47,6 @@ class Upload:
         return self._copies
 
 
-def moved(tensors: Tensors, device: torch.device) -> Tensors:
+def to_device(tensors: Tensors, device: torch.device) -> Tensors:
     """All of them on `device`; those of pinned memory are on their way, in the order of the current stream."""
     return tuple(None if each is None else each.to(device, non_blocking=True) for each in tensors)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scene.types import DepthCamera, PointCloud, Undistortion
+from scene.types import CameraModel, DepthCamera, PointCloud
 from utils.errors import UserError
 
 SHEAR = 0.05  # by which the axes of a pose may miss being orthogonal and of one length: files round
@@ -18,12 +18,12 @@ HALF_PIXEL = 0.5  # OpenCV counts pixels from the middle of the first, this proj
 
 
 @dataclass(frozen=True)
-class Frame:
+class PosedImage:
     """A posed photo that is there."""
 
     name: str  # as unique as its path
     image_path: Path
-    lens: Undistortion
+    lens: CameraModel
     camera_from_world: np.ndarray  # (4, 4) float64
     mask_path: Path | None = None
     depth_path: Path | None = None  # that is listed, there or not
@@ -31,11 +31,11 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Recording:
+class ParsedDataset:
     """A dataset as its reader found it."""
 
     kind: str  # for people
-    frames: tuple[Frame, ...]
+    frames: tuple[PosedImage, ...]
     missing: tuple[str, ...] = ()  # photos that are listed, but not there
     test: frozenset[str] = frozenset()  # names of the frames that the dataset itself holds out
     points: PointCloud = NO_POINTS
@@ -84,13 +84,13 @@ def read_pose(path: Path) -> np.ndarray | None:
     return np.linalg.inv(rigid(matrix, str(path))) if np.isfinite(matrix).all() else None
 
 
-def opencv_lens(width: int, height: int, intrinsics: Sequence[float], distortion: Sequence[float] = ()) -> Undistortion:
+def opencv_lens(width: int, height: int, intrinsics: Sequence[float], distortion: Sequence[float] = ()) -> CameraModel:
     """A lens as OpenCV calibrates it: fx fy cx cy, and k1 k2 p1 p2 k3 or nothing."""
     fx, fy, cx, cy = intrinsics
     middle = (fx, fy, cx + HALF_PIXEL, cy + HALF_PIXEL)
     if not any(distortion):
-        return Undistortion("PINHOLE", width, height, middle)
-    return Undistortion("FULL_OPENCV", width, height, (*middle, *distortion, 0.0, 0.0, 0.0))
+        return CameraModel("PINHOLE", width, height, middle)
+    return CameraModel("FULL_OPENCV", width, height, (*middle, *distortion, 0.0, 0.0, 0.0))
 
 
 def lost_frames(lost: Sequence[Path], why: str = "no pose") -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from scene import camera_models
-from scene.types import Camera, PointCloud, Undistortion
+from scene.types import Camera, CameraModel, PointCloud
 from utils.errors import UserError
 from utils.files import atomic_write
 
@@ -31,7 +31,7 @@ class PosedImage:
     """An image as COLMAP knows it."""
 
     name: str  # path relative to the image folder
-    lens: Undistortion
+    lens: CameraModel
     camera_from_world: np.ndarray  # (4, 4) float64
     observed: np.ndarray  # (K,) int64, which of the model's points were found in it: none where tracks are not kept
 
@@ -101,7 +101,7 @@ def _pose(quat_wxyz: Sequence[float], translation: Sequence[float]) -> np.ndarra
 # ---- binary
 
 
-def _binary_cameras(path: Path) -> Iterator[tuple[int, Undistortion]]:
+def _binary_cameras(path: Path) -> Iterator[tuple[int, CameraModel]]:
     data = path.read_bytes()
     (count,), offset = struct.unpack_from("<Q", data), 8
     for _ in range(count):
@@ -156,7 +156,7 @@ def _lines(path: Path) -> Iterator[str]:
             yield line.strip()
 
 
-def _text_cameras(path: Path) -> Iterator[tuple[int, Undistortion]]:
+def _text_cameras(path: Path) -> Iterator[tuple[int, CameraModel]]:
     for line in filter(None, _lines(path)):
         camera_id, model, width, height, *params = line.split()
         yield (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.readers.base import Frame, Recording, lost_frames, opencv_lens, rigid
-from scene.types import Undistortion
+from scene.readers.base import ParsedDataset, PosedImage, lost_frames, opencv_lens, rigid
+from scene.types import CameraModel
 from utils.errors import UserError
 
 USUAL = {"w": 1200, "h": 680, "fx": 600.0, "fy": 600.0, "cx": 599.5, "cy": 339.5, "scale": 6553.5}
@@ -23,7 +23,7 @@ def is_here(source: Path) -> bool:
     return (source / "traj.txt").is_file() and (source / "results").is_dir()
 
 
-def read(source: Path) -> Recording:
+def read(source: Path) -> ParsedDataset:
     """Raises: UserError for a trajectory or a camera that is not understood, and for frames without a pose."""
     lens, steps, notes = _camera(source)
     poses = _trajectory(source / "traj.txt")
@@ -39,8 +39,8 @@ def read(source: Path) -> Recording:
             lost.append(photo)
             continue
         depth_path = photo.with_name(f"depth{digits}.png")
-        frames.append(Frame(str(photo.relative_to(source)), photo, lens, pose, depth_path=depth_path))
-    return Recording(
+        frames.append(PosedImage(str(photo.relative_to(source)), photo, lens, pose, depth_path=depth_path))
+    return ParsedDataset(
         kind="Replica",
         frames=tuple(frames),
         depth_scale=1 / steps,
@@ -65,7 +65,7 @@ def _trajectory(path: Path) -> list[np.ndarray | None]:
     return poses
 
 
-def _camera(source: Path) -> tuple[Undistortion, float, tuple[str, ...]]:
+def _camera(source: Path) -> tuple[CameraModel, float, tuple[str, ...]]:
     """The lens, steps of the depth maps in a metre, and a note where that is assumed."""
     candidates = (source / "cam_params.json", source.resolve().parent / "cam_params.json")
     path = next((path for path in candidates if path.is_file()), None)

@@ -1,6 +1,6 @@
 """ScanNet as its reader exports it: color/0.jpg, depth/0.png, pose/0.txt and intrinsic/intrinsic_{color,depth}.txt.
 
-Depth has fewer pixels than colour and a camera of its own; extrinsic_depth.txt, where there is one, says where that is.
+Depth has fewer pixels than color and a camera of its own; extrinsic_depth.txt, where there is one, says where that is.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from PIL import Image
 
 from scene.readers.base import (
     HALF_PIXEL,
-    Frame,
-    Recording,
+    ParsedDataset,
+    PosedImage,
     lost_frames,
     opencv_lens,
     read_matrix,
     read_pose,
     rigid,
 )
-from scene.types import DepthCamera, Undistortion
+from scene.types import CameraModel, DepthCamera
 from utils.errors import UserError
 from utils.sampling import subsample
 
 MILLIMETRES = 1 / 1000
-FULL_SIZE = (1296, 968)  # of the colour camera, for which intrinsic_color.txt holds even where photos are smaller
+FULL_SIZE = (1296, 968)  # of the color camera, for which intrinsic_color.txt holds even where photos are smaller
 OFF_CENTRE = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
 SIZES = 5  # maps that are asked for their size
 
@@ -36,7 +36,7 @@ def is_here(source: Path) -> bool:
     return (source / "color").is_dir() and (source / "pose").is_dir()
 
 
-def read(source: Path) -> Recording:
+def read(source: Path) -> ParsedDataset:
     """Raises: UserError, naming the file, for intrinsics that are not there, and for what is no pose."""
     photos = sorted((path for path in (source / "color").iterdir() if path.stem.isdigit()), key=lambda p: int(p.stem))
     if not photos:
@@ -52,8 +52,8 @@ def read(source: Path) -> Recording:
             lost.append(pose_path)
             continue
         name = str(photo.relative_to(source))
-        frames.append(Frame(name, photo, lens, pose, depth_path=depth_path, depth_camera=depth_camera))
-    return Recording(
+        frames.append(PosedImage(name, photo, lens, pose, depth_path=depth_path, depth_camera=depth_camera))
+    return ParsedDataset(
         kind="ScanNet",
         frames=tuple(frames),
         depth_scale=MILLIMETRES,
@@ -63,8 +63,8 @@ def read(source: Path) -> Recording:
     )
 
 
-def _photo_lens(path: Path, photo: Path) -> tuple[Undistortion, tuple[str, ...]]:
-    """The colour camera's lens; photos that were made smaller than their intrinsics are recognised by these."""
+def _photo_lens(path: Path, photo: Path) -> tuple[CameraModel, tuple[str, ...]]:
+    """The color camera's lens; photos that were made smaller than their intrinsics are recognised by these."""
     with Image.open(photo) as image:
         width, height = image.size
     matrix = _intrinsics(path)
@@ -98,5 +98,5 @@ def _intrinsics(path: Path) -> np.ndarray:
     return matrix
 
 
-def _lens(matrix: np.ndarray, width: int, height: int) -> Undistortion:
+def _lens(matrix: np.ndarray, width: int, height: int) -> CameraModel:
     return opencv_lens(width, height, [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))])

@@ -1,7 +1,7 @@
 """7-Scenes: seq-01/frame-000000.{color.png,depth.png,pose.txt}, or a folder of such frames.
 
 The poses are the depth camera's. The two cameras of its Kinect were never calibrated: taken is what relocalisation
-benchmarks take, depth f 585, colour f 525, and the transformation between the cameras of a Kinect that LIRIS published.
+benchmarks take, depth f 585, color f 525, and the transformation between the cameras of a Kinect that LIRIS published.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.readers.base import Frame, Recording, lost_frames, read_pose
-from scene.types import DepthCamera, Undistortion
+from scene.readers.base import ParsedDataset, PosedImage, lost_frames, read_pose
+from scene.types import CameraModel, DepthCamera
 from utils.errors import UserError
 
 MILLIMETRES = 1 / 1000
-PHOTO_LENS = Undistortion("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))
+PHOTO_LENS = CameraModel("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))
 PHOTO_FROM_DEPTH = np.array(
     [
         [0.999965180, 0.002676513, -0.007904101, -0.025558943],
@@ -25,8 +25,8 @@ PHOTO_FROM_DEPTH = np.array(
         [0.0, 0.0, 0.0, 1.0],
     ]
 )
-DEPTH_CAMERA = DepthCamera(Undistortion("PINHOLE", 640, 480, (585.0, 585.0, 320.0, 240.0)), PHOTO_FROM_DEPTH)
-ASSUMED = "Kinect's usual calibration assumed (colour f 525, depth f 585 and 2.6 cm beside it, 640×480)"
+DEPTH_CAMERA = DepthCamera(CameraModel("PINHOLE", 640, 480, (585.0, 585.0, 320.0, 240.0)), PHOTO_FROM_DEPTH)
+ASSUMED = "Kinect's usual calibration assumed (color f 525, depth f 585 and 2.6 cm beside it, 640×480)"
 SPLITS = ("TrainSplit.txt", "TestSplit.txt")
 
 
@@ -34,12 +34,12 @@ def is_here(source: Path) -> bool:
     return any(next(folder.glob("frame-*.pose.txt"), None) for folder in (source, *source.glob("seq-*")))
 
 
-def read(source: Path) -> Recording:
+def read(source: Path) -> ParsedDataset:
     """Read the sequences that TrainSplit.txt and TestSplit.txt name, or all where there are no such files."""
     train, test, notes = _sequences(source)
     frames, missing, lost = _frames(source, [*train, *test])
     held_out = frozenset(frame.name for frame in frames if frame.image_path.parent in test)
-    return Recording(
+    return ParsedDataset(
         kind="7-Scenes",
         frames=tuple(frames),
         missing=tuple(missing),
@@ -78,7 +78,7 @@ def _listed(split: Path) -> list[Path]:
     return folders
 
 
-def _frames(source: Path, folders: Iterable[Path]) -> tuple[list[Frame], list[str], list[Path]]:
+def _frames(source: Path, folders: Iterable[Path]) -> tuple[list[PosedImage], list[str], list[Path]]:
     """The frames that can be used, the names of photos that are not there, and the files of poses that were lost."""
     frames, missing, lost = [], [], []
     for pose_path in (path for folder in folders for path in sorted(folder.glob("frame-*.pose.txt"))):
@@ -93,7 +93,7 @@ def _frames(source: Path, folders: Iterable[Path]) -> tuple[list[Frame], list[st
             lost.append(pose_path)
             continue
         frames.append(
-            Frame(
+            PosedImage(
                 name=str(photo.relative_to(source)),
                 image_path=photo,
                 lens=PHOTO_LENS,

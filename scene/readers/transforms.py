@@ -14,8 +14,8 @@ from PIL import Image
 
 from scene import camera_models
 from scene.io.points import read_points
-from scene.readers.base import NO_POINTS, Frame, Recording, rigid
-from scene.types import Undistortion
+from scene.readers.base import NO_POINTS, ParsedDataset, PosedImage, rigid
+from scene.types import CameraModel
 from utils.errors import UserError
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
@@ -27,7 +27,7 @@ def is_here(source: Path) -> bool:
     return any((source / name).is_file() for name in FILES)
 
 
-def read(source: Path) -> Recording:
+def read(source: Path) -> ParsedDataset:
     """Read transforms.json, or transforms_train.json and the transforms_test.json beside it.
 
     Photos that they list and that are not there are skipped and named in `missing`. Raises: UserError, naming the file,
@@ -47,7 +47,7 @@ def read(source: Path) -> Recording:
     )
 
 
-def _read_file(path: Path) -> Recording:
+def _read_file(path: Path) -> ParsedDataset:
     try:
         content = json.loads(path.read_text())
         listed = content["frames"]
@@ -65,7 +65,7 @@ def _read_file(path: Path) -> Recording:
     if scale is not None and not (isinstance(scale, int | float) and 0 < scale < math.inf):
         raise UserError(f"{path}: depth_unit_scale_factor is {scale!r}; it must be a number above 0")
     has_lens = any("fl_x" in part for part in (content, *listed))  # Blender's scenes have only a field of view
-    return Recording(
+    return ParsedDataset(
         kind="nerfstudio" if has_lens else "Blender",
         frames=tuple(sorted(frames, key=lambda frame: frame.name)),
         missing=tuple(sorted(missing)),
@@ -82,14 +82,14 @@ def _find_image(folder: Path, entry: Mapping[str, Any], where: Path) -> Path | N
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> Frame:
+def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> PosedImage:
     pose = rigid(entry["transform_matrix"], f"{where}: the transform_matrix of {entry['file_path']}")
     mask, depth = entry.get("mask_path"), entry.get("depth_file_path")
     try:
         name = str(image_path.relative_to(where.parent))
     except ValueError:
         name = str(image_path)
-    return Frame(
+    return PosedImage(
         name=name,
         image_path=image_path,
         mask_path=where.parent / mask if mask else None,
@@ -99,7 +99,7 @@ def _frame(entry: Mapping[str, Any], image_path: Path, where: Path) -> Frame:
     )
 
 
-def _lens(entry: Mapping[str, Any], image_path: Path, where: Path) -> Undistortion:
+def _lens(entry: Mapping[str, Any], image_path: Path, where: Path) -> CameraModel:
     """Intrinsics of the frame, of the file, or from the field of view, brought to the size that the image has."""
     with Image.open(image_path) as image:
         real_width, real_height = image.size

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from scene.readers.base import Frame, Recording, lost_frames, opencv_lens
-from scene.types import Undistortion
+from scene.readers.base import ParsedDataset, PosedImage, lost_frames, opencv_lens
+from scene.types import CameraModel
 from utils.errors import UserError
 
 STEPS = 5000  # of the depth maps in a metre
-MOST_APART = 0.02  # seconds
+MAX_APART = 0.02  # seconds
 DEFAULT = opencv_lens(640, 480, (525.0, 525.0, 319.5, 239.5))
 FREIBURG = {
     "1": opencv_lens(
@@ -43,14 +43,14 @@ class Timed(NamedTuple):
         if len(self.times) == 0:
             return None
         index = int(np.abs(self.times - time).argmin())
-        return self.values[index] if abs(self.times[index] - time) <= MOST_APART else None
+        return self.values[index] if abs(self.times[index] - time) <= MAX_APART else None
 
 
 def is_here(source: Path) -> bool:
     return (source / "rgb.txt").is_file() and (source / "groundtruth.txt").is_file()
 
 
-def read(source: Path) -> Recording:
+def read(source: Path) -> ParsedDataset:
     """Raises: UserError, naming file and line, for what is not understood."""
     lens, note = _lens(source)
     photos, poses = _list(source / "rgb.txt", FILE), _list(source / "groundtruth.txt", POSE)
@@ -64,22 +64,22 @@ def read(source: Path) -> Recording:
             lost.append(source / name)
         else:
             depth_path = None if depth is None else source / depth[0]
-            frames.append(Frame(name, source / name, lens, camera_from_world, depth_path=depth_path))
+            frames.append(PosedImage(name, source / name, lens, camera_from_world, depth_path=depth_path))
     if here and not frames:
-        raise UserError(f"{source / 'groundtruth.txt'} has a pose within {MOST_APART} s of no photo of rgb.txt")
+        raise UserError(f"{source / 'groundtruth.txt'} has a pose within {MAX_APART} s of no photo of rgb.txt")
     bare = sum(frame.depth_path is None for frame in frames)
-    return Recording(
+    return ParsedDataset(
         kind="TUM RGB-D",
         frames=tuple(frames),
         missing=tuple(name for (name,) in photos.values if not (source / name).is_file()),
         depth_scale=1 / STEPS,
         is_video=True,
-        notes=(note, *([f"{bare} photos have no depth map within {MOST_APART} s"] if bare else [])),
-        warnings=lost_frames(lost, f"no pose within {MOST_APART} s"),
+        notes=(note, *([f"{bare} photos have no depth map within {MAX_APART} s"] if bare else [])),
+        warnings=lost_frames(lost, f"no pose within {MAX_APART} s"),
     )
 
 
-def _lens(source: Path) -> tuple[Undistortion, str]:
+def _lens(source: Path) -> tuple[CameraModel, str]:
     name = source.resolve().name.lower()
     for number, lens in FREIBURG.items():
         if f"freiburg{number}" in name or f"fr{number}" in name:

@@ -8,7 +8,7 @@ from scene.synthetic.plan import to_world
 from scene.types import Camera
 
 FOCUS = (0.0, 3.25, 0.78)  # what the path goes round, metres, in room axes
-FOCAL = (401.3, 400.6)  # pixels of a picture 480 × 360, whose principal point is a little off its centre
+FOCAL = (401.3, 400.6)  # pixels of a picture 480 × 360, whose principal point is a little off its center
 PRINCIPAL = (241.3, 178.6)
 
 

@@ -33,7 +33,7 @@ class OpenPicture:
 
     color: np.ndarray  # (H, W, 3) float32 display values in [0, 1], not multiplied by alpha
     alpha: np.ndarray  # (H, W) float32: the part of a pixel that something covers
-    depth: np.ndarray  # (H, W) float64, z of the ray through the pixel's centre, metres; infinite where it hits nothing
+    depth: np.ndarray  # (H, W) float64, z of the ray through the pixel's center, metres; infinite where it hits nothing
 
 
 class OpenAir:

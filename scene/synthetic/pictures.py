@@ -62,7 +62,7 @@ def circles(width: float, height: float) -> Texture:
 
 
 def blocks(width: float, height: float) -> Texture:
-    """Rectangles of primary colours between black bars."""
+    """Rectangles of primary colors between black bars."""
     vertical, horizontal = (-0.22, 0.2), (-0.24, 0.06, 0.3)
     fills = {(0, 0): "#f2ead8", (1, 0): "#d8b23a", (2, 0): "#f2ead8", (0, 1): "#27558f", (1, 1): "#f2ead8"}
     fills |= {(2, 1): "#c23b2a", (0, 2): "#f2ead8", (1, 2): "#c23b2a", (2, 2): "#f2ead8"}

@@ -39,7 +39,7 @@ def times_seen(points: np.ndarray, cameras: Sequence[Camera], pictures: Sequence
 def sample_points(
     cameras: Sequence[Camera], pictures: Sequence[Picture], count: int, least_views: int, seed: int, noisy: bool = False
 ) -> PointCloud:
-    """About `count` coloured points at random pixels, of those that `least_views` pictures show.
+    """About `count` colored points at random pixels, of those that `least_views` pictures show.
 
     With `noisy`, moved as SfM's errors would, and more where the picture has texture, for SfM needs that.
     """
@@ -64,8 +64,8 @@ def sample_points(
 
 def _texture(color: np.ndarray) -> np.ndarray:
     """(H, W) positive weights that grow with the local contrast."""
-    grey = color.mean(axis=2)
-    steep = np.hypot(*np.gradient(grey))
+    gray = color.mean(axis=2)
+    steep = np.hypot(*np.gradient(gray))
     return steep + 0.02
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the synthetic room: one exact ray through every pixel's centre, nine more where the picture changes."""
+"""Pictures of the synthetic room: one exact ray through every pixel's center, nine more where the picture changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARPNESS = 50.0  # exponent of the highlights
 
 @dataclass(frozen=True)
 class Picture:
-    """What one camera sees. Depth, facing and solid belong to the ray through the pixel's centre."""
+    """What one camera sees. Depth, facing and solid belong to the ray through the pixel's center."""
 
     color: np.ndarray  # (H, W, 3) float32 display values in [0, 1]
     depth: np.ndarray  # (H, W) float64, z in the camera's frame, metres
@@ -50,7 +50,7 @@ class Renderer:
         return Picture(color, depth.reshape(height, width), facing.reshape(height, width), solid)
 
     def _refine(self, camera: Camera, frames: list[np.ndarray], color: np.ndarray, solid: np.ndarray) -> None:
-        """Replace the colours of pixels on edges by the mean of a grid of samples, in place."""
+        """Replace the colors of pixels on edges by the mean of a grid of samples, in place."""
         row, column = np.nonzero(differs(color, solid))
         offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES
         dy, dx = (grid.ravel() for grid in np.meshgrid(offsets, offsets, indexing="ij"))
@@ -66,7 +66,7 @@ class Renderer:
     def _shade(
         self, focal: float, o: np.ndarray, d: np.ndarray, depth: np.ndarray, solid: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Display colours (3, R) and cosines (R,) of hits; `focal` counts in samples, which are `depth`/focal wide."""
+        """Display colors (3, R) and cosines (R,) of hits; `focal` counts in samples, which are `depth`/focal wide."""
         color, facing = np.zeros(d.shape, np.float32), np.zeros(d.shape[1], np.float32)
         order = np.argsort(solid, kind="stable")
         for some in np.split(order, np.flatnonzero(np.diff(solid[order])) + 1):
@@ -157,7 +157,7 @@ def _highlight(shape: Shape, p: np.ndarray, normal: np.ndarray, away: np.ndarray
 
 
 def differs(color: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels that show another solid, or clearly another colour, than one of their four neighbours."""
+    """(H, W) bool: pixels that show another solid, or clearly another color, than one of their four neighbours."""
     result = np.zeros(solid.shape, bool)
     for axis in (0, 1):
         change = np.diff(solid, axis=axis) != 0

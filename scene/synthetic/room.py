@@ -58,7 +58,7 @@ class Room:
 
 @lru_cache(maxsize=4)
 def build_room(seed: int = 0) -> Room:
-    """The room of a seed: the furniture is the same, its colours, places and the plant's growth differ a little."""
+    """The room of a seed: the furniture is the same, its colors, places and the plant's growth differ a little."""
     return Room(seed, furnish(seed))
 
 

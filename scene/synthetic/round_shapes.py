@@ -111,7 +111,7 @@ class Rod(Shape):
 def enter_ball(o: np.ndarray, d: np.ndarray, radius: float) -> np.ndarray:
     """t (R,) where rays enter the ball (3 components) or the circle (2) of `radius` about the origin, else infinity.
 
-    Measured from the ray's point nearest to the centre, so that float32 does not lose a thin rod seen from afar.
+    Measured from the ray's point nearest to the center, so that float32 does not lose a thin rod seen from afar.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         square = dot(d, d)

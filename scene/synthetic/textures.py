@@ -19,7 +19,7 @@ WAVES = 7  # plane waves per octave of noise
 
 
 def srgb(code: str) -> Color:
-    """A linear colour from an sRGB hex code such as "#c98b5a"."""
+    """A linear color from an sRGB hex code such as "#c98b5a"."""
     value = np.array([int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)])
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)[:, None]
 
@@ -78,7 +78,7 @@ def noise(
 
 
 def plain(color: Color, size: float = 0.12, depth: float = 0.1, seed: int = 0) -> Texture:
-    """One colour with soft mottling, as plaster, felt or paint has: `depth` is the mottling's relative deviation."""
+    """One color with soft mottling, as plaster, felt or paint has: `depth` is the mottling's relative deviation."""
 
     def texture(p: np.ndarray, blur: np.ndarray) -> np.ndarray:
         return color * np.exp(depth * noise(p, blur, size, seed, octaves=4, gain=0.7))

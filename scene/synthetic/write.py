@@ -3,7 +3,7 @@
 images/00000.png         8-bit photos
 depth/00000.png          16-bit millimetres of z as a depth camera would give them, 0 unknown
 sparse/0/*.txt           COLMAP's text model, one pinhole camera for each photo, points as from SfM
-truth/depth/00000.npy    (H, W) float32, exact z of the ray through each pixel's centre, metres
+truth/depth/00000.npy    (H, W) float32, exact z of the ray through each pixel's center, metres
 truth/points.ply         dense exact points of every surface that a photo shows
 truth/scene.json         what made the folder: version, seed, views, size
 """

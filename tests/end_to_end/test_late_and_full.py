@@ -15,7 +15,7 @@ from scene.gaussians import optimizer
 from scene.gaussians.model import PARAMETERS
 from tests.end_to_end.test_train import BUSY, assert_same, log_lines, make_dataset, run
 from training import loss, outputs
-from training.async_scalars import Readings
+from training.async_scalars import AsyncScalars
 from training.strategies import default
 from training.strategies.densify import DENSITY_ROWS
 from utils.errors import UserError
@@ -34,14 +34,14 @@ def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers come a step later, unless they are waited for: as from a GPU."""
-    at_once = Readings.arrived
+    at_once = AsyncScalars.arrived
 
-    def arrived(self: Readings[Any], wait: bool = False) -> Iterator[Any]:
+    def arrived(self: AsyncScalars[Any], wait: bool = False) -> Iterator[Any]:
         newest = [] if wait or not self._waiting else [self._waiting.pop()]
         yield from at_once(self, wait)
         self._waiting.extend(newest)
 
-    monkeypatch.setattr(Readings, "arrived", arrived)
+    monkeypatch.setattr(AsyncScalars, "arrived", arrived)
 
 
 def test_late_numbers_make_the_same_run(dataset: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:

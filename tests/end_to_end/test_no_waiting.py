@@ -23,10 +23,10 @@ from torch.utils._pytree import tree_leaves
 import train
 from arguments import parse_train_options
 from scene import load_scene
-from scene.loading.image_cache import ShuffledPhotos
+from scene.loading.image_cache import ShuffledViews
 from tests.helpers.rgbd import sphere_depth, write_map, write_scene
-from training.async_scalars import Readings
-from training.outputs import Results
+from training.async_scalars import AsyncScalars
+from training.outputs import RunOutputs
 from training.startup import first_state
 from utils.losses import regularizers
 
@@ -74,10 +74,10 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         module = importlib.import_module(f"diff_gaussian_rasterization.{name}")
         monkeypatch.setattr(module, "check_device", lambda *_: None)
     monkeypatch.setattr(train, "device_text", str)
-    monkeypatch.setattr(ShuffledPhotos, "next", lambda self: self.photos[0])
-    monkeypatch.setattr(Readings, "arrived", lambda self, wait=False: iter(()))  # nothing has come yet
-    monkeypatch.setattr(Results, "after_step", lambda self, step: None)
-    monkeypatch.setattr(Results, "finish", lambda self: None)
+    monkeypatch.setattr(ShuffledViews, "next", lambda self: self.photos[0])
+    monkeypatch.setattr(AsyncScalars, "arrived", lambda self, wait=False: iter(()))  # nothing has come yet
+    monkeypatch.setattr(RunOutputs, "after_step", lambda self, step: None)
+    monkeypatch.setattr(RunOutputs, "finish", lambda self: None)
 
 
 def waits(dataset: Path, model: Path, flags: str = "") -> list[str]:

@@ -13,7 +13,7 @@ from gaussian_renderer import RenderSettings, near_plane, render, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io.ply import write_gaussians
-from scene.loading.image_cache import Photos
+from scene.loading.image_cache import ViewCache
 from scene.readers.colmap import write_model
 from scene.types import Camera, GaussianArrays, PointCloud
 from utils.errors import UserError
@@ -136,9 +136,13 @@ def test_what_is_missing_is_named(model, tmp_path):
         script.main(["-m", str(model)])
 
 
-def loaded(model: Path) -> tuple[Gaussians, Photos, RenderSettings]:
+def loaded(model: Path) -> tuple[Gaussians, ViewCache, RenderSettings]:
     scene = load_scene(model.parent / "data", test_images=("d.png",))
-    return Gaussians.from_arrays(arrays()), Photos(scene.train), RenderSettings(near_plane(scene.extent), sh_degree=1)
+    return (
+        Gaussians.from_arrays(arrays()),
+        ViewCache(scene.train),
+        RenderSettings(near_plane(scene.extent), sh_degree=1),
+    )
 
 
 def test_numbers_from_memory_are_those_from_files(model):
@@ -167,7 +171,7 @@ def test_pictures_of_other_views_do_not_stay(model):
 def test_masks_are_kept_for_the_metrics(model):
     gaussians, photos, settings = loaded(model)
 
-    class Masked(Photos):
+    class Masked(ViewCache):
         def __getitem__(self, index):
             photo = super().__getitem__(index)
             return photo._replace(mask=(torch.arange(WIDTH) < 10).expand(1, HEIGHT, WIDTH).float())
@@ -184,4 +188,4 @@ def test_masks_are_kept_for_the_metrics(model):
 def test_no_views(model):
     gaussians, _, settings = loaded(model)
     with pytest.raises(UserError, match="no views"):
-        list(render_views.render_views(gaussians, Photos(()), model / "test" / "ours_30", torch.zeros(3), settings))
+        list(render_views.render_views(gaussians, ViewCache(()), model / "test" / "ours_30", torch.zeros(3), settings))

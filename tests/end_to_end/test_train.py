@@ -17,7 +17,7 @@ from arguments import parse_train_options
 from gaussian_renderer import RenderSettings, background_color, render
 from scene.gaussians.initialize import SH_DC
 from scene.gaussians.optimizer import position_rate
-from scene.loading.image_cache import ShuffledPhotos
+from scene.loading.image_cache import ShuffledViews
 from scene.readers.colmap import write_model
 from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers.clouds import random_gaussians
@@ -47,9 +47,9 @@ def camera_at(angle: float, name: str, unit: float = 1.0) -> Camera:
 
 
 def make_dataset(folder: Path, unit: float = 1.0, outside: int | None = None) -> Path:
-    """Pictures of random Gaussians about the origin, and their centres as points. `unit`: the length of one unit.
+    """Pictures of random Gaussians about the origin, and their centers as points. `unit`: the length of one unit.
 
-    With `outside`, a border of the pictures is this grey and transparent.
+    With `outside`, a border of the pictures is this gray and transparent.
     """
     gaussians = random_gaussians(POINTS, sh_degree=0)
     gaussians.scales.detach().add_(1.0)
@@ -159,9 +159,9 @@ def test_interrupted_and_resumed(
 ) -> None:
     straight = run(dataset, tmp_path / "straight", BUSY).read_bytes()
     seen = 0
-    original = ShuffledPhotos.next
+    original = ShuffledViews.next
 
-    def interrupted_next(self: ShuffledPhotos) -> Any:
+    def interrupted_next(self: ShuffledViews) -> Any:
         nonlocal seen
         seen += 1
         if seen == 7:
@@ -169,7 +169,7 @@ def test_interrupted_and_resumed(
         return original(self)
 
     model, before = tmp_path / "stopped", signal.getsignal(signal.SIGINT)  # background jobs of a shell ignore it
-    monkeypatch.setattr(ShuffledPhotos, "next", interrupted_next)
+    monkeypatch.setattr(ShuffledViews, "next", interrupted_next)
     with pytest.raises(SystemExit) as raised:
         train.main(["-s", str(dataset), "-m", str(model), "--iterations", "20", *BUSY.split()])
     assert raised.value.code == 130 and (model / "chkpnt7.pth").exists()
@@ -236,9 +236,9 @@ def test_gaussians_are_added_up_to_the_limit(dataset: Path, tmp_path: Path) -> N
 
 def test_what_is_masked_out_has_no_part(tmp_path: Path) -> None:
     plies = []
-    for grey in (0, 200):
-        dataset = make_dataset(tmp_path / f"data{grey}", outside=grey)
-        plies.append(run(dataset, tmp_path / f"out{grey}", BUSY).read_bytes())
+    for gray in (0, 200):
+        dataset = make_dataset(tmp_path / f"data{gray}", outside=gray)
+        plies.append(run(dataset, tmp_path / f"out{gray}", BUSY).read_bytes())
     assert plies[0] == plies[1]
 
 

@@ -16,11 +16,11 @@ from scipy.spatial.transform import Rotation
 from scene.camera_models import distort, named, rescaled
 from scene.readers import seven_scenes, tum
 from scene.readers.base import HALF_PIXEL
-from scene.types import Camera, Undistortion
+from scene.types import Camera, CameraModel
 from tests.helpers import rgbd, scenes
 
 
-def cameras_of(lens: Undistortion, names: Sequence[str], width: int = 80, height: int = 60) -> list[Camera]:
+def cameras_of(lens: CameraModel, names: Sequence[str], width: int = 80, height: int = 60) -> list[Camera]:
     """Cameras around the origin as in tests.rgbd, with another lens and other names."""
     k = named(rescaled(lens, width, height))
     around = rgbd.make_cameras(len(names))
@@ -58,8 +58,8 @@ def write_seven_scenes(folder: Path, count: int = 4, sequence: str = "seq-01") -
 
 def write_scannet(folder: Path, count: int = 4, beside: np.ndarray | None = None) -> list[Camera]:
     """Photos of 162 × 121 pixels and depth of 80 × 60, whose principal points differ; `beside` is photo_from_depth."""
-    photo_lens = Undistortion("PINHOLE", 162, 121, (146.0, 147.0, 80.0, 62.0))
-    depth_lens = Undistortion("PINHOLE", 80, 60, (71.0, 73.0, 43.5, 26.5))
+    photo_lens = CameraModel("PINHOLE", 162, 121, (146.0, 147.0, 80.0, 62.0))
+    depth_lens = CameraModel("PINHOLE", 80, 60, (71.0, 73.0, 43.5, 26.5))
     cameras = cameras_of(photo_lens, [f"color/{5 * number}.jpg" for number in range(count)], 162, 121)
     write_photos(folder, cameras)
     for camera in cameras:
@@ -79,8 +79,8 @@ def write_scannet(folder: Path, count: int = 4, beside: np.ndarray | None = None
     return cameras
 
 
-def write_tum(folder: Path, count: int = 4, lens: Undistortion = tum.DEFAULT) -> list[Camera]:
-    """Depth is a moment later than colour, poses come ten times as often."""
+def write_tum(folder: Path, count: int = 4, lens: CameraModel = tum.DEFAULT) -> list[Camera]:
+    """Depth is a moment later than color, poses come ten times as often."""
     times = [1305031102.175304 + 0.033 * number for number in range(count)]
     cameras = cameras_of(lens, [f"rgb/{time:.6f}.png" for time in times])
     write_photos(folder, cameras)
@@ -98,7 +98,7 @@ def write_tum(folder: Path, count: int = 4, lens: Undistortion = tum.DEFAULT) ->
     return cameras
 
 
-def distorted_depth(lens: Undistortion, camera: Camera) -> np.ndarray:
+def distorted_depth(lens: CameraModel, camera: Camera) -> np.ndarray:
     """(H, W) true z at the pixels of the file, whose lens bends rays."""
     lens = rescaled(lens, camera.width, camera.height)
     pixels = np.stack(np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5), axis=-1)
@@ -111,9 +111,9 @@ def distorted_depth(lens: Undistortion, camera: Camera) -> np.ndarray:
 def write_replica(folder: Path, count: int = 4, with_camera: bool = True) -> list[Camera]:
     """Without cam_params.json, photos are a tenth of the usual size."""
     stated = {"w": 80, "h": 60, "fx": 70.0, "fy": 72.0, "cx": 38.5, "cy": 30.5, "scale": 6553.5}
-    lens, size = Undistortion("PINHOLE", 80, 60, (70.0, 72.0, 39.0, 31.0)), (80, 60)
+    lens, size = CameraModel("PINHOLE", 80, 60, (70.0, 72.0, 39.0, 31.0)), (80, 60)
     if not with_camera:
-        lens, size = Undistortion("PINHOLE", 1200, 680, (600.0, 600.0, 600.0, 340.0)), (120, 68)
+        lens, size = CameraModel("PINHOLE", 1200, 680, (600.0, 600.0, 600.0, 340.0)), (120, 68)
     cameras = cameras_of(lens, [f"results/frame{number:06}.jpg" for number in range(count)], *size)
     write_photos(folder, cameras)
     for number, camera in enumerate(cameras):

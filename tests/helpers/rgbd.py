@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scene.loading.image_cache import Photos
+from scene.loading.image_cache import ViewCache
 from scene.readers import colmap
 from scene.readers.transforms import OPENCV_FROM_OPENGL
 from scene.types import Camera, PointCloud, Scene, View
@@ -26,7 +26,7 @@ def make_cameras(count: int) -> list[Camera]:
 
 
 def sphere_depth(camera: Camera) -> np.ndarray:
-    """(H, W) z at which the ray through each pixel's centre meets the sphere around the origin: 3 to 9."""
+    """(H, W) z at which the ray through each pixel's center meets the sphere around the origin: 3 to 9."""
     column, row = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     return depth_along(np.stack([(column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy], axis=-1), camera)
 
@@ -95,7 +95,7 @@ def write_depth(folder: Path, cameras: list[Camera], per_metre: float = 1000, na
 
 def depth_of(view: View) -> tuple[np.ndarray, np.ndarray]:
     """Depth and validity, as a training step sees them."""
-    photo = Photos([view])[0]
+    photo = ViewCache([view])[0]
     assert photo.depth is not None and photo.depth_valid is not None
     return photo.depth[0].numpy(), photo.depth_valid[0].numpy()
 

@@ -68,7 +68,7 @@ def log_uniform(rng: torch.Generator, *shape: int, low: float, high: float) -> T
 
 
 def random_viewmat(rng: torch.Generator, distance: float = 3.0) -> Tensor:
-    """(4, 4) world to camera: any rotation, the centre within a few `distance`s of the world's origin."""
+    """(4, 4) world to camera: any rotation, the center within a few `distance`s of the world's origin."""
     rotation, _ = torch.linalg.qr(normal(rng, 3, 3))
     viewmat = torch.eye(4, dtype=torch.float64)
     viewmat[:3, :3] = rotation * torch.linalg.det(rotation).sign()
@@ -77,7 +77,7 @@ def random_viewmat(rng: torch.Generator, distance: float = 3.0) -> Tensor:
 
 
 def random_camera(rng: torch.Generator, width: int, height: int) -> dict[str, float | int]:
-    """Intrinsics with unequal focal lengths and a principal point well off the centre."""
+    """Intrinsics with unequal focal lengths and a principal point well off the center."""
     focal = float(uniform(rng, 1, low=0.6, high=1.4)) * width
     shift = uniform(rng, 2, low=-0.3, high=0.3)
     return {
@@ -100,7 +100,7 @@ def random_scene(
     move: bool = True,
     **settings: Any,
 ) -> RasterScene:
-    """Gaussians of several kinds, placed by what the camera sees of them; `sh_degree` None means plain colours.
+    """Gaussians of several kinds, placed by what the camera sees of them; `sh_degree` None means plain colors.
 
     Pixel sizes and slopes are chosen first, world sizes and positions follow from them.
     """
@@ -152,7 +152,7 @@ def random_scene(
 
 
 def varied_scene(seed: int) -> RasterScene:
-    """One of a family that walks through spaces, antialiasing, SH degrees and plain colours, and sizes."""
+    """One of a family that walks through spaces, antialiasing, SH degrees and plain colors, and sizes."""
     sizes = [(40, 30), (33, 50), (17, 16), (64, 9)]
     width, height = sizes[seed % len(sizes)]
     return random_scene(

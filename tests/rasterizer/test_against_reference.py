@@ -173,7 +173,7 @@ def beside_image(splats: Splats, scene: RasterScene) -> Tensor:
 
 
 def test_radii_of_the_invisible() -> None:
-    """Too faint at its very centre, and ordinary but pushed out of the image."""
+    """Too faint at its very center, and ordinary but pushed out of the image."""
     scene = random_scene(300, n=30, kinds=["ordinary"])
     faint = scene.with_tensors(opacities=torch.full((30, 1), 1 / 255 - 1e-6, dtype=torch.float64))
     assert not faint.render(rasterize).radii.any()

@@ -14,7 +14,7 @@ from tests.rasterizer.scenes import RasterScene, random_scene
 
 
 def clip_from_camera(s: dict[str, Any], near: float = 0.01, far: float = 100.0) -> Tensor:
-    """(4, 4) perspective transform, z to [0, 1], of the frustum that the image's edges span, off-centre or not."""
+    """(4, 4) perspective transform, z to [0, 1], of the frustum that the image's edges span, off-center or not."""
     left, right = -s["cx"] / s["fx"] * near, (s["width"] - s["cx"]) / s["fx"] * near
     top, bottom = -s["cy"] / s["fy"] * near, (s["height"] - s["cy"]) / s["fy"] * near
     matrix = torch.zeros(4, 4, dtype=torch.float64)
@@ -108,10 +108,10 @@ def test_float32_as_scripts_use_it() -> None:
 
 def test_a_centred_projection_is_the_common_case() -> None:
     scene = random_scene(3, n=40)
-    centred = scene.with_settings(cx=scene.settings["width"] / 2, cy=scene.settings["height"] / 2)
-    assert clip_from_camera(centred.settings)[:2, 2].abs().max() < 1e-12
-    color, *_ = GaussianRasterizer(settings_of(centred))(means2D=None, **arguments_of(scene.leaves()))
-    torch.testing.assert_close(color, centred.render(rasterize).color, atol=1e-9, rtol=1e-9)
+    centered = scene.with_settings(cx=scene.settings["width"] / 2, cy=scene.settings["height"] / 2)
+    assert clip_from_camera(centered.settings)[:2, 2].abs().max() < 1e-12
+    color, *_ = GaussianRasterizer(settings_of(centered))(means2D=None, **arguments_of(scene.leaves()))
+    torch.testing.assert_close(color, centered.render(rasterize).color, atol=1e-9, rtol=1e-9)
     assert not torch.allclose(color, scene.render(rasterize).color, atol=1e-3)
 
 

@@ -15,7 +15,7 @@ DTYPES = [torch.float32, torch.float64]
 
 
 def weights_of(scene: RasterScene) -> Tensor:
-    """(N, H, W) the weight of every Gaussian at every pixel, read off the colour image three Gaussians at a time."""
+    """(N, H, W) the weight of every Gaussian at every pixel, read off the color image three Gaussians at a time."""
     n = len(scene)
     black = torch.zeros(3, dtype=torch.float64)
     tensors = {name: tensor for name, tensor in scene.tensors.items() if name != "shs"}
@@ -54,13 +54,13 @@ def test_the_images_are_sums_over_the_weights(seed: int, space: str) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("shift", [2.0, 50.0])
 def test_adding_a_constant_to_every_depth_leaves_the_distortion(shift: float, seed: int) -> None:
-    """Scaled about the camera's centre, a Gaussian looks the same: so each is scaled to lie `shift` deeper."""
+    """Scaled about the camera's center, a Gaussian looks the same: so each is scaled to lie `shift` deeper."""
     scene = random_scene(seed, n=30, sh_degree=None, kinds=["ordinary", "opaque", "needle"])
-    centre = -torch.linalg.solve(scene.tensors["viewmat"][:3, :3], scene.tensors["viewmat"][:3, 3])
+    center = -torch.linalg.solve(scene.tensors["viewmat"][:3, :3], scene.tensors["viewmat"][:3, 3])
     z = camera_points(scene)[:, 2:]
     factor = (z + shift) / z
     moved = scene.with_tensors(
-        means=centre + factor * (scene.tensors["means"] - centre), scales=factor * scene.tensors["scales"]
+        means=center + factor * (scene.tensors["means"] - center), scales=factor * scene.tensors["scales"]
     )
     before, after = scene.render(rasterize), moved.render(rasterize)
     assert before.distortion.max() > 0.01

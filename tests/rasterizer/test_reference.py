@@ -27,7 +27,7 @@ def real_harmonics(direction: np.ndarray, degree: int) -> np.ndarray:
 
 
 def naive_splat(scene: RasterScene, k: int) -> dict[str, np.ndarray]:
-    """One Gaussian in the image: pixel, inverse covariance, opacity, colour, z."""
+    """One Gaussian in the image: pixel, inverse covariance, opacity, color, z."""
     t = {name: tensor.numpy() for name, tensor in scene.tensors.items()}
     s = scene.settings
     rotation, translation = t["viewmat"][:3, :3], t["viewmat"][:3, 3]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scene import camera_models
-from scene.types import Undistortion
+from scene.types import CameraModel
 from utils.errors import UserError
 
 WIDTH, HEIGHT = 320, 240
@@ -24,7 +24,7 @@ LENSES = {
 }
 
 
-def lens(model: str) -> Undistortion:
+def lens(model: str) -> CameraModel:
     return camera_models.checked(model, WIDTH, HEIGHT, LENSES[model], "test")
 
 

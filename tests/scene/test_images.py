@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scene.images import load_image, resized
-from scene.types import Camera, Undistortion, View
+from scene.types import Camera, CameraModel, View
 from tests.helpers import scenes
 from utils.errors import UserError
 
@@ -40,7 +40,7 @@ def test_alpha_is_a_mask_or_a_background(tmp_path: Path) -> None:
     assert masked.mask is not None
     np.testing.assert_allclose(masked.mask[0], alpha, atol=1e-6)
     np.testing.assert_allclose(masked.color, color, atol=1e-6)
-    on_white = load_image(view(tmp_path / "a.png", alpha_background=1.0))
+    on_white = load_image(view(tmp_path / "a.png", background=1.0))
     assert on_white.mask is None
     np.testing.assert_allclose(on_white.color, color * alpha + 1 - alpha, atol=1e-6)
 
@@ -75,10 +75,10 @@ def test_shrinking_averages_and_matches_the_camera(tmp_path: Path) -> None:
 
 def test_a_lens_is_undone(tmp_path: Path) -> None:
     pixels = scenes.write_photo(tmp_path / "a.png", 40, 30)
-    lens = Undistortion("SIMPLE_RADIAL", 40, 30, (35.0, 20.0, 15.0, 0.3))
-    straight = load_image(view(tmp_path / "a.png", undistortion=lens)).color
+    lens = CameraModel("SIMPLE_RADIAL", 40, 30, (35.0, 20.0, 15.0, 0.3))
+    straight = load_image(view(tmp_path / "a.png", camera_model=lens)).color
     assert np.abs(straight - pixels.transpose(2, 0, 1) / 255).max() > 0.02  # something was moved
-    assert np.abs(straight[:, 15, 20] - pixels[15, 20] / 255).max() < 0.01  # not the centre
+    assert np.abs(straight[:, 15, 20] - pixels[15, 20] / 255).max() < 0.01  # not the center
 
 
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_transforms_with_several_lenses_and_missing_photos(tmp_path: Path) -> No
     content["frames"][2] |= {"fl_x": 50.0, "file_path": "images/gone.png"}
     (tmp_path / "transforms.json").write_text(json.dumps(content))
     scene = load_scene(tmp_path)
-    assert [view.undistortion is None for view in scene.train] == [True, False]
+    assert [view.camera_model is None for view in scene.train] == [True, False]
     assert scene.train[0].camera.fx == 30.0 and scene.train[1].camera.fx != 40.0
     assert "gone.png" in scene.summary and "lens distortion undone (FULL_OPENCV)" in scene.summary
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.async_scalars import Readings
+from training.async_scalars import AsyncScalars
 
 
 class Arrival:
@@ -24,7 +24,7 @@ class Arrival:
 
 
 def test_on_the_cpu_they_are_there_at_once() -> None:
-    readings: Readings[str] = Readings()
+    readings: AsyncScalars[str] = AsyncScalars()
     leaf = torch.tensor(0.25, requires_grad=True)
     precise = torch.tensor(3.0, dtype=torch.float64)
     values = readings.put("first", {"a": 2 * leaf, "b": precise, "c": torch.tensor(True)})
@@ -34,7 +34,7 @@ def test_on_the_cpu_they_are_there_at_once() -> None:
 
 
 def test_those_of_a_gpu_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    readings: Readings[int] = Readings()
+    readings: AsyncScalars[int] = AsyncScalars()
     for number in range(3):
         readings.put(number, {"n": torch.tensor(float(number))})
     arrivals = [Arrival() for _ in range(3)]

@@ -17,9 +17,16 @@ from tests.helpers.clouds import random_gaussians
 from tests.helpers.faults import BadGradient, DropGradient
 from tests.helpers.scenes import looking_at_origin
 from training.gradient_audit import GROUPS, audit, audit_entry, audit_table
-from training.gradient_checks import BalanceWatch, EffectWatch, Pass, check_finite, distortion_line, finite_numbers
+from training.gradient_checks import (
+    DominanceCheck,
+    Pass,
+    ZeroGradientCheck,
+    check_finite,
+    distortion_line,
+    finite_numbers,
+)
 from utils.errors import UserError
-from utils.losses.photometric import photometric, weigh
+from utils.losses.photometric import photometric, weighted_sum
 from utils.losses.regularizers import distortion, opacity, ray_direction
 
 EXTENT = 3.0
@@ -52,7 +59,7 @@ def terms_of(gaussians: Gaussians, output: RasterOutput) -> dict[str, Tensor]:
 
 
 def look_on(
-    watch: EffectWatch,
+    watch: ZeroGradientCheck,
     iterations: int,
     terms: Callable[[int], dict[str, Tensor]],
     gaussians: Gaussians,
@@ -74,7 +81,7 @@ def test_a_dropped_distortion_gradient_stops_the_run_within_100_iterations() -> 
     terms = terms_of(gaussians, output)
     (by_image,) = torch.autograd.grad(terms["distortion"], output.distortion, retain_graph=True)
     assert terms["distortion"] > 1e-5 and by_image.abs().max() > 0  # the loss itself looks healthy
-    watch = EffectWatch(FLAGS)
+    watch = ZeroGradientCheck(FLAGS)
     assert look_on(watch, 99, lambda _: terms, gaussians) == []
     with pytest.raises(UserError, match="^lambda_dist = 10 has no effect: the term distortion is") as error:
         watch.look(100, terms, WEIGHTS, gaussians.parameters, CAMERA.name)
@@ -86,7 +93,7 @@ def test_a_dropped_distortion_gradient_stops_the_run_within_100_iterations() -> 
 def test_an_exact_gradient_rings_nothing() -> None:
     gaussians = cloud()
     terms = terms_of(gaussians, draw(gaussians))
-    assert look_on(EffectWatch(), 400, lambda _: terms, gaussians) == []
+    assert look_on(ZeroGradientCheck(), 400, lambda _: terms, gaussians) == []
 
 
 def test_a_detached_term_rings_too() -> None:
@@ -94,13 +101,13 @@ def test_a_detached_term_rings_too() -> None:
     terms = terms_of(gaussians, draw(gaussians))
     terms["opacity"] = terms["opacity"].detach()
     with pytest.raises(UserError, match="the weight of opacity = 0.01 has no effect"):
-        look_on(EffectWatch(FLAGS), 100, lambda _: terms, gaussians)
+        look_on(ZeroGradientCheck(FLAGS), 100, lambda _: terms, gaussians)
 
 
 def test_without_a_weight_there_is_nothing_to_watch() -> None:
     gaussians = cloud()
     terms = terms_of(gaussians, draw(gaussians, DropGradient))
-    watch = EffectWatch(FLAGS)
+    watch = ZeroGradientCheck(FLAGS)
     assert look_on(watch, 300, lambda _: terms, gaussians, WEIGHTS | {"distortion": 0.0}) == []
     with pytest.raises(UserError, match="lambda_dist"):  # and from then on there is
         look_on(watch, 100, lambda _: terms, gaussians)
@@ -109,7 +116,7 @@ def test_without_a_weight_there_is_nothing_to_watch() -> None:
 def test_an_effect_that_is_lost_on_the_way_is_found() -> None:
     gaussians = cloud()
     good, bad = (terms_of(gaussians, draw(gaussians, wrapper)) for wrapper in (None, DropGradient))
-    watch = EffectWatch(FLAGS)
+    watch = ZeroGradientCheck(FLAGS)
     with pytest.raises(UserError, match="iteration 480"):
         look_on(watch, 1000, lambda iteration: good if iteration < 400 else bad, gaussians)
 
@@ -118,7 +125,7 @@ def test_some_views_without_effect_are_no_fault() -> None:
     """Four looks in five without, again and again."""
     gaussians = cloud()
     good, bad = (terms_of(gaussians, draw(gaussians, wrapper)) for wrapper in (None, DropGradient))
-    watch = EffectWatch(FLAGS)
+    watch = ZeroGradientCheck(FLAGS)
     assert look_on(watch, 600, lambda iteration: good if iteration % 100 == 0 else bad, gaussians) == []
 
 
@@ -128,17 +135,17 @@ def test_a_term_at_zero_counts_neither_way() -> None:
     zero = {"depth": (gaussians.means * 0).sum()}
     lost = {"depth": (gaussians.means * 0).sum() + 1}
     weights = {"depth": 0.5}
-    watch = EffectWatch({"depth": "depth_l1_weight"})
+    watch = ZeroGradientCheck({"depth": "depth_l1_weight"})
     warnings = look_on(watch, 3000, lambda _: zero, gaussians, weights)
     assert len(warnings) == 1 and warnings[0].startswith("depth_l1_weight = 0.5, but the term depth was 0")
     with pytest.raises(UserError, match="iteration 180"):  # every second look finds 0, the others a value
-        look_on(EffectWatch(), 400, lambda iteration: lost if iteration % 40 == 20 else zero, gaussians, weights)
+        look_on(ZeroGradientCheck(), 400, lambda iteration: lost if iteration % 40 == 20 else zero, gaussians, weights)
 
 
 def test_a_term_that_worked_may_rest_at_zero() -> None:
     gaussians = cloud()
     works, rests = {"ray": gaussians.scales.sum()}, {"ray": (gaussians.scales * 0).sum()}
-    watch = EffectWatch()
+    watch = ZeroGradientCheck()
     terms = lambda iteration: works if iteration < 50 else rests  # noqa: E731
     assert look_on(watch, 30_000, terms, gaussians, {"ray": 1.0}) == []
 
@@ -150,11 +157,11 @@ def test_a_look_changes_nothing() -> None:
         output = draw(gaussians)
         terms = terms_of(gaussians, output)
         if looks:
-            assert EffectWatch().look(20, terms, WEIGHTS, gaussians.parameters, CAMERA.name) == []
+            assert ZeroGradientCheck().look(20, terms, WEIGHTS, gaussians.parameters, CAMERA.name) == []
             audit(terms, WEIGHTS, gaussians.parameters)
             assert all(each.grad is None for each in gaussians.parameters.values())
         output.means2d.retain_grad()
-        weigh(terms, WEIGHTS).backward()
+        weighted_sum(terms, WEIGHTS).backward()
         absgrad = output.means2d.absgrad  # type: ignore[attr-defined]
         found.append([output.means2d.grad, absgrad, *(each.grad for each in gaussians.parameters.values())])
     assert all(each is not None and each.any() for each in found[0])
@@ -165,7 +172,7 @@ def test_looks_are_rare() -> None:
     gaussians, passes = cloud(), []
     term = gaussians.means.square().sum()
     term.register_hook(lambda gradient: passes.append(1))
-    look_on(EffectWatch(), 1000, lambda _: {"a": term}, gaussians, {"a": 1.0})
+    look_on(ZeroGradientCheck(), 1000, lambda _: {"a": term}, gaussians, {"a": 1.0})
     assert len(passes) == 1 + 5
 
 
@@ -189,7 +196,7 @@ def test_the_audit_is_what_autograd_says() -> None:
         for parameter in gaussians.parameters.values():
             parameter.grad = None
     assert sum(row.share for row in rows.values()) == pytest.approx(1)
-    loss = weigh(terms, WEIGHTS).item()
+    loss = weighted_sum(terms, WEIGHTS).item()
     assert rows["l1"].share == pytest.approx(0.8 * terms["l1"].item() / loss, rel=1e-4)
     for group in GROUPS:
         assert sum(row.gradient_shares[group] for row in rows.values()) == pytest.approx(1)
@@ -236,7 +243,7 @@ def check(
 def test_a_finite_step_passes() -> None:
     gaussians = cloud()
     terms = terms_of(gaussians, draw(gaussians))
-    weigh(terms, WEIGHTS).backward()
+    weighted_sum(terms, WEIGHTS).backward()
     numbers = check(gaussians, terms, 7, CAMERA.name)
     assert {name: numbers[name] for name in terms} == {name: term.item() for name, term in terms.items()}
 
@@ -271,7 +278,7 @@ def test_the_first_offending_tensor_is_named() -> None:
 
 def test_a_gradient_that_is_not_finite_is_named_with_its_term() -> None:
     gaussians = cloud()
-    weigh(terms_of(gaussians, draw(gaussians, BadGradient)), WEIGHTS).backward()
+    weighted_sum(terms_of(gaussians, draw(gaussians, BadGradient)), WEIGHTS).backward()
     terms, sound = (terms_of(gaussians, draw(gaussians, fault)) for fault in (BadGradient, None))
     with pytest.raises(UserError) as error:
         check(gaussians, terms, 9, CAMERA.name)
@@ -285,7 +292,7 @@ def test_a_gradient_that_is_not_finite_is_named_with_its_term() -> None:
 
 
 def test_a_term_that_rules_is_warned_of_once() -> None:
-    watch = BalanceWatch()
+    watch = DominanceCheck()
     balanced = {"l1": 0.04, "dssim": 0.06, "depth": 1.9, "distortion": 0.1}
     assert watch.look(100, balanced) == []
     (warning,) = watch.look(200, balanced | {"depth": 401.0})
@@ -293,7 +300,7 @@ def test_a_term_that_rules_is_warned_of_once() -> None:
     assert watch.look(300, balanced | {"depth": 500.0}) == []
     (other,) = watch.look(400, balanced | {"depth": 500.0, "distortion": -3.0})
     assert "distortion is -3" in other
-    assert BalanceWatch().look(1, {"l1": 300.0, "dssim": 0.0}) == []
+    assert DominanceCheck().look(1, {"l1": 300.0, "dssim": 0.0}) == []
 
 
 def test_the_line_about_distortion() -> None:

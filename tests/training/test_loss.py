@@ -9,29 +9,29 @@ import torch
 from arguments import parse_train_options
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.initialize import initialize
-from scene.loading.image_cache import Photo
+from scene.loading.image_cache import LoadedView
 from scene.types import Camera, PointCloud
-from training.loss import Objective
-from utils.losses.photometric import weigh
+from training.loss import Loss
+from utils.losses.photometric import weighted_sum
 
 CAMERA = Camera("wall", 8, 6, 10.0, 10.0, 4.0, 3.0, np.eye(4))
 Z = 2.5
 
 
-def seen_through(alpha: float) -> tuple[RasterOutput, Photo]:
+def seen_through(alpha: float) -> tuple[RasterOutput, LoadedView]:
     """A wall at `Z` of which only a part `alpha` is there, and its photo with the depth measured."""
     plane = torch.full((1, 6, 8), alpha)
     empty = torch.zeros(0)
     output = RasterOutput(
         plane.expand(3, 6, 8), plane / Z, plane * Z, plane, torch.zeros_like(plane), empty, empty, empty, None
     )
-    photo = Photo(CAMERA, torch.zeros(3, 6, 8), None, depth=torch.full((1, 6, 8), Z), depth_valid=plane > 0)
+    photo = LoadedView(CAMERA, torch.zeros(3, 6, 8), None, depth=torch.full((1, 6, 8), Z), depth_valid=plane > 0)
     return output, photo
 
 
 def test_fog_before_a_known_background_costs_something() -> None:
     """Photo and picture are black, so the colors say nothing: only alpha tells fog from nothing."""
-    objective = Objective.of(parse_train_options(["--lambda_dist", "0", "-d", "none"]), extent=1.7)
+    objective = Loss.of(parse_train_options(["--lambda_dist", "0", "-d", "none"]), extent=1.7)
     fog, photo = seen_through(0.3)
     weights, cloud = (
         objective.weights(1),
@@ -41,7 +41,7 @@ def test_fog_before_a_known_background_costs_something() -> None:
     for known in (None, torch.full((1, 6, 8), 0.3), torch.zeros(1, 6, 8)):
         shown = photo._replace(color=torch.zeros(3, 6, 8), depth=None, alpha=known)
         terms = objective.terms(fog._replace(color=torch.zeros(3, 6, 8)), shown, torch.zeros(3), cloud, weights)
-        costs.append(weigh(terms, weights).item())
+        costs.append(weighted_sum(terms, weights).item())
         assert ("alpha" in terms) == (known is not None)
     assert costs == pytest.approx([0, 0, weights["alpha"] * 0.3], abs=1e-6)
     assert weights["alpha"] > 0
@@ -51,7 +51,7 @@ def test_fog_before_a_known_background_costs_something() -> None:
 @pytest.mark.parametrize("alpha", [1.0, 0.9, 0.3])
 def test_a_surface_that_is_seen_through_is_where_it_is(name: str, alpha: float) -> None:
     """The old fault: inverse depth was not over alpha, so what is seen through was pulled nearer than its depth."""
-    objective = Objective.of(parse_train_options(["--depth_loss", name]), extent=1.7)
+    objective = Loss.of(parse_train_options(["--depth_loss", name]), extent=1.7)
     output, photo = seen_through(alpha)
     assert objective.depth(output, photo).item() == pytest.approx(0, abs=1e-6)
     nearer = output._replace(depth=0.9 * output.depth, inv_depth=output.inv_depth / 0.9)

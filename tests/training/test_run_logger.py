@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training import run_logger as module
-from training.run_logger import Report
+from training.run_logger import RunLogger
 from utils.errors import UserError
 from utils.image_io import read_png
 
@@ -20,7 +20,7 @@ def run_of(folder) -> dict:
     return json.loads((folder / "run.json").read_text())
 
 
-def run_steps(report: Report, first: int, last: int) -> None:
+def run_steps(report: RunLogger, first: int, last: int) -> None:
     for iteration in range(first, last + 1):
         report.step(iteration, {"loss": float(iteration), "l1": 1.0}, 10 * iteration)
 
@@ -37,7 +37,7 @@ def clock(monkeypatch):
 
 
 def test_a_line_of_means_every_hundred_steps_and_at_the_end(tmp_path):
-    with Report(tmp_path, 250) as report:
+    with RunLogger(tmp_path, 250) as report:
         run_steps(report, 1, 150)
         assert [line["iteration"] for line in lines_of(tmp_path)] == [100], "lines are there while training"
         run_steps(report, 151, 250)
@@ -50,7 +50,7 @@ def test_a_line_of_means_every_hundred_steps_and_at_the_end(tmp_path):
 
 
 def test_steps_of_an_interrupted_run_are_logged(tmp_path):
-    with Report(tmp_path, 250) as report:
+    with RunLogger(tmp_path, 250) as report:
         run_steps(report, 1, 130)
         report.outcome("interrupted")
     assert [line["iteration"] for line in lines_of(tmp_path)] == [100, 130]
@@ -58,7 +58,7 @@ def test_steps_of_an_interrupted_run_are_logged(tmp_path):
 
 
 def test_a_resumed_run_goes_on_with_its_log(tmp_path, clock):
-    with Report(tmp_path, 300) as report:
+    with RunLogger(tmp_path, 300) as report:
         clock.time = 60
         run_steps(report, 1, 200)
         clock.time = 99
@@ -67,7 +67,7 @@ def test_a_resumed_run_goes_on_with_its_log(tmp_path, clock):
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"iteration": 2')  # the process was killed
     clock.time = 1000
-    with Report(tmp_path, 300, first=200) as report:
+    with RunLogger(tmp_path, 300, first=200) as report:
         clock.time = 1010
         run_steps(report, 201, 300)
     lines = lines_of(tmp_path)
@@ -80,14 +80,14 @@ def test_a_resumed_run_goes_on_with_its_log(tmp_path, clock):
 
 def test_a_new_run_forgets_the_old_log(tmp_path):
     for _ in range(2):
-        with Report(tmp_path, 100) as report:
+        with RunLogger(tmp_path, 100) as report:
             run_steps(report, 1, 100)
     assert len(lines_of(tmp_path)) == 1
     assert "earlier_sessions" not in run_of(tmp_path)
 
 
 def test_run_json(tmp_path):
-    with Report(tmp_path, 2, facts={"seed": 7}, quiet=True) as report:
+    with RunLogger(tmp_path, 2, facts={"seed": 7}, quiet=True) as report:
         assert run_of(tmp_path)["status"] == "running"
         report.warning("odd")
         run_steps(report, 1, 2)
@@ -101,7 +101,7 @@ def test_run_json(tmp_path):
 
 
 def test_a_failure_is_kept_and_passed_on(tmp_path):
-    with pytest.raises(UserError, match="too bad"), Report(tmp_path, 5) as report:
+    with pytest.raises(UserError, match="too bad"), RunLogger(tmp_path, 5) as report:
         run_steps(report, 1, 3)
         raise UserError("too bad")
     assert run_of(tmp_path)["status"] == "failed: UserError: too bad"
@@ -109,7 +109,7 @@ def test_a_failure_is_kept_and_passed_on(tmp_path):
 
 
 def test_clean_lines_without_a_terminal(tmp_path, capsys, clock):
-    with Report(tmp_path, 400) as report:
+    with RunLogger(tmp_path, 400) as report:
         for iteration in range(1, 401):
             clock.time += 0.5
             report.step(iteration, {"loss": 0.25, "l1": 0.1}, 1234)
@@ -123,7 +123,7 @@ def test_clean_lines_without_a_terminal(tmp_path, capsys, clock):
 
 def test_a_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Report(tmp_path, 3) as report:
+    with RunLogger(tmp_path, 3) as report:
         run_steps(report, 1, 3)
         report._bar.refresh()
     captured = capsys.readouterr()
@@ -132,7 +132,7 @@ def test_a_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
 
 
 def test_quiet_says_nothing_and_writes_everything(tmp_path, capsys):
-    with Report(tmp_path, 100, quiet=True) as report:
+    with RunLogger(tmp_path, 100, quiet=True) as report:
         run_steps(report, 1, 100)
         report.event("event")
         report.warning("warning")
@@ -145,7 +145,7 @@ def test_quiet_says_nothing_and_writes_everything(tmp_path, capsys):
 
 
 def test_evaluations_are_said_and_logged(tmp_path, capsys):
-    with Report(tmp_path, 100) as report:
+    with RunLogger(tmp_path, 100) as report:
         report.evaluation(7, "test", {"PSNR": 20.0, "SSIM": 0.5, "LPIPS": None}, 1)
     assert capsys.readouterr().out == "[Iter 7] test: PSNR 20.00 dB  SSIM 0.5000 (1 view)\n"
     (line,) = lines_of(tmp_path)
@@ -153,7 +153,7 @@ def test_evaluations_are_said_and_logged(tmp_path, capsys):
 
 
 def test_the_summary_says_it_all(tmp_path, capsys, clock):
-    with Report(tmp_path, 100) as report:
+    with RunLogger(tmp_path, 100) as report:
         clock.time = 20
         run_steps(report, 1, 100)
         report.evaluation(50, "test", {"PSNR": 10.0, "SSIM": 0.1}, 8)
@@ -168,9 +168,9 @@ def test_the_summary_says_it_all(tmp_path, capsys, clock):
 
 
 def test_previews_come_early_and_then_now_and_again(tmp_path, capsys):
-    report = Report(tmp_path, 2000, first=30)
+    report = RunLogger(tmp_path, 2000, first=30)
     assert [step for step in range(31, 1501) if report.preview_due(step)] == [40, 130, 500, 1000, 1500]
-    report = Report(tmp_path, 2000)
+    report = RunLogger(tmp_path, 2000)
     report.preview(10, torch.zeros(3, 20, 30), torch.ones(3, 20, 30), "a.jpg")
     assert "preview.png" in capsys.readouterr().out
     drawn = read_png(tmp_path / "preview.png")

@@ -9,7 +9,7 @@ from diff_gaussian_rasterization import RasterOutput
 from scene.types import Camera, Scene
 from training.state import TrainingState
 from training.strategies.densify import default_grad_threshold, densify, reset_opacities
-from training.strategies.multiview_stats import MOST_VIEWS, Draw, survey
+from training.strategies.multiview_stats import MAX_VIEWS, Draw, survey
 from training.strategies.prune import Pruned, PruneRules, SpikeRules, prune, prune_spikes
 from utils.errors import UserError
 from utils.schedules import due
@@ -119,7 +119,7 @@ def survey_steps(options: TrainOptions, densified_until: int, views: int) -> lis
     rules = (
         spikes.prune_min_weight, spikes.floater_views, spikes.spike_ratio, spikes.spike_ray_views, spikes.spike_spread
     )  # fmt: skip
-    spacing = SURVEY_SPACING * min(views, MOST_VIEWS)
+    spacing = SURVEY_SPACING * min(views, MAX_VIEWS)
     for step in (round(part * options.run.iterations) for part in SURVEYS_AT):
         reset = min(step - 1, densified_until - 1) // options.densification.opacity_reset_interval
         healed = step - reset * options.densification.opacity_reset_interval >= RESET_HEALS

@@ -37,7 +37,7 @@ def default_grad_threshold(pixels: float) -> float:
 class DensityStatistics:
     """What the views since the last reset have shown of each Gaussian.
 
-    rows: grad_sum (N,) the sum, over the views that saw it, of the norm of the loss's gradient by its centre in the
+    rows: grad_sum (N,) the sum, over the views that saw it, of the norm of the loss's gradient by its center in the
     image, in half image sizes (so that the threshold does not depend on the resolution); views (N,) how many saw it;
     screen_size (N,) its largest radius in the image, in parts of the image's larger side.
     """

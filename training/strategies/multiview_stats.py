@@ -15,14 +15,14 @@ from torch.nn.functional import max_pool2d
 
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
-from scene.loading.image_cache import Photo, Photos
+from scene.loading.image_cache import LoadedView, ViewCache
 from scene.types import Camera
 from training.strategies.split_needles import ENDS, ends_of
 from utils.losses.regularizers import ray_ratio
 
 Draw = Callable[[Camera], RasterOutput]  # with the rasterizer's statistics
 
-MOST_VIEWS = 64  # of a survey, evenly chosen
+MAX_VIEWS = 64  # of a survey, evenly chosen
 MIN_ALPHA = 0.5  # a pixel with less shows no surface to judge by
 DEPTH_MARGIN = 0.05  # of a sensor's depth: what is nearer by more floats before it; sensors err by 1–3 %
 MIN_VIEWS = 2  # an end that fewer views can judge is not judged
@@ -38,7 +38,7 @@ class Survey:
     weight_max: Tensor  # (N,) its largest weight at any pixel
     distortion: Tensor  # (N,) the sum of its shares of the distortion, of linear depth
     ray_views: Tensor  # (N,) in how many views it was elongated along the view ray
-    views_before: Tensor  # (N,) in how many its centre was before what a sensor measured there, by over DEPTH_MARGIN
+    views_before: Tensor  # (N,) in how many its center was before what a sensor measured there, by over DEPTH_MARGIN
     views_on: Tensor  # (N,) ... and within DEPTH_MARGIN of it
     end_views: Tensor  # (N,2) how many could judge each end of its longest axis
     end_on: Tensor  # (N,2) ... and show the surface there
@@ -63,13 +63,13 @@ class Survey:
 
 
 @torch.no_grad()
-def survey(gaussians: Gaussians, photos: Photos, draw: Draw, *, tolerance: float, ray_ratio_max: float) -> Survey:
-    """Look at the training views, at most `MOST_VIEWS` of them.
+def survey(gaussians: Gaussians, photos: ViewCache, draw: Draw, *, tolerance: float, ray_ratio_max: float) -> Survey:
+    """Look at the training views, at most `MAX_VIEWS` of them.
 
     An end is on the surface within `tolerance`, world units, of the depth that a sensor has measured at its pixel, or
     of the rendered depth where none has. Elongated along the ray is what `ray_ratio` puts over `ray_ratio_max`.
     """
-    found, count = Survey.of_nothing(gaussians), min(len(photos), MOST_VIEWS)
+    found, count = Survey.of_nothing(gaussians), min(len(photos), MAX_VIEWS)
     ends = ends_of(gaussians)
     for photo in (photos[index * len(photos) // count] for index in range(count)):
         output = draw(photo.camera)
@@ -103,7 +103,7 @@ def _add_statistics(found: Survey, output: RasterOutput) -> Tensor:
     return seen
 
 
-def _best_depth(output: RasterOutput, photo: Photo) -> tuple[Tensor, Tensor]:
+def _best_depth(output: RasterOutput, photo: LoadedView) -> tuple[Tensor, Tensor]:
     """(1,H,W) the depth of the surface, and where it is known: measured, else rendered. Monocular depth is not exact
     enough to judge by."""
     known = output.alpha > MIN_ALPHA

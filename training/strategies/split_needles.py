@@ -15,14 +15,14 @@ from torch import Tensor
 from scene.gaussians.model import PARAMETERS, Gaussians
 from utils.quaternion import rotate
 
-ENDS = (-2.0, 2.0)  # standard deviations from the centre: there e⁻² of the opacity is left
+ENDS = (-2.0, 2.0)  # standard deviations from the center: there e⁻² of the opacity is left
 PIECES = (
     -1.6,
     -0.8,
     0.0,
     0.8,
     1.6,
-)  # the same, the centres of the pieces; the first and the last are those of the ends
+)  # the same, the centers of the pieces; the first and the last are those of the ends
 PIECE_LENGTH = 0.3  # the longest standard deviation of a piece, in its needle's ...
 PIECE_ELONGATION = 4.0  # ... and in its middle one, at most
 

@@ -43,6 +43,6 @@ def photometric(image: Tensor, target: Tensor, mask: Tensor | None = None) -> di
     return dict(zip(("l1", "dssim"), fused_photometric(image, target, mask), strict=True))
 
 
-def weigh(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """The sum of the terms, each times its weight."""
     return torch.stack([weights[name] * value for name, value in terms.items()]).sum()

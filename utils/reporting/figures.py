@@ -23,7 +23,7 @@ ERROR_SCALE = ColorScale("inferno", 0.0, 25.0, unit="% of full scale")  # of `er
 
 @dataclass(frozen=True)
 class Column:
-    """What the pictures of one column show, and their colours where these stand for numbers."""
+    """What the pictures of one column show, and their colors where these stand for numbers."""
 
     title: str
     scale: ColorScale | None = None
@@ -42,7 +42,7 @@ class Row:
 
 
 def error_map(picture: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """(H,W,3) colours of the mean absolute difference of the channels; a (H,W) `mask` is 0 where it does not count."""
+    """(H,W,3) colors of the mean absolute difference of the channels; a (H,W) `mask` is 0 where it does not count."""
     difference = np.abs(picture.astype(np.float32) - target.astype(np.float32)).mean(axis=2) * (100 / 255)
     return ERROR_SCALE.paint(difference, None if mask is None else mask > 0)
 
@@ -50,7 +50,7 @@ def error_map(picture: np.ndarray, target: np.ndarray, mask: np.ndarray | None =
 def contact_sheet(
     title: str, subtitle: str, columns: Sequence[Column], rows: Sequence[Row], cell_area: int = 320 * 240
 ) -> np.ndarray:
-    """A table of pictures: one row per view, one column per kind of picture, legends for those with a colour scale.
+    """A table of pictures: one row per view, one column per kind of picture, legends for those with a color scale.
 
     Pictures are scaled to the width that gives the first `cell_area` pixels, so that portraits do not get too tall.
     """

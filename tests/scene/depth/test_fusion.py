@@ -1,4 +1,4 @@
-"""Points fused from depth maps: on the surface, in its colours, the same each time, and only where they are needed."""
+"""Points fused from depth maps: on the surface, in its colors, the same each time, and only where they are needed."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from scene import load_scene
 from scene.camera_models import pinhole, sampling_map
 from scene.depth.files import find_maps
 from scene.depth.maps import flying_pixels, load_depth, z_of
-from scene.loading.image_cache import Photos
-from scene.types import Camera, DepthMap, Undistortion, View
+from scene.loading.image_cache import ViewCache
+from scene.types import Camera, CameraModel, DepthMap, View
 from tests.conftest import real_scene
 from tests.helpers import rgbd, scenes
 from tests.helpers.rgbd import depth_of, scales
@@ -50,7 +50,7 @@ def test_photos_without_a_map_are_counted(tmp_path: Path) -> None:
     rgbd.write_depth(tmp_path, cameras[:3])
     scene = load_scene(tmp_path)
     assert "depth: 3 maps for 4 photos, mm, " in scene.summary
-    photo = Photos(scene.train)[3]
+    photo = ViewCache(scene.train)[3]
     assert photo.depth is None and photo.depth_valid is None
 
 
@@ -123,12 +123,12 @@ def test_inverse_numbers_behind_infinity_are_invalid(tmp_path: Path) -> None:
 def test_a_lens_is_undone_by_the_nearest_pixel(tmp_path: Path) -> None:
     columns = np.tile(1000 + 5 * np.arange(40), (30, 1))
     rgbd.write_map(tmp_path / "a.png", columns)
-    lens = Undistortion("SIMPLE_RADIAL", 40, 30, (35.0, 20.0, 15.0, 0.3))
-    numbers = loaded(view_of(tmp_path / "a.png", undistortion=lens))
+    lens = CameraModel("SIMPLE_RADIAL", 40, 30, (35.0, 20.0, 15.0, 0.3))
+    numbers = loaded(view_of(tmp_path / "a.png", camera_model=lens))
     x, _ = sampling_map(lens)
     np.testing.assert_array_equal(numbers, 1000 + 5 * np.clip(np.floor(x + 0.5), 0, 39).astype(int))
     assert (numbers != columns).any() and pinhole(lens)[0] != 35.0
-    half = loaded(view_of(tmp_path / "a.png", size=(20, 15), undistortion=lens))
+    half = loaded(view_of(tmp_path / "a.png", size=(20, 15), camera_model=lens))
     np.testing.assert_array_equal(half, numbers[1::2, 1::2])
 
 
@@ -180,7 +180,7 @@ def test_a_grid_of_holes_costs_no_pixels_beside_them(line: int) -> None:
 def test_photos_keep_depth_as_it_is_stored(tmp_path: Path) -> None:
     cameras = rgbd.write_scene(tmp_path)
     rgbd.write_depth(tmp_path, cameras)
-    photos = Photos(load_scene(tmp_path).train)
+    photos = ViewCache(load_scene(tmp_path).train)
     photo = photos[0]
     assert photo.depth is not None and photo.depth_valid is not None
     stored = photos._bytes[0][3]

@@ -201,11 +201,11 @@ def test_a_colour_picture_is_no_depth(tmp_path: Path) -> None:
     cameras = rgbd.write_scene(tmp_path)
     rgbd.write_depth(tmp_path, cameras)
     scenes.write_photo(tmp_path / "depth" / "001.png", 80, 60)
-    grey = np.round(1000 * rgbd.sphere_depth(cameras[2])).astype(np.uint16)
-    cv2.imwrite(str(tmp_path / "depth" / "002.png"), np.stack([grey] * 3, axis=-1))
+    gray = np.round(1000 * rgbd.sphere_depth(cameras[2])).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "depth" / "002.png"), np.stack([gray] * 3, axis=-1))
     scene = load_scene(tmp_path)
     assert sorted(scales(scene)) == ["000.png", "002.png", "003.png"]
-    assert "depth/001.png is a colour picture, not depth" in scene.warnings[0]
+    assert "depth/001.png is a color picture, not depth" in scene.warnings[0]
 
 
 def test_other_sizes_are_resized_and_other_shapes_left_out(tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_other_sizes_are_resized_and_other_shapes_left_out(tmp_path: Path) -> No
     np.testing.assert_array_equal(loaded, np.round(small).repeat(2, axis=0).repeat(2, axis=1))
     (warning,) = scene.warnings
     assert "depth/001.png is 60×60 pixels, which is not the shape of its photo (80×60)" in warning
-    halved = load_depth(load_scene(tmp_path, resolution=2).train[0])
-    assert halved is not None
-    np.testing.assert_array_equal(halved, np.round(small))
+    downscale_2x = load_depth(load_scene(tmp_path, resolution=2).train[0])
+    assert downscale_2x is not None
+    np.testing.assert_array_equal(downscale_2x, np.round(small))
 
 
 def test_many_unusable_maps_take_few_lines(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def pictures(
         path = folder / f"{k:02}.png"
         assert cv2.imwrite(str(path), pixels if alpha else pixels[..., :3])
         camera = Camera(path.name, SIZE, SIZE, SIZE, SIZE, SIZE / 2, SIZE / 2, pose)
-        views.append(View(camera, path, alpha_background=0.0 if alpha else None))
+        views.append(View(camera, path, background=0.0 if alpha else None))
     return views
 
 

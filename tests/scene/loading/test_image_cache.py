@@ -14,7 +14,7 @@ import torch
 
 import scene.loading.image_cache as views_module
 from scene.images import LoadedImage
-from scene.loading.image_cache import Photos, ShuffledPhotos
+from scene.loading.image_cache import ShuffledViews, ViewCache
 from scene.types import Camera, View
 from utils.errors import UserError
 
@@ -32,7 +32,7 @@ def views_of(folder: Path, count: int) -> list[View]:
 
 
 def test_photos_are_what_is_in_the_files(tmp_path: Path) -> None:
-    photos = Photos(views_of(tmp_path, 2))
+    photos = ViewCache(views_of(tmp_path, 2))
     pixels = cv2.imread(str(tmp_path / "1.png"))
     assert pixels is not None
     stored = pixels[..., ::-1]
@@ -42,7 +42,7 @@ def test_photos_are_what_is_in_the_files(tmp_path: Path) -> None:
 
 
 def test_photos_are_decoded_once(tmp_path: Path) -> None:
-    photos = Photos(views_of(tmp_path, 1))
+    photos = ViewCache(views_of(tmp_path, 1))
     first = photos[0].color
     (tmp_path / "0.png").unlink()
     assert torch.equal(photos[0].color, first)
@@ -64,7 +64,7 @@ def held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Queue[str]]:
 
 def test_a_photo_is_decoded_while_the_caller_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_read, has_read = held_up(monkeypatch)
-    photos = Photos(views_of(tmp_path, 1))
+    photos = ViewCache(views_of(tmp_path, 1))
     photos.prefetch(0)  # comes back, though no file can be read yet
     assert has_read.empty()
     may_read.set()
@@ -77,8 +77,8 @@ def test_a_photo_is_decoded_while_the_caller_goes_on(tmp_path: Path, monkeypatch
 def test_the_next_photo_is_on_its_way(walk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_read, has_read = held_up(monkeypatch)
     may_read.set()
-    photos = Photos(views_of(tmp_path, 2))
-    in_order, shuffled = photos.in_order([1, 0]), ShuffledPhotos(photos, torch.Generator())
+    photos = ViewCache(views_of(tmp_path, 2))
+    in_order, shuffled = photos.in_order([1, 0]), ShuffledViews(photos, torch.Generator())
     following = shuffled.next if walk == "shuffled" else partial(next, in_order)
     first = following().camera.name
     assert has_read.get(timeout=10) == first
@@ -87,7 +87,7 @@ def test_the_next_photo_is_on_its_way(walk: str, tmp_path: Path, monkeypatch: py
 
 
 def test_a_file_that_cannot_be_read_is_told_of_when_asked_for(tmp_path: Path) -> None:
-    photos = Photos(views_of(tmp_path, 1))
+    photos = ViewCache(views_of(tmp_path, 1))
     (tmp_path / "0.png").write_bytes(b"no picture")
     photos.prefetch(0)
     with pytest.raises(UserError, match="0.png"):
@@ -96,14 +96,14 @@ def test_a_file_that_cannot_be_read_is_told_of_when_asked_for(tmp_path: Path) ->
 
 @pytest.mark.parametrize("kept_there", [False, True])
 def test_photos_come_to_the_device(kept_there: bool, tmp_path: Path) -> None:
-    photos = Photos(views_of(tmp_path, 1), "meta", kept_there=kept_there)
+    photos = ViewCache(views_of(tmp_path, 1), "meta", kept_there=kept_there)
     assert photos[0].color.device == torch.device("meta") and photos[0].color.shape == (3, 6, 8)
     kept = photos._bytes[0][0]
     assert kept is not None and kept.device.type == ("meta" if kept_there else "cpu")
 
 
 def test_every_round_shows_every_photo_in_another_order(tmp_path: Path) -> None:
-    order = ShuffledPhotos(Photos(views_of(tmp_path, 7)), torch.Generator().manual_seed(1))
+    order = ShuffledViews(ViewCache(views_of(tmp_path, 7)), torch.Generator().manual_seed(1))
     rounds = [[order.next().camera.name for _ in range(7)] for _ in range(3)]
     assert all(sorted(names) == sorted(rounds[0]) for names in rounds) and len(set(rounds[0])) == 7
     assert rounds[0] != rounds[1] or rounds[1] != rounds[2]
@@ -111,10 +111,10 @@ def test_every_round_shows_every_photo_in_another_order(tmp_path: Path) -> None:
 
 def test_the_order_goes_on_from_its_state(tmp_path: Path) -> None:
     views = views_of(tmp_path, 5)
-    straight = ShuffledPhotos(Photos(views), torch.Generator().manual_seed(2))
+    straight = ShuffledViews(ViewCache(views), torch.Generator().manual_seed(2))
     for _ in range(3):
         straight.next()
-    again = ShuffledPhotos(Photos(views), torch.Generator())
+    again = ShuffledViews(ViewCache(views), torch.Generator())
     again.load_state(straight.state())
     again.generator.set_state(straight.generator.get_state())
     assert [straight.next().camera.name for _ in range(9)] == [again.next().camera.name for _ in range(9)]
@@ -122,22 +122,22 @@ def test_the_order_goes_on_from_its_state(tmp_path: Path) -> None:
 
 def test_the_state_of_other_photos_is_refused(tmp_path: Path) -> None:
     views = views_of(tmp_path, 5)
-    order = ShuffledPhotos(Photos(views), torch.Generator())
+    order = ShuffledViews(ViewCache(views), torch.Generator())
     with pytest.raises(UserError, match="5 training photos, and these 4"):
-        ShuffledPhotos(Photos(views[1:]), torch.Generator()).load_state(order.state())
+        ShuffledViews(ViewCache(views[1:]), torch.Generator()).load_state(order.state())
 
 
-@pytest.mark.parametrize("grey", [0.0, 1.0])
-def test_transparent_renderings_over_any_background(grey: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gray", [0.0, 1.0])
+def test_transparent_renderings_over_any_background(gray: float, tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (6, 8, 4), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), pixels)
     camera = Camera("a.png", 8, 6, 8.0, 8.0, 4.0, 3.0, np.eye(4))
-    view = View(camera, tmp_path / "a.png", alpha_background=grey)
+    view = View(camera, tmp_path / "a.png", background=gray)
     background = torch.tensor([0.2, 0.5, 0.9])
     color = torch.from_numpy(pixels[..., [2, 1, 0]].transpose(2, 0, 1) / 255).float()
     alpha = torch.from_numpy(pixels[..., 3] / 255).float()
-    photo = Photos([view], with_alpha=True)[0]
+    photo = ViewCache([view], with_alpha=True)[0]
     assert torch.allclose(photo.over(background), color * alpha + background[:, None, None] * (1 - alpha), atol=5e-3)
-    assert torch.allclose(photo.color, color * alpha + grey * (1 - alpha), atol=3e-3) and photo.mask is None
-    plain = Photos([view])[0]
+    assert torch.allclose(photo.color, color * alpha + gray * (1 - alpha), atol=3e-3) and photo.mask is None
+    plain = ViewCache([view])[0]
     assert plain.alpha is None and torch.equal(plain.over(background), photo.color)

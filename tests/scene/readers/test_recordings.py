@@ -66,7 +66,7 @@ def test_what_is_loaded_is_the_truth(write: Writer, name: str, kind: str, unit: 
     for view in scene.train:
         truth = cameras[view.camera.name]
         np.testing.assert_allclose(view.camera.camera_from_world, truth.camera_from_world, atol=1e-6)
-        if view.undistortion is None:
+        if view.camera_model is None:
             found, true = ([c.fx, c.fy, c.cx, c.cy, c.width, c.height] for c in (view.camera, truth))
             np.testing.assert_allclose(found, true, rtol=1e-6)
         depth, valid = depth_of(view)
@@ -98,7 +98,7 @@ def test_freiburg1_is_bent() -> None:
 
 
 def test_a_long_recording_is_thinned_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "MOST_FRAMES", 5)
+    monkeypatch.setattr(build, "MAX_FRAMES", 5)
     recordings.write_scannet(tmp_path, 9)
     scene = load_scene(tmp_path)
     numbers = sorted(int(view.image_path.stem) for view in scene.train)
@@ -121,7 +121,7 @@ def test_splits_of_7_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     scene = load_scene(tmp_path)
     assert folders(scene) == (["seq-01"] * 3, ["seq-03"] * 4)
     assert "1 listed sequences are not there (seq-04)" in scene.summary
-    monkeypatch.setattr(build, "MOST_TEST_FRAMES", 2)
+    monkeypatch.setattr(build, "MAX_TEST_FRAMES", 2)
     assert folders(load_scene(tmp_path)) == (["seq-01"] * 3, ["seq-03"] * 2)
     (tmp_path / "TestSplit.txt").unlink()
     assert folders(load_scene(tmp_path)) == (["seq-01"] * 3, [])

@@ -219,7 +219,7 @@ def test_exact_depth_carries_one_view_into_the_next(shots: tuple[list[Camera], l
     np.testing.assert_allclose(distance_to_surface(points), 0, atol=1e-9)
     seen = times_seen(points, cameras[1:2], pictures[1:2]) == 1
     assert seen.mean() > 0.7
-    # The colours of a point in two views agree, but for edges that one pixel of the other view averages.
+    # The colors of a point in two views agree, but for edges that one pixel of the other view averages.
     x, y, z = cameras[1].camera_from_world[:3, :3] @ points[seen].T + cameras[1].camera_from_world[:3, 3:]
     there = (
         (cameras[1].fy * y / z + cameras[1].cy).astype(int),
@@ -230,7 +230,7 @@ def test_exact_depth_carries_one_view_into_the_next(shots: tuple[list[Camera], l
 
 
 def test_known_points_appear_where_the_camera_says(renderer: Renderer) -> None:
-    """Through one pixel's centre, (column + 0.5, row + 0.5), passes the ray to the point that pixel shows."""
+    """Through one pixel's center, (column + 0.5, row + 0.5), passes the ray to the point that pixel shows."""
     camera = make_cameras(60, 120, 90)[30]
     corner = to_world([-2.45, 4.9, 0.0])  # where the floor meets the brick and the back wall
     x, y, z = camera.camera_from_world[:3, :3] @ corner + camera.camera_from_world[:3, 3]
@@ -296,9 +296,9 @@ def test_cameras_stay_in_free_air_with_an_off_centre_principal_point() -> None:
 # ---- the depth camera
 
 
-def flat(depth: np.ndarray, facing: float = 1.0, grey: float = 0.5, solid: int = 0) -> Picture:
+def flat(depth: np.ndarray, facing: float = 1.0, gray: float = 0.5, solid: int = 0) -> Picture:
     shape = depth.shape
-    color = np.full((*shape, 3), grey, np.float32)
+    color = np.full((*shape, 3), gray, np.float32)
     return Picture(color, depth.astype(float), np.full(shape, facing, np.float32), np.full(shape, solid, np.int32))
 
 
@@ -339,7 +339,7 @@ def test_holes_at_grazing_angles_dark_thin_and_bright_things_and_out_of_range() 
     assert 0.95 < plainly < 1  # a few blobs are always missing
     assert valid(flat(depth, facing=0.1)) < plainly - 0.2
     assert valid(flat(depth, facing=0.03)) == 0
-    assert valid(flat(depth, grey=0.05)) < plainly - 0.2
+    assert valid(flat(depth, gray=0.05)) < plainly - 0.2
     assert valid(flat(depth, solid=1)) < plainly - 0.2
     assert valid(flat(depth, solid=2)) == 0
     assert valid(flat(depth + RANGE[1])) == 0

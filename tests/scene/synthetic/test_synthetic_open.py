@@ -36,7 +36,7 @@ def object_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_object_scene_is_read_as_blenders(object_scene: Path) -> None:
     scene = load(object_scene)
     assert (scene.kind, len(scene.train), len(scene.test)) == ("Blender", 3, 2)
-    assert {view.alpha_background for view in scene.train} == {0.0}
+    assert {view.background for view in scene.train} == {0.0}
     assert (scene.train[0].camera.width, scene.train[0].camera.height) == (48, 48)
     centers = np.array([view.camera.center for view in (*scene.train, *scene.test)])
     assert np.allclose(np.linalg.norm(centers, axis=1), 3.3, atol=1e-4)

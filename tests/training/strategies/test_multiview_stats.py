@@ -9,11 +9,11 @@ from torch import Tensor
 
 from gaussian_renderer import RasterOutput, RenderSettings, render
 from scene.gaussians.model import PARAMETERS, Gaussians
-from scene.loading.image_cache import Photo
+from scene.loading.image_cache import LoadedView
 from scene.types import Camera
 from tests.helpers.clouds import random_gaussians
 from tests.helpers.scenes import looking_at_origin
-from training.strategies.multiview_stats import DEPTH_MARGIN, MOST_VIEWS, Survey, against_depth, survey
+from training.strategies.multiview_stats import DEPTH_MARGIN, MAX_VIEWS, Survey, against_depth, survey
 from training.strategies.split_needles import ENDS, PIECE_ELONGATION, PIECE_LENGTH, PIECES, ends_of, pieces
 
 WIDTH, HEIGHT = 40, 30
@@ -34,17 +34,19 @@ def in_unit(gaussians: Gaussians, unit: float) -> Gaussians:
     return Gaussians(values)
 
 
-def photo(camera: Camera, depth: Tensor | None = None, valid: Tensor | None = None, measured: bool = True) -> Photo:
-    return Photo(camera, torch.zeros(3, HEIGHT, WIDTH), None, None, 0.0, depth, valid, measured)
+def photo(
+    camera: Camera, depth: Tensor | None = None, valid: Tensor | None = None, measured: bool = True
+) -> LoadedView:
+    return LoadedView(camera, torch.zeros(3, HEIGHT, WIDTH), None, None, 0.0, depth, valid, measured)
 
 
-def wall(z: float, camera: Camera = FACING, measured: bool = True) -> Photo:
+def wall(z: float, camera: Camera = FACING, measured: bool = True) -> LoadedView:
     """A sensor's view of a wall across the camera's axis."""
     everywhere = torch.ones(1, HEIGHT, WIDTH, dtype=torch.bool)
     return photo(camera, torch.full((1, HEIGHT, WIDTH), z), everywhere, measured)
 
 
-def look(gaussians: Gaussians, photos: list[Photo], unit: float = 1.0) -> Survey:
+def look(gaussians: Gaussians, photos: list[LoadedView], unit: float = 1.0) -> Survey:
     def draw(camera: Camera) -> RasterOutput:
         settings = RenderSettings(near=0.1 * unit, sh_degree=0, statistics=True)
         return render(gaussians, camera, torch.zeros(3), settings)
@@ -84,10 +86,10 @@ def test_many_views_are_looked_at_evenly() -> None:
         looked.append(camera.name)
         return render(gaussians, camera, torch.zeros(3), RenderSettings(near=0.1, sh_degree=0, statistics=True))
 
-    photos = [photo(camera_at(0.01 * index)) for index in range(2 * MOST_VIEWS + 10)]
+    photos = [photo(camera_at(0.01 * index)) for index in range(2 * MAX_VIEWS + 10)]
     found = survey(gaussians, photos, draw, tolerance=0.1, ray_ratio_max=2)
     indices = [round(float(name) / 0.01) for name in looked]
-    assert len(indices) == MOST_VIEWS == found.views.item() and set(np.diff(indices)) == {2, 3}
+    assert len(indices) == MAX_VIEWS == found.views.item() and set(np.diff(indices)) == {2, 3}
 
 
 def test_a_needle_along_the_ray_is_counted_where_it_points_at_the_camera() -> None:
@@ -119,14 +121,14 @@ def test_before_and_on_the_measured_depth(unit: float) -> None:
     assert judged.tolist() == [True] * 6 + [False] * 2
 
 
-def against(points: Tensor, sensor: Photo, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+def against(points: Tensor, sensor: LoadedView, margin: float) -> tuple[Tensor, Tensor, Tensor]:
     assert sensor.depth is not None and sensor.depth_valid is not None
     margins = torch.full_like(sensor.depth, margin)
     return against_depth(points, sensor.camera, sensor.depth, sensor.depth_valid, margins)
 
 
 def test_the_centre_is_looked_up_in_its_own_pixel() -> None:
-    """One column is far; a centre in it, or next to it, has the far depth in its window."""
+    """One column is far; a center in it, or next to it, has the far depth in its window."""
     sensor = wall(1.0)
     assert sensor.depth is not None
     sensor.depth[..., 25] = 3.0

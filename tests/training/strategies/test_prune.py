@@ -107,7 +107,7 @@ class Cloud:
 
 
 NEEDLES = SpikeRules(max_elongation=10, spike_size=0.1)
-LEFT = len(PIECES) - 1  # pieces of a needle with one end off the surface; the middle one has the needle's centre
+LEFT = len(PIECES) - 1  # pieces of a needle with one end off the surface; the middle one has the needle's center
 
 
 def test_needles_are_cut_by_shape_size_and_ends() -> None:

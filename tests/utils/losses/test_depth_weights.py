@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.helpers.depth_samples import K, Sample, same, value_and_gradient
 from tests.helpers.slow_depth_losses import slow_variance
-from utils.losses.depth import NAMES, edge_weight, mip_variance, usable
+from utils.losses.depth import NAMES, edge_weight, loss_mask, mip_variance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -99,7 +99,7 @@ def test_edge_weight() -> None:
     flat[:, 5:7] = flat[2, 1] = False
     assert (weight[flat] == 1).all()  # beside an invalid pixel, too
     assert torch.allclose(edge_weight(1000 * target, None, 4.0), weight, rtol=1e-12)
-    assert torch.equal(edge_weight(target, None, 0.0), usable(target, None).double())
+    assert torch.equal(edge_weight(target, None, 0.0), loss_mask(target, None).double())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,8 +113,8 @@ def test_edge_weight_with_every_loss(name: str) -> None:
     assert weighted[:, step].sum() / weighted.sum() < 0.7 * plain[:, step].sum() / plain.sum()
 
 
-def test_usable() -> None:
+def test_loss_mask() -> None:
     target = torch.tensor([[1.0, 0.0, -1000.0, math.nan, math.inf, 65535.0, 5.0]])
-    assert usable(target, None).tolist() == [[True, False, False, False, False, True, True]]
+    assert loss_mask(target, None).tolist() == [[True, False, False, False, False, True, True]]
     mask = torch.tensor([[1.0, 1, 1, 1, 1, 1, 0]])
-    assert usable(target[None], mask[None], 10.0).tolist() == [[True] + 6 * [False]]
+    assert loss_mask(target[None], mask[None], 10.0).tolist() == [[True] + 6 * [False]]

@@ -9,7 +9,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from utils.losses.photometric import masked_mean, photometric, ssim, weigh
+from utils.losses.photometric import masked_mean, photometric, ssim, weighted_sum
 
 
 def images(height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -107,16 +107,18 @@ def test_a_full_mask_is_no_mask() -> None:
 
 def test_an_empty_mask_is_zero_with_zero_gradient() -> None:
     image, target = images(14, 13)
-    loss = weigh(photometric(image, target, torch.zeros(1, 14, 13, dtype=torch.float64)), {"l1": 0.8, "dssim": 0.2})
+    loss = weighted_sum(
+        photometric(image, target, torch.zeros(1, 14, 13, dtype=torch.float64)), {"l1": 0.8, "dssim": 0.2}
+    )
     (gradient,) = torch.autograd.grad(loss, image)
     assert loss.item() == 0 and gradient.abs().max() == 0
 
 
 def test_weigh() -> None:
     terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
-    assert weigh(terms, {"a": 0.5, "b": 2.0}).item() == 7.0
+    assert weighted_sum(terms, {"a": 0.5, "b": 2.0}).item() == 7.0
     with pytest.raises(KeyError):
-        weigh(terms, {"a": 1.0})
+        weighted_sum(terms, {"a": 1.0})
 
 
 def test_a_better_image_has_a_lower_loss() -> None:

@@ -232,7 +232,7 @@ def test_opacity_and_scale(term: Callable[[Tensor], Tensor]) -> None:
 
 @pytest.mark.parametrize("unit", [1000.0, 1e-3])
 def test_the_unit_of_the_scene_does_not_matter(unit: float) -> None:
-    """Metres become millimetres: cameras, centres, scales and extent alike."""
+    """Metres become millimetres: cameras, centers, scales and extent alike."""
     terms = []
     for length in (1.0, unit):
         means, scales, quats = cloud(unit=length)

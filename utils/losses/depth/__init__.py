@@ -19,11 +19,11 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.losses.depth.edge_weight import edge_weight
 from utils.losses.depth.g2 import g2
-from utils.losses.depth.masked import Pixels, select_pixels, usable
+from utils.losses.depth.masked import Pixels, loss_mask, select_pixels
 from utils.losses.depth.mip import Intrinsics, mip_l1, mip_laplace, mip_variance
 from utils.losses.depth.pointwise import inv_l1, inv_weighted_l1, l1, log_l1, silog, ssi
 
-__all__ = ["NAMES", "depth_loss", "edge_weight", "mip_variance", "usable"]
+__all__ = ["NAMES", "depth_loss", "edge_weight", "loss_mask", "mip_variance"]
 
 PIXELWISE: dict[str, Callable[[Pixels], Tensor]] = {
     "inv_l1": inv_l1,

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from utils.losses.depth.masked import image_of, usable
+from utils.losses.depth.masked import image_of, loss_mask
 from utils.losses.depth.windows import smallest
 
 WINDOW = 3  # pixels
@@ -20,7 +20,7 @@ def edge_weight(target: Tensor, valid: Tensor | None, k: float) -> Tensor:
     step is the range of the valid target depths in the 3×3 window around a pixel over the pixel's own depth: without
     a unit, and 0 on a surface that faces the camera.
     """
-    target, inside = image_of(target, "target"), usable(target, valid)
+    target, inside = image_of(target, "target"), loss_mask(target, valid)
     low = smallest(torch.where(inside, target, math.inf), WINDOW, 1)[0]
     high = -smallest(torch.where(inside, -target, math.inf), WINDOW, 1)[0]
     step = torch.where(inside, (high - low) / target, 0.0)

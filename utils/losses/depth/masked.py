@@ -41,7 +41,7 @@ def select_pixels(
     """Maps of (H,W) or (1,H,W) as the losses take them. UserError where two of them differ in size."""
     rendered, target = image_of(rendered, "the rendered map"), image_of(target, "target")
     check_size(target, rendered, "the rendered map")
-    inside = usable(target, valid, depth_max)
+    inside = loss_mask(target, valid, depth_max)
     weights = inside.to(target.dtype)
     if valid is not None and valid.is_floating_point():
         weights = torch.where(inside, image_of(valid, "valid").to(target.dtype), 0.0)
@@ -60,7 +60,7 @@ def select_pixels(
     )
 
 
-def usable(target: Tensor, valid: Tensor | None, depth_max: float = math.inf) -> Tensor:
+def loss_mask(target: Tensor, valid: Tensor | None, depth_max: float = math.inf) -> Tensor:
     """(H,W) bool: where `target` is finite, > 0 and < `depth_max`, and `valid` (bool, or float in [0,1]) is > 0."""
     target = image_of(target, "target")
     inside = (target > 0) & (target < depth_max)  # neither holds for NaN, the second not for infinity

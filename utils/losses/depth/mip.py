@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.losses.depth.masked import Pixels, check_size, image_of, usable
+from utils.losses.depth.masked import Pixels, check_size, image_of, loss_mask
 from utils.losses.depth.windows import robust_range
 
 Intrinsics = tuple[float, float, float, float]  # fx, fy, cx, cy, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5)
@@ -54,14 +54,14 @@ def mip_variance(
 ) -> Tensor:
     """(H,W) σ_Z² of target depth, squared world units, >= 0 and without gradient; 0 in invalid pixels.
 
-    A frustum is centred at its pixel's distance t_mu; its half length is half the range of the valid distances in the
+    A frustum is centered at its pixel's distance t_mu; its half length is half the range of the valid distances in the
     `window`×`window` pixels around it, plus `lambda_prior` pixel widths at that distance (1/√(fx·fy) at unit distance),
     and at most `alpha_clamp`·t_mu. It depends on the target alone: make it once for an image. UserError for an even
     window.
     """
     if window < 1 or window % 2 == 0:
         raise UserError(f"the window of mip_l1 and mip_laplace is {window} pixels; an odd number is needed")
-    target, inside = image_of(target, "target"), usable(target, valid)
+    target, inside = image_of(target, "target"), loss_mask(target, valid)
     x, y = rays(target, intrinsics)
     square = 1 + x**2 + y**2  # ‖ray‖²
     t = torch.where(inside, target, 1.0) * square.sqrt()
