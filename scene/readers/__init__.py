@@ -1,1 +1,41 @@
-"""Readers of datasets: one file per format, converted to the project's conventions at the door."""
+"""Readers of datasets: one file per format, converted to the project's conventions at the door.
+
+A format is a module with the names of `scene.readers.base.Reader`, and an entry of READERS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scene.readers import colmap, replica, scannet, seven_scenes, transforms, tum
+from scene.readers.base import ParsedDataset, Reader, ReadOptions
+from utils.errors import UserError
+
+READERS: tuple[Reader, ...] = (colmap, transforms, seven_scenes, scannet, tum, replica)  # the first that can reads
+PHOTOS = (".jpg", ".jpeg", ".png")
+NAMED_AT_MOST = 8  # of a folder that is no dataset
+
+
+def read_dataset(source: Path, options: ReadOptions) -> ParsedDataset:
+    """What the first reader that knows the folder finds in it. Raises: UserError for what is not a dataset, or not a
+    whole one."""
+    for reader in READERS:
+        if reader.can_read(source):
+            return reader.read(source, options)
+    raise UserError(what_is_missing(source))
+
+
+def what_is_missing(source: Path) -> str:
+    """Of photos without poses, what to run; of anything else, what is accepted."""
+    for folder in (source / "images", source):
+        count = sum(path.suffix.lower() in PHOTOS for path in folder.iterdir()) if folder.is_dir() else 0
+        if count:
+            return (
+                f"{folder} has {count} photos, but nothing in {source} says from where they were taken. COLMAP finds "
+                f"out: with the photos in {source / 'images'}, run `colmap automatic_reconstructor --workspace_path "
+                f"{source} --image_path {source / 'images'}`, or pycolmap as docs/datasets.md has it; either leaves "
+                f"{source / 'sparse' / '0'}"
+            )
+    found = ", ".join(sorted(path.name for path in source.iterdir())[:NAMED_AT_MOST]) or "nothing"
+    layouts = "; ".join(reader.LAYOUT for reader in READERS)
+    return f"{source} is no dataset: it has {found}, and it needs one of these: {layouts}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,27 @@ from utils.errors import UserError
 SHEAR = 0.05  # by which the axes of a pose may miss being orthogonal and of one length: files round
 NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
 HALF_PIXEL = 0.5  # OpenCV counts pixels from the middle of the first, this project from its corner
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the command line says of a folder, for readers that need to know."""
+
+    images: str = "images"  # the folder of the photos inside the dataset, where its files do not name it
+
+
+class Reader(Protocol):
+    """A format: a module of `scene.readers` with these names, and a line in its registry."""
+
+    LAYOUT: str  # the files by which the format is recognised, as an error message lists them
+
+    def can_read(self, folder: Path) -> bool:
+        """Whether the folder holds a dataset of this format."""
+        ...
+
+    def read(self, folder: Path, options: ReadOptions) -> ParsedDataset:
+        """Cameras in OpenCV axes and pixels from the image corner. Raises: UserError, naming the file."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -14,11 +13,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from scene import camera_models
+from scene.io.points import read_points
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions
 from scene.types import Camera, CameraModel, PointCloud
 from utils.errors import UserError
 from utils.files import atomic_write
 
 Entry = TypeVar("Entry")
+
+LAYOUT = "sparse/0 with cameras, images and points3D (COLMAP)"
+MASK_SUFFIXES = (".png", ".PNG", ".jpg", ".JPG", ".jpeg")
 
 MODELS = (  # by COLMAP's number
     "SIMPLE_PINHOLE PINHOLE SIMPLE_RADIAL RADIAL OPENCV OPENCV_FISHEYE FULL_OPENCV FOV SIMPLE_RADIAL_FISHEYE "
@@ -27,7 +31,7 @@ MODELS = (  # by COLMAP's number
 
 
 @dataclass(frozen=True)
-class PosedImage:
+class ModelImage:
     """An image as COLMAP knows it."""
 
     name: str  # path relative to the image folder
@@ -46,14 +50,60 @@ class PointTable(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    images: tuple[PosedImage, ...]  # sorted by name
+    images: tuple[ModelImage, ...]  # sorted by name
     points: PointCloud
 
 
-def find_model(source: Path) -> Path | None:
-    """The folder of the model in a dataset, `sparse/0` or `sparse`; None if there is none."""
-    folders = (source / "sparse" / "0", source / "sparse")
-    return next((folder for folder in folders if any(folder.glob("cameras.*")) and any(folder.glob("images.*"))), None)
+def can_read(source: Path) -> bool:
+    return bool(find_models(source))
+
+
+def read(source: Path, options: ReadOptions) -> ParsedDataset:
+    """Read the model that has most of the photos; the first of equals. Raises: UserError, naming the file."""
+    image_folder = source / options.images
+    if not image_folder.is_dir():
+        raise UserError(f"the image folder {image_folder} is not there; -i names another")
+    models = {folder: read_model(folder) for folder in find_models(source)}
+    here = {
+        folder: [image for image in model.images if (image_folder / image.name).is_file()]
+        for folder, model in models.items()
+    }
+    folder = max(models, key=lambda each: len(here[each]))
+    model, names = models[folder], {image.name for image in here[folder]}
+    others = [f"{each.relative_to(source)} with {len(here[each])} photos" for each in models if each != folder]
+    used = f"{folder.relative_to(source)} is used, and not {', '.join(others)}"
+    tracked = any(len(image.observed) for image in model.images)
+    return ParsedDataset(
+        kind="COLMAP",
+        frames=tuple(
+            PosedImage(
+                each.name, image_folder / each.name, each.lens, each.camera_from_world, _mask(image_folder, each.name)
+            )
+            for each in here[folder]
+        ),
+        missing=tuple(image.name for image in model.images if image.name not in names),
+        points=model.points,
+        tracks={image.name: image.observed for image in model.images} if tracked else {},
+        notes=(used,) if others else (),
+    )
+
+
+def _mask(image_folder: Path, name: str) -> Path | None:
+    """A photo's mask in `masks`, beside the image folder: `<name>.png`, or its name with another suffix."""
+    masks = image_folder.parent / "masks"
+    candidates = (
+        path for suffix in MASK_SUFFIXES for path in (masks / f"{name}{suffix}", (masks / name).with_suffix(suffix))
+    )
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_models(source: Path) -> list[Path]:
+    """The folders of the models in a dataset: `sparse/0`, `sparse/1`, ..., and `sparse`."""
+    numbered = sorted(
+        (path for path in source.glob("sparse/*") if path.name.isdigit()), key=lambda path: int(path.name)
+    )
+    folders = (*numbered, source / "sparse")
+    return [folder for folder in folders if any(folder.glob("cameras.*")) and any(folder.glob("images.*"))]
 
 
 def read_model(folder: Path) -> Model:
@@ -66,7 +116,7 @@ def read_model(folder: Path) -> Model:
             raise UserError(
                 f"{folder}: the image {name!r} has camera {camera_id}, which the cameras file does not list"
             )
-        images.append(PosedImage(name, cameras[camera_id], pose, np.flatnonzero(np.isin(points.ids, ids))))
+        images.append(ModelImage(name, cameras[camera_id], pose, np.flatnonzero(np.isin(points.ids, ids))))
     if not images:
         raise UserError(f"{folder}: the model has no images")
     cloud = PointCloud(points.positions.astype(np.float32), points.colors.astype(np.float32) / 255)
@@ -166,13 +216,13 @@ def _text_cameras(path: Path) -> Iterator[tuple[int, CameraModel]]:
 
 
 def _text_images(path: Path) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
-    """Two lines an image, of which the second, its observations, may be empty."""
-    lines = list(_lines(path))
-    while lines and not lines[0]:
-        lines.pop(0)
-    for line, observations in zip_longest(lines[::2], lines[1::2], fillvalue=""):
+    """Two lines an image, of which the second, its observations, may be empty. As COLMAP does, this steps over empty
+    lines before the first of the two, and takes whatever comes next as the second."""
+    lines = _lines(path)
+    for line in lines:
         if not line:
             continue
+        observations = next(lines, "")
         _, *numbers, camera_id, name = line.split(maxsplit=9)
         values = [float(number) for number in numbers]
         if len(values) != 7:
@@ -202,6 +252,9 @@ def _read_points(folder: Path) -> PointTable:
                 raise UserError(f"{path} is damaged or cut short: {error}") from None
             finite = np.isfinite(table.positions).all(axis=1)
             return PointTable(*(column[finite] for column in table))
+    if (path := folder / "points3D.ply").exists():
+        cloud = read_points(path)  # which keeps no ids, so that no track finds them
+        return PointTable(np.full(len(cloud), -1), cloud.positions.astype(np.float64), 255 * cloud.colors.astype(float))
     return PointTable(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3)))
 
 

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.readers.base import ParsedDataset, PosedImage, lost_frames, opencv_lens, rigid
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens, rigid
 from scene.types import CameraModel
 from utils.errors import UserError
 
 USUAL = {"w": 1200, "h": 680, "fx": 600.0, "fy": 600.0, "cx": 599.5, "cy": 339.5, "scale": 6553.5}
 ASSUMED = "its usual camera assumed, as there is no cam_params.json (600, 600, 599.5, 339.5 at 1200×680)"
+LAYOUT = "traj.txt and results/ (Replica)"
 
 
-def is_here(source: Path) -> bool:
+def can_read(source: Path) -> bool:
     return (source / "traj.txt").is_file() and (source / "results").is_dir()
 
 
-def read(source: Path) -> ParsedDataset:
+def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Raises: UserError for a trajectory or a camera that is not understood, and for frames without a pose."""
     lens, steps, notes = _camera(source)
     poses = _trajectory(source / "traj.txt")

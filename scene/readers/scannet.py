@@ -16,6 +16,7 @@ from scene.readers.base import (
     HALF_PIXEL,
     ParsedDataset,
     PosedImage,
+    ReadOptions,
     lost_frames,
     opencv_lens,
     read_matrix,
@@ -30,13 +31,14 @@ MILLIMETRES = 1 / 1000
 FULL_SIZE = (1296, 968)  # of the color camera, for which intrinsic_color.txt holds even where photos are smaller
 OFF_CENTRE = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
 SIZES = 5  # maps that are asked for their size
+LAYOUT = "color/ and pose/ (ScanNet)"
 
 
-def is_here(source: Path) -> bool:
+def can_read(source: Path) -> bool:
     return (source / "color").is_dir() and (source / "pose").is_dir()
 
 
-def read(source: Path) -> ParsedDataset:
+def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Raises: UserError, naming the file, for intrinsics that are not there, and for what is no pose."""
     photos = sorted((path for path in (source / "color").iterdir() if path.stem.isdigit()), key=lambda p: int(p.stem))
     if not photos:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.readers.base import ParsedDataset, PosedImage, lost_frames, read_pose
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, read_pose
 from scene.types import CameraModel, DepthCamera
 from utils.errors import UserError
 
@@ -28,13 +28,14 @@ PHOTO_FROM_DEPTH = np.array(
 DEPTH_CAMERA = DepthCamera(CameraModel("PINHOLE", 640, 480, (585.0, 585.0, 320.0, 240.0)), PHOTO_FROM_DEPTH)
 ASSUMED = "Kinect's usual calibration assumed (color f 525, depth f 585 and 2.6 cm beside it, 640×480)"
 SPLITS = ("TrainSplit.txt", "TestSplit.txt")
+LAYOUT = "frame-*.pose.txt, or seq-*/frame-*.pose.txt (7-Scenes)"
 
 
-def is_here(source: Path) -> bool:
+def can_read(source: Path) -> bool:
     return any(next(folder.glob("frame-*.pose.txt"), None) for folder in (source, *source.glob("seq-*")))
 
 
-def read(source: Path) -> ParsedDataset:
+def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Read the sequences that TrainSplit.txt and TestSplit.txt name, or all where there are no such files."""
     train, test, notes = _sequences(source)
     frames, missing, lost = _frames(source, [*train, *test])

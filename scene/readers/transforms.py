@@ -14,20 +14,21 @@ from PIL import Image
 
 from scene import camera_models
 from scene.io.points import read_points
-from scene.readers.base import NO_POINTS, ParsedDataset, PosedImage, rigid
+from scene.readers.base import NO_POINTS, ParsedDataset, PosedImage, ReadOptions, rigid
 from scene.types import CameraModel
 from utils.errors import UserError
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, z backward -> y down, z forward
 FILES = ("transforms.json", "transforms_train.json")  # of which the first that is there is read
+LAYOUT = "transforms.json or transforms_train.json (Blender, instant-ngp, nerfstudio)"
 
 
-def is_here(source: Path) -> bool:
+def can_read(source: Path) -> bool:
     return any((source / name).is_file() for name in FILES)
 
 
-def read(source: Path) -> ParsedDataset:
+def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Read transforms.json, or transforms_train.json and the transforms_test.json beside it.
 
     Photos that they list and that are not there are skipped and named in `missing`. Raises: UserError, naming the file,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from scene.readers.base import ParsedDataset, PosedImage, lost_frames, opencv_lens
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens
 from scene.types import CameraModel
 from utils.errors import UserError
 
@@ -30,6 +30,7 @@ FREIBURG = {
     "3": opencv_lens(640, 480, (535.4, 539.2, 320.1, 247.6)),
 }
 FILE, POSE = "path", "tx ty tz qx qy qz qw"  # what a line has behind its time
+LAYOUT = "rgb.txt and groundtruth.txt (TUM RGB-D)"
 
 
 class Timed(NamedTuple):
@@ -46,11 +47,11 @@ class Timed(NamedTuple):
         return self.values[index] if abs(self.times[index] - time) <= MAX_APART else None
 
 
-def is_here(source: Path) -> bool:
+def can_read(source: Path) -> bool:
     return (source / "rgb.txt").is_file() and (source / "groundtruth.txt").is_file()
 
 
-def read(source: Path) -> ParsedDataset:
+def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Raises: UserError, naming file and line, for what is not understood."""
     lens, note = _lens(source)
     photos, poses = _list(source / "rgb.txt", FILE), _list(source / "groundtruth.txt", POSE)

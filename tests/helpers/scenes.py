@@ -40,6 +40,6 @@ def write_photo(path: Path, width: int, height: int, channels: int = 3) -> np.nd
     planes = [columns, rows, 0.5 * columns + 0.5 * rows, columns > 0.5][:channels]
     pixels = np.round(255 * np.stack(planes, axis=-1)).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    order = [2, 1, 0, 3][:channels]
+    order = [2, 1, 0, 3][:channels] if channels > 1 else [0]
     assert cv2.imwrite(str(path), pixels[..., order])
     return pixels

@@ -135,7 +135,7 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not there"):
         load_scene(tmp_path / "gone")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"is no dataset: it needs sparse/0 .* it has notes\.txt"):
+    with pytest.raises(UserError, match=r"is no dataset: it has notes\.txt, and it needs .*sparse/0 .*traj\.txt"):
         load_scene(tmp_path)
     (tmp_path / "transforms.json").write_text("{")
     with pytest.raises(UserError, match=r"transforms\.json is not a transforms file"):

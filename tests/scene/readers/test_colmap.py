@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from scene import load_scene
+from scene.io.points import write_points
 from scene.readers import colmap
 from scene.types import Camera, PointCloud
 from tests.conftest import real_scene
@@ -33,6 +35,11 @@ def write_binary(folder: Path, cameras: list[Camera], points: PointCloud) -> Non
         point_bytes += struct.pack("<Q3d3BdQ", number, *position, *rgb, 0.5, track) + bytes(8 * track)
     for stem, data in (("cameras", camera_bytes), ("images", image_bytes), ("points3D", point_bytes)):
         (folder / f"{stem}.bin").write_bytes(data)
+
+
+def write_photos(folder: Path, cameras: list[Camera]) -> None:
+    for camera in cameras:
+        scenes.write_photo(folder / camera.name, camera.width, camera.height)
 
 
 def assert_same(model: colmap.Model, cameras: list[Camera], points: PointCloud) -> None:
@@ -80,6 +87,51 @@ def test_text_with_comments_observations_and_spaces_in_names(tmp_path: Path) -> 
     assert [image.name for image in model.images] == ["a b.png", "c.png"]
     assert model.images[0].lens.model == "SIMPLE_RADIAL" and len(model.points) == 0
     np.testing.assert_array_equal(model.images[0].camera_from_world[:3, 3], [0.5, 0, 2])
+
+
+def test_empty_lines_between_images_are_stepped_over(tmp_path: Path) -> None:
+    """COLMAP steps over them; taken for observations, they cost every image behind the first."""
+    cameras = scenes.cameras(8)
+    colmap.write_model(tmp_path, cameras, scenes.points())
+    path = tmp_path / "images.txt"
+    for text in (path.read_text().replace("\n\n", "\n\n\n"), "\n" + path.read_text().replace("\n\n", "\n\n\n", 1)):
+        path.write_text(text)
+        names = [image.name for image in colmap.read_model(tmp_path).images]
+        assert names == [camera.name for camera in cameras]
+
+
+def test_the_model_with_most_photos_is_taken(tmp_path: Path) -> None:
+    cameras = scenes.cameras(8)
+    write_photos(tmp_path / "images", cameras)
+    colmap.write_model(tmp_path / "sparse" / "0", cameras[:2], scenes.points())
+    colmap.write_model(tmp_path / "sparse" / "1", cameras, scenes.points())
+    scene = load_scene(tmp_path)
+    assert len(scene.train) == 8
+    assert "sparse/1 is used, and not sparse/0 with 2 photos" in scene.summary
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg"])
+def test_masks_of_any_suffix_are_used(tmp_path: Path, suffix: str) -> None:
+    cameras = scenes.cameras(3)
+    write_photos(tmp_path / "images", cameras)
+    colmap.write_model(tmp_path / "sparse" / "0", cameras, scenes.points())
+    photo = next((tmp_path / "images").iterdir())
+    mask = (tmp_path / "masks" / photo.name).with_suffix(suffix)
+    mask.parent.mkdir()
+    scenes.write_photo(mask, cameras[0].width, cameras[0].height, channels=1)
+    masks = [view.mask_path for view in load_scene(tmp_path).train]
+    assert [path for path in masks if path] == [mask]
+
+
+def test_points_of_a_ply_are_used_where_a_model_has_no_others(tmp_path: Path) -> None:
+    points = scenes.points()
+    colmap.write_model(tmp_path, scenes.cameras(3), points)
+    (tmp_path / "points3D.txt").unlink()
+    write_points(tmp_path / "points3D.ply", points)
+    found = colmap.read_model(tmp_path)
+    np.testing.assert_array_equal(found.points.positions, points.positions)
+    np.testing.assert_allclose(found.points.colors, points.colors, atol=0.5 / 255 + 1e-6)
+    assert all(len(image.observed) == 0 for image in found.images)
 
 
 @pytest.mark.parametrize("stem", ["cameras", "images", "points3D"])
