@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from . import ops
 
@@ -18,7 +19,8 @@ def check_tensor(
 
     `like_name` is what messages call `like`.
 
-    Raises: TypeError for what is no floating-point tensor of the right dtype; ValueError for a wrong shape or device.
+    Raises: TypeError for what is no floating-point tensor of the right dtype; ValueError for a wrong shape or device;
+    RuntimeError for a tangent of forward-mode differentiation.
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; it must be a tensor of shape {_words(shape)}")
@@ -33,6 +35,8 @@ def check_tensor(
         raise TypeError(f"{name} has dtype {value.dtype}; it must be {like.dtype}, as {like_name} has")
     if like is not None and value.device != like.device:
         raise ValueError(f"{name} is on device {value.device}; it must be on {like.device}, as {like_name} is")
+    if unpack_dual(value).tangent is not None:  # which the operators would drop
+        raise RuntimeError(f"{name} has a forward-mode tangent; only reverse mode (backward) is implemented")
     return value.contiguous()
 
 

@@ -48,6 +48,25 @@ def cuda_build() -> str:
     return _ops.cuda_build() if hasattr(_ops, "cuda_build") else ""
 
 
+# ---- once differentiable: what torch does not know the derivative of it takes for 0, and says nothing
+
+
+def _differentiable_once(name: str) -> None:
+    """Let the derivative of the backward operator `name` be an error."""
+
+    def refuse(_ctx: Any, *_v: Tensor | None) -> None:
+        raise RuntimeError(
+            f"{name} is differentiable once: its second derivative is not implemented. "
+            "diff_gaussian_rasterization.reference, in plain torch, has derivatives of every order"
+        )
+
+    library.register_autograd(f"diff_gaussian_rasterization::{name}_backward", refuse)
+
+
+for _name in ("project", "blend", "photometric"):
+    _differentiable_once(_name)
+
+
 # ---- project: inputs 0..5 are tensors, the rest settings
 
 
@@ -111,7 +130,7 @@ def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     images = [tensors[0].new_empty(0) if image is None else image.contiguous() for image in v[:5]]
     v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *ctx.settings, *state, *images)
     # Not the gradient of anything, so no place in autograd's graph: it is left on the tensor that it describes.
-    tensors[0].absgrad = absgrad
+    tensors[0].absgrad = absgrad.detach()
     return (v_means2d, *rest, *(None for _ in range(5 + len(ctx.settings))))
 
 
