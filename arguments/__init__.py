@@ -11,11 +11,12 @@ import argparse
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from utils.errors import UserError
+from utils.losses.depth import LOSSES, NAMES, parse_losses
 
 Group = TypeVar("Group")
 
@@ -28,13 +29,15 @@ def option(
     maximum: float | None = None,
     choices: Sequence[str] | None = None,
     follows: str | None = None,
+    check: Callable[[str, str], object] | None = None,
 ) -> Any:
     """A setting with its help text (unit included), extra `flags` beside `--<name>`, and what values it accepts.
 
-    `follows` says, for a default of None, in words what the value is then.
+    `follows` says, for a default of None, in words what the value is then. `check(text, place)` raises a UserError,
+    which begins with the place, for a text that cannot be read.
     """
-    metadata = dict(help=help, flags=flags, minimum=minimum, maximum=maximum, choices=choices, follows=follows)
-    return field(default=default, metadata=metadata)
+    limits = dict(minimum=minimum, maximum=maximum, choices=choices, check=check)
+    return field(default=default, metadata=dict(help=help, flags=flags, follows=follows, **limits))
 
 
 @dataclass(frozen=True)
@@ -141,14 +144,18 @@ class OptimizationOptions:
 
 
 SCHEDULE = "a number, or knots of a run of 30000 steps as in 0:10 3000:10 15000:1, which scale with --iterations"
-DEPTH_LOSSES = ("inv_l1", "l1", "log_l1", "inv_weighted_l1", "silog", "ssi", "g2", "mip_l1", "mip_laplace")
+DEPTH_LOSSES = (
+    "how rendered depth Z is compared with the maps' Z*: a name, or a sum as in ssi+0.5*silog+0.4*grad, each part "
+    "of which has its own term depth_<name> in the log; "
+    + "; ".join(f"{name}: {LOSSES[name].formula}" for name in NAMES)
+)
 
 
 @dataclass(frozen=True)
 class DepthOptions:
     """Depth supervision, where the scene has depth maps; lengths in scene extents"""
 
-    depth_loss: str = option("inv_l1", "how rendered depth is compared with the maps'", choices=DEPTH_LOSSES)
+    depth_loss: str = option("inv_l1", DEPTH_LOSSES, check=parse_losses)
     depth_l1_weight_init: float = option(4.0, "weight of the depth loss at the start", minimum=0)
     depth_l1_weight_final: float = option(0.04, "weight of the depth loss at the end; log-linear between", minimum=0)
     depth_l1_mult: str = option("0:0.5 3000:0.5 15000:1", f"factor on that weight: {SCHEDULE}")
@@ -352,6 +359,8 @@ def _checked_one(item: Field[Any], kind: type, value: Any, where: str) -> Any:
     limits = item.metadata
     if limits["choices"] is not None and value not in limits["choices"]:
         raise UserError(f"{where}: {item.name} must be one of {', '.join(limits['choices'])}, not {value!r}")
+    if limits["check"] is not None:
+        limits["check"](value, f"{where}: --{item.name}")
     if limits["minimum"] is not None and not value >= limits["minimum"]:
         raise UserError(f"{where}: {item.name} must be at least {limits['minimum']}, not {value}")
     if limits["maximum"] is not None and not value <= limits["maximum"]:

@@ -17,12 +17,11 @@ from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView
 from scene.types import Camera
 from utils.losses import regularizers
-from utils.losses.depth import depth_loss, edge_weight, loss_mask, mip_variance
+from utils.losses.depth import LOSSES, depth_loss, edge_weight, loss_mask, mip_variance, parse_losses
 from utils.losses.photometric import photometric
 from utils.schedules import REFERENCE_ITERATIONS, Schedule, parse_schedule, schedule_table, telling_iterations
 
 FLAGS = {  # term -> the setting that is its weight
-    "depth": "depth_l1_weight_init",
     "distortion": "lambda_dist",
     "ray": "lambda_ray",
     "alpha": "lambda_alpha",
@@ -38,6 +37,7 @@ class Loss:
     options: TrainOptions
     extent: float  # of the scene, world units
     schedules: dict[str, Schedule]  # lambda_dist, lambda_ray, depth_l1_mult, depth_l1_weight
+    depth_losses: dict[str, tuple[str, float]]  # term -> name of the loss, and its factor in the sum
     maps: dict[tuple[str, int], dict[str, Tensor]] = field(default_factory=dict)  # by photo: see _of_the_map
 
     @classmethod
@@ -53,16 +53,22 @@ class Loss:
         schedules = {name: parse_schedule(text, name).scaled(factor) for name, text in knots.items()}
         ends = ((0.0, depth.depth_l1_weight_init), (float(iterations), depth.depth_l1_weight_final))
         schedules["depth_l1_weight"] = Schedule("depth_l1_weight", ends, "log")
-        return cls(options, extent, schedules)
+        return cls(options, extent, schedules, depth_terms(depth.depth_loss))
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Term -> the setting that is its weight."""
+        return FLAGS | dict.fromkeys(self.depth_losses, "depth_l1_weight_init")
 
     def weights(self, iteration: int) -> dict[str, float]:
         """Term -> its weight at a step."""
         at = {name: schedule.at(iteration) for name, schedule in self.schedules.items()}
         dssim = self.options.optimization.lambda_dssim
+        depth = at["depth_l1_weight"] * at["depth_l1_mult"]
         return {
             "l1": 1 - dssim,
             "dssim": dssim,
-            "depth": at["depth_l1_weight"] * at["depth_l1_mult"],
+            **{term: factor * depth for term, (_, factor) in self.depth_losses.items()},
             "distortion": at["lambda_dist"],
             "ray": at["lambda_ray"],
             "alpha": self.options.regularizers.lambda_alpha,
@@ -80,8 +86,8 @@ class Loss:
     ) -> dict[str, Tensor]:
         """The terms that have a weight, for a photo rendered before `background`."""
         terms = photometric(output.color, photo.over(background), photo.mask)
-        if weights["depth"] > 0 and photo.depth is not None:
-            terms["depth"] = self.depth(output, photo)
+        if photo.depth is not None and any(weights[term] > 0 for term in self.depth_losses):
+            terms |= self.depth(output, photo)
         if weights["distortion"] > 0:
             terms["distortion"] = self.distortion(output, photo)
         if weights["ray"] > 0:
@@ -106,29 +112,26 @@ class Loss:
         scale = self.options.regularizers.dist_scale
         return regularizers.distortion(output.distortion, output.alpha, self.extent, photo.mask, scale)
 
-    def depth(self, output: RasterOutput, photo: LoadedView) -> Tensor:
-        """The depth loss, with depth in scene extents. Where nothing is rendered there is no depth to compare.
+    def depth(self, output: RasterOutput, photo: LoadedView) -> dict[str, Tensor]:
+        """The depth losses by term, with depth in scene extents. Where nothing is rendered no depth is compared.
 
         Inverse depth is taken over alpha as depth is: else what is seen through to 1 % looks 1 % too far, and is pulled
         nearer than the map says. So the kitchen's held-out depth was off by 3.2 cm in the median, and is by 1.4.
         """
         assert photo.depth is not None and photo.depth_valid is not None
-        options = self.options.depth
         hit = output.alpha > 0
         alpha = torch.where(hit, output.alpha, 1.0)
         valid = (photo.depth_valid & hit).to(output.depth.dtype)
         if photo.mask is not None:
             valid = valid * photo.mask
-        return depth_loss(
-            options.depth_loss,
-            output.depth / alpha / self.extent,
-            output.inv_depth / alpha * self.extent,
-            photo.depth / self.extent,
-            valid,
-            intrinsics=_intrinsics(photo.camera),
-            depth_max=self.depth_max,
-            **self._of_the_map(photo),
-        )
+        maps = (output.depth / alpha / self.extent, output.inv_depth / alpha * self.extent, photo.depth / self.extent)
+        known = self._of_the_map(photo)
+        terms = {}
+        for term, (name, _) in self.depth_losses.items():
+            named = {key: each for key, each in known.items() if key != "variance" or LOSSES[name].frustums}
+            intrinsics = _intrinsics(photo.camera)
+            terms[term] = depth_loss(name, *maps, valid, intrinsics=intrinsics, depth_max=self.depth_max, **named)
+        return terms
 
     @property
     def depth_max(self) -> float:
@@ -146,7 +149,7 @@ class Loss:
             made = {}
             if options.depth_edge_weight > 0:
                 made["weight"] = edge_weight(target, usable_depth, options.depth_edge_weight)
-            if options.depth_loss.startswith("mip"):
+            if any(LOSSES[name].frustums for name, _ in self.depth_losses.values()):
                 made["variance"] = mip_variance(
                     target,
                     usable_depth,
@@ -157,6 +160,12 @@ class Loss:
                 )
             self.maps[key] = made
         return self.maps[key]
+
+
+def depth_terms(text: str) -> dict[str, tuple[str, float]]:
+    """Term -> name and factor: `depth` for a loss alone, as it was before there were sums, else depth_<name> each."""
+    losses = parse_losses(text, "--depth_loss")
+    return {"depth" if len(losses) == 1 else f"depth_{name}": (name, factor) for name, factor in losses.items()}
 
 
 def schedule_text(options: TrainOptions) -> str:

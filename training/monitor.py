@@ -24,7 +24,7 @@ from training.gradient_checks import (
     distortion_line,
     finite_numbers,
 )
-from training.loss import FLAGS, Loss
+from training.loss import Loss
 from training.run_logger import RunLogger
 from training.strategies.prune import Pruned
 from utils.losses import regularizers
@@ -58,7 +58,7 @@ class Monitor:
 
     def __init__(self, options: TrainOptions, objective: Loss, gaussians: Gaussians, report: RunLogger) -> None:
         self.run, self.objective, self.gaussians, self.report = options.run, objective, gaussians, report
-        self.effects, self.balance = ZeroGradientCheck(FLAGS), DominanceCheck()
+        self.effects, self.balance = ZeroGradientCheck(objective.flags), DominanceCheck()
         self._readings: AsyncScalars[Step] = AsyncScalars()
         self._judged: list[tuple[Step, dict[str, float]]] = []
 

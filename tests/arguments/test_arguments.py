@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from arguments import DEPTH_LOSSES, TrainOptions, from_json, parse_train_options, to_cfg_args, to_json, train_parser
+from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json, train_parser
 from utils.errors import UserError
-from utils.losses.depth import NAMES
+from utils.losses.depth import LOSSES, NAMES, parse_losses
 
 
 def all_defaults() -> dict[str, object]:
@@ -33,8 +33,35 @@ def test_no_flag_of_what_is_not_built() -> None:
     assert not {"viewer", "exposure_lr_init"} & all_defaults().keys()
 
 
-def test_the_depth_losses_to_choose_from_are_those_there_are() -> None:
-    assert DEPTH_LOSSES == NAMES
+def test_the_help_has_the_formula_of_every_depth_loss() -> None:
+    text = " ".join(train_parser().format_help().split())
+    assert all(f"{name}: {LOSSES[name].formula}" in text for name in NAMES)
+    assert text.isascii()  # a terminal of any encoding can show it
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ssi+other", "'other' is not"),
+        ("", "'' is not"),
+        ("ssi+", "'' is not"),
+        ("ssi+2*ssi", "'ssi' comes twice"),
+        ("-1*ssi", "weight '-1' of ssi"),
+        ("nan*ssi", "weight 'nan' of ssi"),
+        ("half*ssi", "weight 'half' of ssi"),
+        ("inf*l1", "weight 'inf' of l1"),
+        ("0*l1", "weight '0' of l1"),
+    ],
+)
+def test_a_sum_of_depth_losses_that_cannot_be_read(text: str, problem: str) -> None:
+    with pytest.raises(UserError, match=f"--depth_loss is '.*': .*{problem}") as raised:
+        parse_train_options([f"--depth_loss={text}"])
+    assert ", ".join(NAMES) in str(raised.value) and repr(text) in str(raised.value)
+
+
+def test_a_sum_of_depth_losses() -> None:
+    assert parse_losses("ssi + 0.5*silog+4e-1 * grad", "") == {"ssi": 1.0, "silog": 0.5, "grad": 0.4}
+    assert parse_train_options(["--depth_loss", "ssi+0.5*silog"]).depth.depth_loss == "ssi+0.5*silog"
 
 
 def test_a_command_line_of_graphdeco() -> None:

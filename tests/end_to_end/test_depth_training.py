@@ -65,6 +65,17 @@ def test_other_depth_losses_train(dataset: Path, tmp_path: Path, name: str) -> N
     assert 0 < last["1"] < last["0.0001"]
 
 
+def test_each_part_of_a_sum_is_a_term_of_its_own(dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path, "--iterations 20 --depth_loss ssi+0.5*silog+0.4*grad --audit_gradients")
+    terms, entries = {"depth_ssi", "depth_silog", "depth_grad"}, log(tmp_path)
+    step = next(line for line in entries if "loss" in line)
+    assert "depth" not in step and all(step[term] > 0 for term in terms)
+    audit = next(line["audit"] for line in entries if "audit" in line)
+    assert terms < set(audit) and all(audit[term]["gradients"]["xyz"] > 0 for term in terms)
+    weights = [audit[f"depth_{name}"]["weight"] for name in ("ssi", "silog", "grad")]
+    assert weights == pytest.approx([weights[0] * factor for factor in (1, 0.5, 0.4)])
+
+
 def test_the_distortion_falls_by_its_weight(dataset: Path, tmp_path: Path) -> None:
     for flag in ("0", "10"):
         run(dataset, tmp_path / flag, f"-d none --dist_scale 0 --lambda_dist {flag}")

@@ -43,14 +43,19 @@ def slow_sobel(values: np.ndarray, weight: np.ndarray, i: int, j: int, axis: int
 
 def slow_g2(z: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
     maps = [slow_standardized(each, weight) for each in (z, target)]
-    loss = mean(abs(z - target), weight) + mean(abs(maps[0] - maps[1]), weight)
+    absolute, relative = mean(abs(z - target), weight), mean(abs(maps[0] - maps[1]), weight)
+    return absolute + relative + 0.5 * slow_grad(z, target, weight)
+
+
+def slow_grad(z: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    maps, loss = [slow_standardized(each, weight) for each in (z, target)], 0.0
     for scale in (1, 2, 4, 8):
         (a, weights), (b, _) = (slow_pooled(each, weight, scale) for each in maps)
         gradients = np.zeros_like(a)
         for i, j in np.argwhere(weights > 0):
             for axis in (0, 1):
                 gradients[i, j] += abs(slow_sobel(a, weights, i, j, axis) - slow_sobel(b, weights, i, j, axis))
-        loss += 0.5 * mean(gradients, weights) / 4 if weights.any() else 0.0
+        loss += mean(gradients, weights) / 4 if weights.any() else 0.0
     return loss
 
 
@@ -77,8 +82,8 @@ def slow_variance(target: np.ndarray, valid: np.ndarray, window=5, lambda_prior=
 
 def slow_loss(name: str, z: np.ndarray, inv: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
     v = weight > 0
-    if name == "g2":
-        return slow_g2(z, target, weight)
+    if name in ("g2", "grad"):
+        return (slow_g2 if name == "g2" else slow_grad)(z, target, weight)
     sigma = np.sqrt(slow_variance(target, v))[v]
     i, j = np.nonzero(v)
     x, y = (j + 0.5 - K[2]) / K[0], (i + 0.5 - K[3]) / K[1]

@@ -53,6 +53,24 @@ def test_a_surface_that_is_seen_through_is_where_it_is(name: str, alpha: float) 
     """The old fault: inverse depth was not over alpha, so what is seen through was pulled nearer than its depth."""
     objective = Loss.of(parse_train_options(["--depth_loss", name]), extent=1.7)
     output, photo = seen_through(alpha)
-    assert objective.depth(output, photo).item() == pytest.approx(0, abs=1e-6)
+    assert objective.depth(output, photo)["depth"].item() == pytest.approx(0, abs=1e-6)
     nearer = output._replace(depth=0.9 * output.depth, inv_depth=output.inv_depth / 0.9)
-    assert objective.depth(nearer, photo).item() > 0.05
+    assert objective.depth(nearer, photo)["depth"].item() > 0.05
+
+
+def test_a_sum_of_depth_losses_is_the_weighted_sum_of_each_alone() -> None:
+    parts = {"ssi": 1.0, "silog": 0.5, "grad": 0.4, "mip_l1": 2.0}
+    output, photo = seen_through(0.9)
+    generator = torch.Generator().manual_seed(0)
+    output = output._replace(depth=output.depth * (0.7 + 0.6 * torch.rand(1, 6, 8, generator=generator)))
+    photo = photo._replace(depth=Z * (0.7 + 0.6 * torch.rand(1, 6, 8, generator=generator)))
+    text = "+".join(f"{factor}*{name}" for name, factor in parts.items())
+    summed = Loss.of(parse_train_options(["--depth_loss", text]), extent=1.7)
+    terms, weights, expected = summed.depth(output, photo), summed.weights(1), 0.0
+    assert list(terms) == [f"depth_{name}" for name in parts]
+    for name, factor in parts.items():
+        alone = Loss.of(parse_train_options(["--depth_loss", name]), extent=1.7)
+        value = alone.depth(output, photo)["depth"]
+        assert torch.equal(value, terms[f"depth_{name}"]) and value > 0.01
+        expected += factor * alone.weights(1)["depth"] * value.item()
+    assert weighted_sum(terms, weights).item() == pytest.approx(expected, rel=1e-6)

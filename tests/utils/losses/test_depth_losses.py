@@ -160,7 +160,7 @@ def test_weights(name: str) -> None:
 
 def test_unknown_names_and_options() -> None:
     sample = Sample()
-    with pytest.raises(UserError, match="'l2' is not a depth loss; those are inv_l1, l1, .* mip_laplace"):
+    with pytest.raises(UserError, match="'l2' is not a depth loss; those are g2, grad, inv_l1, .* ssi"):
         sample.loss("l2")
     with pytest.raises(UserError, match="l1 has no option 'window'; it has depth_max, weight"):
         sample.loss("l1", window=3)

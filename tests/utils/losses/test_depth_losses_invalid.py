@@ -63,7 +63,7 @@ def test_few_valid_pixels(name: str) -> None:
         valid[4, 3 : 3 + count] = True
         value, gradient = value_and_gradient(sample, name, valid=valid)
         assert value.isfinite() and gradient.isfinite().all() and gradient[~valid].abs().max() == 0
-        if name != "ssi":  # which fits two pixels without error
+        if name not in ("ssi", "grad"):  # two pixels are fitted without error, and have no Sobel gradient
             assert abs(value) > 1e-3 and gradient[valid].abs().max() > 1e-3
 
 

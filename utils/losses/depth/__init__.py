@@ -11,31 +11,21 @@ inside a formula. So a weight of 0 is the same as an invalid pixel, and one that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.losses.depth import g2, mip, pointwise  # noqa: F401 (they enter their losses)
 from utils.losses.depth.edge_weight import edge_weight
-from utils.losses.depth.g2 import g2
-from utils.losses.depth.masked import Pixels, loss_mask, select_pixels
-from utils.losses.depth.mip import Intrinsics, mip_l1, mip_laplace, mip_variance
-from utils.losses.depth.pointwise import inv_l1, inv_weighted_l1, l1, log_l1, silog, ssi
+from utils.losses.depth.masked import loss_mask, select_pixels
+from utils.losses.depth.mip import Intrinsics, mip_variance
+from utils.losses.depth.registry import LOSSES, parse_losses
 
-__all__ = ["NAMES", "depth_loss", "edge_weight", "loss_mask", "mip_variance"]
+__all__ = ["LOSSES", "NAMES", "depth_loss", "edge_weight", "loss_mask", "mip_variance", "parse_losses"]
 
-PIXELWISE: dict[str, Callable[[Pixels], Tensor]] = {
-    "inv_l1": inv_l1,
-    "l1": l1,
-    "log_l1": log_l1,
-    "inv_weighted_l1": inv_weighted_l1,
-    "silog": silog,
-    "ssi": ssi,
-    "g2": g2,
-}
-MIP: dict[str, Callable[[Pixels, Intrinsics, Tensor], Tensor]] = {"mip_l1": mip_l1, "mip_laplace": mip_laplace}
-NAMES = (*PIXELWISE, *MIP)
+NAMES = tuple(sorted(LOSSES))
 MIP_OPTIONS = ("window", "lambda_prior", "alpha_clamp")
 
 
@@ -66,19 +56,20 @@ def depth_loss(
     if name not in NAMES:
         raise UserError(f"{name!r} is not a depth loss; those are {', '.join(NAMES)}")
     _check_options(name, options)
-    pixels = select_pixels(inv_depth if name == "inv_l1" else depth, target, valid, weight, depth_max)
-    if name in PIXELWISE:
-        return PIXELWISE[name](pixels)
+    loss = LOSSES[name]
+    pixels = select_pixels(inv_depth if loss.of_inverse else depth, target, valid, weight, depth_max)
+    if not loss.frustums:
+        return loss.function(pixels)
     if intrinsics is None:
         raise UserError(f"the depth loss {name} needs intrinsics (fx, fy, cx, cy)")
     variance = options.pop("variance", None)
     if variance is None:
         variance = mip_variance(pixels.target, pixels.inside, intrinsics, **options)
-    return MIP[name](pixels, intrinsics, variance)
+    return loss.function(pixels, intrinsics, variance)
 
 
 def _check_options(name: str, options: Iterable[str]) -> None:
-    known = ("variance", *MIP_OPTIONS) if name in MIP else ()
+    known = ("variance", *MIP_OPTIONS) if LOSSES[name].frustums else ()
     for option in options:
         if option not in known:
             accepted = ", ".join(("depth_max", "weight", *known))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from utils.losses.depth.masked import Pixels, spread, total
+from utils.losses.depth.registry import register
 
 SCALES = (1, 2, 4, 8)  # pixels averaged in each direction
 GRADIENT_WEIGHT = 0.5
@@ -14,10 +15,17 @@ KEPT_SHARE = 0.5  # an average of pixels counts where more of them are valid
 EPSILON = 1e-6  # world units: beside the mean deviation that a map is divided by
 
 
+@register("g2", "mean |Z - Z*| + mean |z - z*| + 0.5*grad, z and z* standardized")
 def g2(pixels: Pixels) -> Tensor:
     """adepth + rdepth + 0.5·rgrad, the three terms of `g2_terms`."""
     absolute, relative, gradient = g2_terms(pixels)
     return absolute + relative + GRADIENT_WEIGHT * gradient
+
+
+@register("grad", "mean |Sobel(z - z*)| over four scales, z and z* standardized")
+def grad(pixels: Pixels) -> Tensor:
+    """The third term of `g2_terms` alone: whether depth steps and slopes are where they should be, at any scale."""
+    return _over_scales(pixels, _relative_error(pixels))
 
 
 def g2_terms(pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,10 +34,19 @@ def g2_terms(pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
     Averaging and Sobel's filter are linear, so all is done on the difference of the two maps. A scale that does not fit
     into the image, or keeps no pixel, counts as 0.
     """
-    difference = standardized(pixels, pixels.rendered) - standardized(pixels, pixels.target)
-    scales = [_gradients(*_averages(pixels, difference, scale)) for scale in SCALES]
+    difference = _relative_error(pixels)
+    gradient = _over_scales(pixels, difference)  # first: the order of the nodes is that in which gradients add up
     absolute = pixels.mean((pixels.rendered - pixels.target).abs())
-    return absolute, pixels.mean(difference.abs()), torch.stack(scales).mean()
+    return absolute, pixels.mean(difference.abs()), gradient
+
+
+def _relative_error(pixels: Pixels) -> Tensor:
+    return standardized(pixels, pixels.rendered) - standardized(pixels, pixels.target)
+
+
+def _over_scales(pixels: Pixels, difference: Tensor) -> Tensor:
+    """The mean over the scales of the mean gradients of a (H,W) difference."""
+    return torch.stack([_gradients(*_averages(pixels, difference, scale)) for scale in SCALES]).mean()
 
 
 def standardized(pixels: Pixels, values: Tensor) -> Tensor:

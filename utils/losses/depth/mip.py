@@ -13,6 +13,7 @@ from torch import Tensor
 
 from utils.errors import UserError
 from utils.losses.depth.masked import Pixels, check_size, image_of, loss_mask
+from utils.losses.depth.registry import register
 from utils.losses.depth.windows import robust_range
 
 Intrinsics = tuple[float, float, float, float]  # fx, fy, cx, cy, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5)
@@ -23,6 +24,7 @@ ALPHA_CLAMP = 0.3  # of the distance: the largest half length of a frustum
 EPSILON = 1e-8  # of the mean target depth: beside deviations, so that none is 0
 
 
+@register("mip_l1", "mean |Z - Z*|/sigma, scaled, + |X - X*| + |Y - Y*|", frustums=True)
 def mip_l1(pixels: Pixels, intrinsics: Intrinsics, variance: Tensor) -> Tensor:
     """Mean of |Z − Z*|·w + |X − X*| + |Y − Y*|, (X, Y, Z) and (X*, Y*, Z*) the back-projected points, world units.
 
@@ -37,6 +39,7 @@ def mip_l1(pixels: Pixels, intrinsics: Intrinsics, variance: Tensor) -> Tensor:
     )
 
 
+@register("mip_laplace", "mean |Z - Z*|/b + ln b, b = sigma/sqrt(2)", frustums=True)
 def mip_laplace(pixels: Pixels, intrinsics: Intrinsics, variance: Tensor) -> Tensor:
     """Mean of |Z − Z*|/b + ln b, b = √(σ_Z²/2): −ln of a Laplace density, less ln 2. It may be negative."""
     scale = (_select(variance, pixels) / 2).sqrt().clamp(min=_epsilon(pixels))

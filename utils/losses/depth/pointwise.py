@@ -6,32 +6,38 @@ import torch
 from torch import Tensor
 
 from utils.losses.depth.masked import Pixels, spread
+from utils.losses.depth.registry import register
 
 NEAREST_SHARE = 0.1  # of the mean target depth: nothing nearer gets more weight in `inv_weighted_l1`
 VARIANCE_FOCUS = 0.85  # of `silog`: 1 would forgive any common scale
 
 
+@register("inv_l1", "mean |1/Z - 1/Z*|", of_inverse=True)
 def inv_l1(pixels: Pixels) -> Tensor:
     """Mean of |inv_depth − 1/Z*|, 1/world units."""
     return pixels.mean((pixels.rendered - pixels.target.reciprocal()).abs())
 
 
+@register("l1", "mean |Z - Z*|")
 def l1(pixels: Pixels) -> Tensor:
     """Mean of |Z − Z*|, world units."""
     return pixels.mean((pixels.rendered - pixels.target).abs())
 
 
+@register("log_l1", "mean |ln(1 + Z) - ln(1 + Z*)|")
 def log_l1(pixels: Pixels) -> Tensor:
     """Mean of |ln(1 + Z) − ln(1 + Z*)|; Z > −1 in valid pixels."""
     return pixels.mean((pixels.rendered.log1p() - pixels.target.log1p()).abs())
 
 
+@register("inv_weighted_l1", "mean |Z - Z*|/max(Z*, 0.1*mean Z*)")
 def inv_weighted_l1(pixels: Pixels) -> Tensor:
     """Mean of |Z − Z*|/max(Z*, 0.1·mean Z*): a relative error, but not of what is much nearer than the scene."""
     floor = NEAREST_SHARE * pixels.mean(pixels.target)
     return pixels.mean((pixels.rendered - pixels.target).abs() / torch.maximum(pixels.target, floor))
 
 
+@register("silog", "sqrt(mean e^2 - 0.85*(mean e)^2), e = ln Z - ln Z*")
 def silog(pixels: Pixels) -> Tensor:
     """√(mean e² − 0.85·(mean e)²), e = ln Z − ln Z* (Eigen et al. 2014, eq. 4); Z > 0 in valid pixels.
 
@@ -45,6 +51,7 @@ def silog(pixels: Pixels) -> Tensor:
     return torch.where(perfect, 0.0, torch.where(perfect, 1.0, square).sqrt())
 
 
+@register("ssi", "mean |s*Z + t - Z*|, s and t of least squares")
 def ssi(pixels: Pixels) -> Tensor:
     """Mean of |s·Z + t − Z*| with the scale s and shift t of least squares over V (Ranftl et al. 2020, eq. 4).
 
