@@ -125,17 +125,23 @@ class OptimizationOptions:
     lambda_dssim: float = option(
         0.2, "weight of 1 - SSIM in the photometric loss; L1 has the rest", minimum=0, maximum=1
     )
-    coarse_until_iter: int = option(0, "look at the photos at half their size before this step", minimum=0)
-    random_background: bool = option(False, "put a new random color behind everything in each step")
-    position_lr_init: float = option(1.6e-4, "of the centers at the start, in scene extents per step", minimum=0)
-    position_lr_final: float = option(1.6e-6, "of the centers at the end, in scene extents per step", minimum=0)
-    position_lr_max_steps: int | None = option(
-        None, "steps from the first to the last of these", minimum=1, follows="--iterations"
+    coarse_until_iter: int = option(
+        0, "step before which photos are used at half size: saves time, costs quality", minimum=0
     )
-    feature_lr: float = option(0.0025, "of the colors; SH above degree 0 take a twentieth", minimum=0)
-    opacity_lr: float = option(0.025, "of the opacities (logits)", minimum=0)
-    scaling_lr: float = option(0.005, "of the scales (natural logarithms)", minimum=0)
-    rotation_lr: float = option(0.001, "of the rotations (quaternions)", minimum=0)
+    random_background: bool = option(False, "train against a new random background color in each step")
+    position_lr_init: float = option(
+        1.6e-4, "learning rate of the means at the first step, in scene extents", minimum=0
+    )
+    position_lr_final: float = option(
+        1.6e-6, "learning rate of the means at the last step, in scene extents", minimum=0
+    )
+    position_lr_max_steps: int | None = option(
+        None, "steps over which the learning rate of the means decays", minimum=1, follows="--iterations"
+    )
+    feature_lr: float = option(0.0025, "learning rate of SH degree 0; higher degrees use 1/20 of it", minimum=0)
+    opacity_lr: float = option(0.025, "learning rate of the opacities (as logits)", minimum=0)
+    scaling_lr: float = option(0.005, "learning rate of the scales (as natural logarithms)", minimum=0)
+    rotation_lr: float = option(0.001, "learning rate of the rotations (quaternions)", minimum=0)
     optimizer_type: str = option(
         "default",
         "default: Adam moves every Gaussian in every step; sparse_adam: only those that the step has seen",
@@ -176,35 +182,60 @@ class RegularizerOptions:
 
     lambda_dist: str = option("0:10 3000:10 15000:1", f"weight of the depth distortion: {SCHEDULE}")
     dist_scale: float = option(
-        0.02, "depths farther apart than this count less and less, as at edges they should; 0: all count", minimum=0
+        0.02, "depth gap beyond which distortion grows only logarithmically, in scene extents; 0: plain mean", minimum=0
     )
     lambda_ray: str = option("0", f"weight of elongation along the view ray: {SCHEDULE}")
-    ray_ratio_max: float = option(3.0, "elongation along the view ray that costs nothing", minimum=0)
-    lambda_alpha: float = option(
-        0.1, "weight of the difference from the alpha of transparent renderings, where photos have it", minimum=0
+    ray_ratio_max: float = option(
+        3.0, "elongation along the view ray, as a ratio, up to which lambda_ray costs nothing", minimum=0
     )
+    lambda_alpha: float = option(0.1, "weight of the alpha loss, used where photos have an alpha channel", minimum=0)
     lambda_opacity: float = option(0.0, "weight of the mean opacity", minimum=0)
     lambda_scale: float = option(0.0, "weight of the mean scale", minimum=0)
 
 
 @dataclass(frozen=True)
 class SpikeOptions:
-    """What is pruned, by what all views show, beside what is transparent or too large; 0 switches a rule off"""
+    """Pruning by statistics over all training views; 0 switches a rule off"""
 
-    prune_min_weight: float = option(0.12, "of less weight than this in every pixel of every view", minimum=0)
+    prune_min_weight: float = option(
+        0.12,
+        "blending weight: Gaussians below it in every pixel of every view are pruned; lower it to keep more detail",
+        minimum=0,
+    )
     prune_weight_share: float = option(
-        0.02, "... but at once only as many as have this part of all weight", minimum=0, maximum=1
+        0.02,
+        "share of the total blending weight that prune_min_weight removes at most at once",
+        minimum=0,
+        maximum=1,
     )
-    floater_views: int = option(3, "before the measured depth in so many views, and on it in none", minimum=0)
+    floater_views: int = option(
+        3,
+        "number of views: Gaussians in front of the measured depth in as many, and on it in none, are pruned",
+        minimum=0,
+    )
     spike_ratio: float = option(
-        10.0, "needles, longest axis over so many times the middle one, are cut where off the surface", minimum=0
+        10.0,
+        "ratio of longest to middle axis: Gaussians above it are needles, split where they leave the surface",
+        minimum=0,
     )
-    spike_extent: float = option(0.005, "... if they have a longest axis over this, in scene extents", minimum=0)
-    spike_tolerance: float = option(0.005, "... and off is farther away than this, in scene extents", minimum=0)
-    spike_ray_views: int = option(0, "elongated along the view ray in so many views, and in most", minimum=0)
-    spike_spread: float = option(0.0, "spread over this in depth around its pixels, in scene extents", minimum=0)
+    spike_extent: float = option(
+        0.005, "longest axis, in scene extents, up to which no Gaussian is treated as a spike", minimum=0
+    )
+    spike_tolerance: float = option(
+        0.005,
+        "distance in scene extents beyond which a point counts as off the surface; raise for noisy depth",
+        minimum=0,
+    )
+    spike_ray_views: int = option(
+        0,
+        "number of views: Gaussians elongated along the view ray in as many, and in most that see them, are pruned",
+        minimum=0,
+    )
+    spike_spread: float = option(
+        0.0, "depth spread in scene extents: Gaussians whose pixels exceed it are pruned", minimum=0
+    )
     prune_max_fraction: float = option(
-        0.5, "part of all that a rule removes at once, the worst first", minimum=0, maximum=1
+        0.5, "share of all Gaussians that one rule removes at most at once, worst first", minimum=0, maximum=1
     )
 
 
