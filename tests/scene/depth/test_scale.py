@@ -220,9 +220,9 @@ def test_other_sizes_are_resized_and_other_shapes_left_out(tmp_path: Path) -> No
     np.testing.assert_array_equal(loaded, np.round(small).repeat(2, axis=0).repeat(2, axis=1))
     (warning,) = scene.warnings
     assert "depth/001.png is 60×60 pixels, which is not the shape of its photo (80×60)" in warning
-    downscale_2x = load_depth(load_scene(tmp_path, resolution=2).train[0])
-    assert downscale_2x is not None
-    np.testing.assert_array_equal(downscale_2x, np.round(small))
+    halved = load_depth(load_scene(tmp_path, resolution=2).train[0])
+    assert halved is not None
+    np.testing.assert_array_equal(halved, np.round(small))
 
 
 def test_many_unusable_maps_take_few_lines(tmp_path: Path) -> None:
