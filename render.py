@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json
+from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json, graphdeco
 from gaussian_renderer import RenderSettings, background_color, near_plane
 from gaussian_renderer.device import use_device
 from gaussian_renderer.render_views import render_views
@@ -32,6 +32,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--skip_test", action="store_true", help="leave out the held-out views")
     parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    graphdeco.accept(parser, graphdeco.RENDER)
     return parser.parse_args(arguments)
 
 
@@ -55,6 +56,8 @@ def find_iteration(model: Path, wanted: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     values = parse(arguments)
+    for line in graphdeco.lines(values, graphdeco.RENDER):
+        say(line, values.quiet)
     device = use_device(values.device)
     options = read_options(values.model_path)
     iteration = find_iteration(values.model_path, values.iteration)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from arguments import TrainOptions
+from arguments import TrainOptions, without_effect
 from gaussian_renderer import background_color, render, settings_at
 from gaussian_renderer.device import device_text, use_device
 from scene import load_scene
@@ -34,6 +34,8 @@ INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; exits with 130 when it was interrupted."""
     options = read_options(arguments)
+    for line in without_effect(arguments):
+        say(line, options.run.quiet)
     if options.run.print_schedule:
         say(schedule_text(options))
         return

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from arguments import graphdeco
 from utils.errors import UserError
 from utils.losses.depth import LOSSES, NAMES, parse_losses
 
@@ -112,7 +113,9 @@ class RunOptions:
     resume: bool = option(False, "go on from the newest checkpoint in the model folder, with the settings stored there")
     overwrite: bool = option(False, "delete the run that the model folder holds")
     quiet: bool = option(False, "print nothing but errors")
-    verbose: bool = option(False, "print a line about depth and distortion every 100 steps (the log has it always)")
+    verbose: bool = option(
+        False, "print a line for each rule that prunes, with how many it took (metrics.jsonl always has them)"
+    )
     print_schedule: bool = option(False, "print how the weights move over the run, and stop")
     audit_gradients: bool = option(False, "print what each term of the loss does to each parameter, every 500 steps")
     detect_anomaly: bool = option(False, "let autograd name the operation that makes a NaN (slow)")
@@ -320,6 +323,7 @@ def train_parser(stored: TrainOptions | None = None) -> argparse.ArgumentParser:
     )
     for item in fields(TrainOptions):
         add_group(parser, typing.get_type_hints(TrainOptions)[item.name], getattr(stored, item.name, None))
+    graphdeco.accept(parser, graphdeco.TRAIN)
     return parser
 
 
@@ -328,6 +332,11 @@ def parse_train_options(arguments: Sequence[str] | None = None, stored: TrainOpt
     values = train_parser(stored).parse_args(arguments)
     hints = typing.get_type_hints(TrainOptions)
     return TrainOptions(**{item.name: from_namespace(hints[item.name], values) for item in fields(TrainOptions)})
+
+
+def without_effect(arguments: Sequence[str] | None = None) -> list[str]:
+    """A line for each flag of graphdeco's train.py on the command line that has no effect here."""
+    return graphdeco.lines(train_parser().parse_args(arguments), graphdeco.TRAIN)
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ BALANCE_EVERY = 100
 LINE_EVERY = 100
 TERM = "term of the distortion"  # where the loss has none
 MEAN, LARGEST = "mean distortion", "largest distortion"  # of a view, in extents²
+NONFINITE = "Gaussians culled as not finite"
 IMAGES = ("color", "inv_depth", "depth", "alpha", "distortion")  # of the rasterizer
 
 
@@ -59,6 +60,7 @@ class Monitor:
     def __init__(self, options: TrainOptions, objective: Loss, gaussians: Gaussians, report: RunLogger) -> None:
         self.run, self.objective, self.gaussians, self.report = options.run, objective, gaussians, report
         self.effects, self.balance = ZeroGradientCheck(objective.flags), DominanceCheck()
+        self._most_nonfinite = 0
         self._readings: AsyncScalars[Step] = AsyncScalars()
         self._judged: list[tuple[Step, dict[str, float]]] = []
 
@@ -75,14 +77,15 @@ class Monitor:
     def after_backward(self, step: Step) -> Tensor:
         """() bool on the device: whether the loss and all gradients are finite. UserError where it is known not."""
         numbers = finite_numbers(step.terms, self.gaussians.parameters)
-        values = self._readings.put(step, numbers | self._distortion(step))
+        values = self._readings.put(step, numbers | self._extra(step))
         self._judge_arrived()
         return values[: len(numbers)].isfinite().all()
 
     def after_step(self, step: Step, pruned: Sequence[Pruned], wait: bool) -> None:
         """Report what is known; with `wait` all up to this step. UserError for what was not finite."""
         for each in pruned:
-            self._record(step.iteration, {"pruned": each._asdict()}, str(each))
+            text = str(each) if self.run.verbose else ""
+            self.report.record(step.iteration, {"pruned": each._asdict()}, text)
         if wait:
             self._judge_arrived(wait=True)
         for earlier, numbers in self._judged:
@@ -92,7 +95,7 @@ class Monitor:
     def _judge_arrived(self, wait: bool = False) -> None:
         for step, numbers in self._readings.arrived(wait):
             camera, parameters = step.photo.camera.name, self.gaussians.parameters
-            extra = {name: numbers.pop(name) for name in (TERM, MEAN, LARGEST) if name in numbers}
+            extra = {name: numbers.pop(name) for name in (TERM, MEAN, LARGEST, NONFINITE) if name in numbers}
             check_finite(numbers, step.iteration, camera, parameters, again=partial(self._again, step))
             self._judged.append((step, numbers | extra))
 
@@ -113,19 +116,28 @@ class Monitor:
         if LARGEST in numbers:
             at = {name: self.objective.schedules[name].at(step.iteration) for name in ("lambda_dist", "depth_l1_mult")}
             entry = {"depth_distortion": {"mean": numbers[MEAN], "max": numbers[LARGEST], **at}}
-            self._record(step.iteration, entry, distortion_line(step.iteration, numbers[MEAN], numbers[LARGEST], **at))
+            line = distortion_line(step.iteration, numbers[MEAN], numbers[LARGEST], **at)
+            self.report.record(step.iteration, entry, line)
+        self._report_nonfinite(step, int(numbers[NONFINITE]))
+
+    def _report_nonfinite(self, step: Step, count: int) -> None:
+        """A line when more Gaussians than ever are culled since a value of theirs is NaN or infinite."""
+        if count > self._most_nonfinite:
+            self._most_nonfinite = count
+            self.report.record(step.iteration, {"num_nonfinite": count})
+            self.report.warning(
+                f"iteration {step.iteration}: {count:,} Gaussians were not drawn in {step.photo.camera.name}, since a "
+                "value of theirs is NaN or infinite"
+            )
 
     @torch.no_grad()
-    def _distortion(self, step: Step) -> dict[str, Tensor]:
-        """What the log shows of the distortion, and the loss does not need."""
+    def _extra(self, step: Step) -> dict[str, Tensor]:
+        """What the log shows of a rendering, and the loss does not need."""
         output, mask, extent = step.output, step.photo.mask, self.objective.extent
-        numbers = {}
+        numbers = {NONFINITE: output.num_nonfinite.float()}
         if "distortion" not in step.terms:
             numbers[TERM] = self.objective.distortion(output, step.photo)
         if step.iteration % LINE_EVERY == 0:
             numbers[MEAN] = regularizers.distortion(output.distortion, output.alpha, extent, mask)
             numbers[LARGEST] = regularizers.largest_distortion(output.distortion, extent, mask)
         return numbers
-
-    def _record(self, iteration: int, entry: dict[str, dict[str, float]], text: str) -> None:
-        self.report.record(iteration, entry, text if self.run.verbose else "")
