@@ -24,7 +24,6 @@ from training.outputs import RunOutputs
 from training.run_logger import RunLogger
 from training.startup import first_state, prepare_folder, read_options
 from training.state import TrainingState
-from training.strategies.default import Growth
 from utils.console import run_script, say
 from utils.losses.photometric import weighted_sum
 
@@ -50,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer = options.run, state.gaussians, state.optimizer
-    objective, growth = Loss.of(options, scene.extent), Growth(options, scene, state)
+    objective, strategy = Loss.of(options, scene.extent), state.strategy
     facts = {
         "rasterizer": device_text(gaussians.device),
         "extent": scene.extent,
-        "densification": growth.limits._asdict(),
+        "densification": strategy.facts(),
     }
     with (
         RunLogger(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
@@ -76,19 +75,19 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             terms = objective.terms(output, photo, background, gaussians, weights)
             step = Step(iteration, photo, background, settings, output, terms, weights)
             monitor.before_backward(step)
-            output.means2d.retain_grad()
+            strategy.before_backward(output)
             weighted_sum(terms, weights).backward()
             finite = monitor.after_backward(step)
 
-            growth.observe(iteration, output, photo.camera)
+            strategy.observe(iteration, output, photo.camera)
             optimizer.rates["means"] = position_rate(options, scene.extent, iteration)
             optimizer.step(output.radii > 0, finite)
             state.step_done()
             look = replace(settings, statistics=True)
-            pruned = growth.after_step(iteration, partial(render, gaussians, background=background, settings=look))
+            changed = strategy.after_step(iteration, partial(render, gaussians, background=background, settings=look))
 
             stop = interrupt.requested and iteration < run.iterations
-            monitor.after_step(step, pruned, wait=stop or results.due(iteration))
+            monitor.after_step(step, changed, wait=stop or results.due(iteration))
             results.after_step(step)
             if stop:
                 results.interrupted()

@@ -246,6 +246,7 @@ class SpikeOptions:
 class DensificationOptions:
     """When and how the number of Gaussians changes"""
 
+    strategy: str = option("default", "densification strategy, by its name in training/strategies")
     densify_from_iter: int | None = option(
         None, "densify and prune after this step", minimum=0, follows="500, or a tenth of --iterations if that is less"
     )

@@ -14,7 +14,7 @@ import torch
 from utils.errors import UserError
 from utils.files import atomic_write
 
-FORMAT = 1  # raised when a checkpoint of before can no longer be read
+FORMAT = 2  # raised when a checkpoint of before can no longer be read
 
 
 def checkpoint_path(folder: Path, iteration: int) -> Path:

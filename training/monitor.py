@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -26,7 +26,6 @@ from training.gradient_checks import (
 )
 from training.loss import Loss
 from training.run_logger import RunLogger
-from training.strategies.prune import Pruned
 from utils.losses import regularizers
 
 AUDIT_EVERY = 500  # steps
@@ -81,11 +80,12 @@ class Monitor:
         self._judge_arrived()
         return values[: len(numbers)].isfinite().all()
 
-    def after_step(self, step: Step, pruned: Sequence[Pruned], wait: bool) -> None:
-        """Report what is known; with `wait` all up to this step. UserError for what was not finite."""
-        for each in pruned:
-            text = str(each) if self.run.verbose else ""
-            self.report.record(step.iteration, {"pruned": each._asdict()}, text)
+    def after_step(self, step: Step, changed: Mapping[str, int], wait: bool) -> None:
+        """Report `changed`, counts by name, and what is known; with `wait` all up to this step. UserError for what was
+        not finite."""
+        if changed:
+            text = counts_text(changed) if self.run.verbose else ""
+            self.report.record(step.iteration, {"densification": dict(changed)}, text)
         if wait:
             self._judge_arrived(wait=True)
         for earlier, numbers in self._judged:
@@ -141,3 +141,9 @@ class Monitor:
             numbers[MEAN] = regularizers.distortion(output.distortion, output.alpha, extent, mask)
             numbers[LARGEST] = regularizers.largest_distortion(output.distortion, extent, mask)
         return numbers
+
+
+def counts_text(changed: Mapping[str, int]) -> str:
+    """For the log: "densification: 12 cloned, 3 needle"."""
+    counts = (f"{count:,} {name.replace('_', ' ')}" for name, count in changed.items() if count)
+    return f"densification: {', '.join(counts) or 'no change'}"

@@ -49,13 +49,12 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     rates = learning_rates(options, scene.extent)
     points = at_most(scene.points, options.densification.max_gaussians)
     gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
-    visible_only = options.optimization.optimizer_type == "sparse_adam"
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
         raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
     with_alpha = options.optimization.random_background or options.regularizers.lambda_alpha > 0
     photos = ViewCache(scene.train, device, with_alpha, kept_there)
-    state = TrainingState.start(gaussians, photos, rates, visible_only, options.run.seed)
+    state = TrainingState.start(options, scene, gaussians, photos, rates)
     path = first_checkpoint(options)
     if path is not None:
         state.restore(load_checkpoint(path, ENTRIES, device))

@@ -8,12 +8,16 @@ from typing import Any
 
 import torch
 
+from arguments import TrainOptions
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
 from scene.loading.image_cache import LoadedView, ShuffledViews, ViewCache
-from training.strategies.densify import DensityStatistics
+from scene.types import Scene
+from training.strategies import make_strategy
+from training.strategies.base import Strategy, StrategyInputs
+from utils.errors import UserError
 
-ENTRIES = ("iteration", "gaussians", "optimizer", "statistics", "photos", "generator")  # of a checkpoint
+ENTRIES = ("iteration", "gaussians", "optimizer", "strategy", "photos", "generator")  # of a checkpoint
 
 
 @dataclass
@@ -22,7 +26,7 @@ class TrainingState:
 
     gaussians: Gaussians
     optimizer: Optimizer
-    statistics: DensityStatistics
+    strategy: Strategy
     photos: ShuffledViews
     generator: torch.Generator  # on the CPU; every random number of the run comes from it
     iteration: int = 0
@@ -30,17 +34,19 @@ class TrainingState:
 
     @classmethod
     def start(
-        cls, gaussians: Gaussians, photos: ViewCache, rates: Mapping[str, float], visible_only: bool, seed: int
+        cls, options: TrainOptions, scene: Scene, gaussians: Gaussians, photos: ViewCache, rates: Mapping[str, float]
     ) -> TrainingState:
         """The state before the first step."""
-        generator = torch.Generator().manual_seed(seed)
-        return cls(
-            gaussians,
-            Optimizer(gaussians, rates, visible_only),
-            DensityStatistics(len(gaussians), gaussians.device),
-            ShuffledViews(photos, generator),
-            generator,
-        )
+        generator = torch.Generator().manual_seed(options.run.seed)
+        optimizer = Optimizer(gaussians, rates, options.optimization.optimizer_type == "sparse_adam")
+        inputs = StrategyInputs(options, scene, gaussians, optimizer, photos, generator)
+        strategy = make_strategy(options.densification.strategy, inputs)
+        return cls(gaussians, optimizer, strategy, ShuffledViews(photos, generator), generator)
+
+    @property
+    def strategy_name(self) -> str:
+        """By which `make_strategy` made the strategy."""
+        return self.strategy.inputs.options.densification.strategy
 
     def next_photo(self) -> LoadedView:
         """Begin a step with the photo that it is to look at."""
@@ -58,7 +64,7 @@ class TrainingState:
             "iteration": self.iteration,
             "gaussians": {name: self.gaussians.parameters[name].detach() for name in PARAMETERS},
             "optimizer": self.optimizer.state(),
-            "statistics": self.statistics.state(),
+            "strategy": {"name": self.strategy_name, "state": self.strategy.state_dict()},
             **(self._begun or self._chance()),
         }
 
@@ -66,11 +72,14 @@ class TrainingState:
         return {"photos": self.photos.state(), "generator": self.generator.get_state()}
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
-        """Become the state that `to_checkpoint` described. UserError when it is of other photos."""
+        """Become the state that `to_checkpoint` described. UserError when it is of other photos or strategy."""
+        name = checkpoint["strategy"]["name"]
+        if name != self.strategy_name:
+            raise UserError(f"--strategy {self.strategy_name}: the checkpoint was made with --strategy {name}")
         self.photos.load_state(checkpoint["photos"])
         self.iteration = checkpoint["iteration"]
         for name in PARAMETERS:
             self.gaussians.replace(name, checkpoint["gaussians"][name])
         self.optimizer.load_state(checkpoint["optimizer"])
-        self.statistics.load_state(checkpoint["statistics"])
+        self.strategy.load_state_dict(checkpoint["strategy"]["state"])
         self.generator.set_state(checkpoint["generator"].cpu())

@@ -123,7 +123,7 @@ def test_a_full_device_leaves_a_checkpoint(
     assert json.loads((full / "run.json").read_text())["status"].startswith("failed: UserError: out of memory")
     kept = torch.load(full / f"chkpnt{whole}.pth", weights_only=True)
     moments = [each for pair in kept["optimizer"]["moments"].values() for each in pair]
-    tensors = [*kept["gaussians"].values(), *kept["statistics"].values(), *moments]
+    tensors = [*kept["gaussians"].values(), *kept["strategy"]["state"].values(), *moments]
     assert {len(each) for each in tensors} == {len(kept["gaussians"]["means"])}
     train.main(["-m", str(full), "--resume", "--quiet"])
     if place in ("render", "loss"):  # the step leaves no trace: not even the photo it was to look at is lost

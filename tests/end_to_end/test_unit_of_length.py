@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,14 @@ def run(source: Path, model: Path, flags: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
 
 
-def counts(log: list[dict[str, Any]]) -> dict[str, int]:
-    """How many Gaussians there are in the end, and how many each rule has pruned."""
-    pruned = [entry["pruned"] for entry in log if "pruned" in entry]
+def counts(log: list[dict[str, Any]]) -> Counter[str]:
+    """How many Gaussians there are in the end, and how many were cloned, split and pruned by each rule."""
+    changed = [entry["densification"] for entry in log if "densification" in entry]
     last = [entry["gaussians"] for entry in log if "gaussians" in entry][-1]
-    return {"end": last, **{rule: sum(entry[rule] for entry in pruned) for rule in pruned[0]}}
+    total = Counter({"end": last})
+    for entry in changed:
+        total.update(entry)
+    return total
 
 
 @pytest.fixture(scope="module")

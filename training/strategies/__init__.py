@@ -1,1 +1,18 @@
-"""Densification strategies: which Gaussians are added, split and pruned, and when."""
+"""Densification strategies by name: which Gaussians are added, split and pruned, and when."""
+
+from __future__ import annotations
+
+from training.strategies.base import Strategy, StrategyInputs
+from training.strategies.default import DefaultStrategy
+from utils.errors import UserError
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    "default": DefaultStrategy,
+}
+
+
+def make_strategy(name: str, inputs: StrategyInputs) -> Strategy:
+    """The strategy registered as `name`. UserError for a name that is not registered."""
+    if name not in STRATEGIES:
+        raise UserError(f"--strategy {name}: there is no such strategy; accepted: {', '.join(STRATEGIES)}")
+    return STRATEGIES[name](inputs)

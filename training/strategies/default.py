@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from arguments import TrainOptions
 from diff_gaussian_rasterization import RasterOutput
 from scene.types import Camera, Scene
-from training.state import TrainingState
-from training.strategies.densify import default_grad_threshold, densify, reset_opacities
-from training.strategies.multiview_stats import MAX_VIEWS, Draw, survey
-from training.strategies.prune import Pruned, PruneRules, SpikeRules, prune, prune_spikes
+from training.strategies.base import Draw, Strategy, StrategyInputs
+from training.strategies.densify import Densified, DensityStatistics, default_grad_threshold, densify, reset_opacities
+from training.strategies.multiview_stats import MAX_VIEWS, collect_multiview_stats
+from training.strategies.prune import Pruned, PruneLimits, SpikeRules, prune, prune_spikes
 from utils.errors import UserError
 from utils.schedules import due
 
@@ -29,63 +31,84 @@ class Limits(NamedTuple):
     grad_threshold: float  # mean view-space gradient, half image sizes
 
 
-class Growth:
+class DefaultStrategy(Strategy):
     """Adaptive density control of one run: gathers what each step shows, and changes the Gaussians when it is due."""
 
-    def __init__(self, options: TrainOptions, scene: Scene, state: TrainingState) -> None:
-        self.options, self.extent, self.state = options, scene.extent, state
-        self.limits = densification_limits(options, scene)
-        self.surveys = survey_steps(options, self.limits.stop, len(scene.train))
+    def __init__(self, inputs: StrategyInputs) -> None:
+        super().__init__(inputs)
+        self.options, self.extent = inputs.options, inputs.scene.extent
+        self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
+        self.statistics = DensityStatistics(len(self.gaussians), self.gaussians.device)
+        self.limits = densification_limits(self.options, inputs.scene)
+        self.surveys = survey_steps(self.options, self.limits.stop, len(inputs.scene.train))
+
+    def facts(self) -> dict[str, Any]:
+        """The limits, as given or as fits the run."""
+        return self.limits._asdict()
+
+    def before_backward(self, output: RasterOutput) -> None:
+        """Keep the gradient of the centers in the image."""
+        output.means2d.retain_grad()
 
     def observe(self, iteration: int, output: RasterOutput, camera: Camera) -> None:
         """Add what a view has shown, after its backward pass."""
-        statistics = self.state.statistics
         if iteration < self.limits.stop and output.means2d.grad is not None:
-            statistics.observe(output.means2d.grad, output.radii, camera.width, camera.height)
+            self.statistics.observe(output.means2d.grad, output.radii, camera.width, camera.height)
 
-    def after_step(self, iteration: int, draw: Draw) -> list[Pruned]:
-        """Densify, prune and reset what is due; what was pruned. UserError when no Gaussian is left.
+    def after_step(self, iteration: int, draw: Draw) -> dict[str, int]:
+        """Densify, prune and reset what is due; counts of cloned, split, and pruned by each rule.
+
+        UserError when no Gaussian is left.
 
         `draw` shows a survey what a camera sees now.
         """
-        density, pruned = self.options.densification, []
+        density, counts = self.options.densification, Counter[str]()
         if due(iteration, self.limits.start, self.limits.stop, density.densification_interval):
-            self._densify()
-            state = self.state
-            pruned.append(prune(state.gaussians, state.optimizer, state.statistics, self._rules(iteration)))
-            state.statistics.reset()
+            counts.update(self._densify()._asdict())
+            counts.update(prune(self.gaussians, self.optimizer, self.statistics, self._rules(iteration))._asdict())
+            self.statistics.reset()
         if iteration in self.surveys:
-            pruned.append(self._survey(draw))
-        if len(self.state.gaussians) == 0:
+            counts.update(self._survey(draw)._asdict())
+        if len(self.gaussians) == 0:
             raise UserError(f"iteration {iteration}: no Gaussian is left; all were too transparent or too large")
         if due(iteration, 0, self.limits.stop, density.opacity_reset_interval):
-            reset_opacities(self.state.gaussians, self.state.optimizer)
-        return pruned
+            reset_opacities(self.gaussians, self.optimizer)
+        return dict(counts)
 
-    def _densify(self) -> None:
-        state, density = self.state, self.options.densification
-        densify(
-            state.gaussians,
-            state.optimizer,
-            state.statistics,
+    def state_dict(self) -> dict[str, Any]:
+        """The statistics since the last densification."""
+        return self.statistics.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from these statistics."""
+        self.statistics.load_state(state)
+
+    def _densify(self) -> Densified:
+        density = self.options.densification
+        return densify(
+            self.gaussians,
+            self.optimizer,
+            self.statistics,
             grad_threshold=self.limits.grad_threshold,
             clone_below=density.percent_dense * self.extent,
             max_gaussians=density.max_gaussians,
-            generator=state.generator,
+            generator=self.inputs.generator,
         )
 
     def _survey(self, draw: Draw) -> Pruned:
-        state, tolerance = self.state, self.options.spikes.spike_tolerance * self.extent
+        tolerance = self.options.spikes.spike_tolerance * self.extent
         ratio = self.options.regularizers.ray_ratio_max
-        found = survey(state.gaussians, state.photos.photos, draw, tolerance=tolerance, ray_ratio_max=ratio)
-        return prune_spikes(state.gaussians, state.optimizer, state.statistics, found, self._spike_rules())
+        found = collect_multiview_stats(
+            self.gaussians, self.inputs.photos, draw, tolerance=tolerance, ray_ratio_max=ratio
+        )
+        return prune_spikes(self.gaussians, self.optimizer, self.statistics, found, self._spike_rules())
 
-    def _rules(self, iteration: int) -> PruneRules:
+    def _rules(self, iteration: int) -> PruneLimits:
         """With each densification. Large Gaussians only after the first opacity reset: until then many are still
         shrinking."""
         if iteration <= self.options.densification.opacity_reset_interval:
-            return PruneRules()
-        return PruneRules(max_world_size=MAX_WORLD_SIZE * self.extent, max_screen_size=MAX_SCREEN_SIZE)
+            return PruneLimits()
+        return PruneLimits(max_world_size=MAX_WORLD_SIZE * self.extent, max_screen_size=MAX_SCREEN_SIZE)
 
     def _spike_rules(self) -> SpikeRules:
         spikes = self.options.spikes

@@ -102,7 +102,7 @@ def densify(
     gradient = statistics.mean_gradient()
     candidates = gradient > grad_threshold
     if max_gaussians:
-        candidates = strongest(gradient, candidates, max_gaussians - len(gaussians))
+        candidates = top_k_mask(gradient, candidates, max_gaussians - len(gaussians))
     small = gaussians.activated_scales.amax(dim=1) <= clone_below
     clone, split = candidates & small, candidates & ~small
     clones = {name: gaussians.parameters[name].detach()[clone] for name in PARAMETERS}
@@ -120,7 +120,7 @@ def reset_opacities(gaussians: Gaussians, optimizer: Optimizer, ceiling: float =
     optimizer.forget("opacities")
 
 
-def strongest(values: Tensor, candidates: Tensor, count: int) -> Tensor:
+def top_k_mask(values: Tensor, candidates: Tensor, count: int) -> Tensor:
     """The `count` candidates with the highest values, ties by index: (N,) bool."""
     order = torch.where(candidates, values, -torch.inf).argsort(descending=True, stable=True)
     chosen = torch.zeros_like(candidates)

@@ -6,7 +6,6 @@ each training step shows in passing is of another cloud every time, and of few s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +16,9 @@ from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
 from scene.types import Camera
+from training.strategies.base import Draw
 from training.strategies.split_needles import ENDS, ends_of
 from utils.losses.regularizers import ray_ratio
-
-Draw = Callable[[Camera], RasterOutput]  # with the rasterizer's statistics
 
 MAX_VIEWS = 64  # of a survey, evenly chosen
 MIN_ALPHA = 0.5  # a pixel with less shows no surface to judge by
@@ -30,12 +28,12 @@ MOSTLY = 0.6  # of the views that can judge an end show it on the surface, or it
 
 
 @dataclass
-class Survey:
+class MultiViewStats:
     """Evidence for N Gaussians. Lengths in world units."""
 
     views: Tensor  # (N,) how many of the views it had a part in
     weight: Tensor  # (N,) the sum of its weights over all pixels of all views
-    weight_max: Tensor  # (N,) its largest weight at any pixel
+    max_contribution: Tensor  # (N,) its largest weight at any pixel
     distortion: Tensor  # (N,) the sum of its shares of the distortion, of linear depth
     ray_views: Tensor  # (N,) in how many views it was elongated along the view ray
     views_before: Tensor  # (N,) in how many its center was before what a sensor measured there, by over DEPTH_MARGIN
@@ -44,7 +42,7 @@ class Survey:
     end_on: Tensor  # (N,2) ... and show the surface there
 
     @classmethod
-    def of_nothing(cls, gaussians: Gaussians) -> Survey:
+    def of_nothing(cls, gaussians: Gaussians) -> MultiViewStats:
         """The evidence of no view."""
         rows = [gaussians.means.new_zeros(len(gaussians)) for _ in range(7)]
         return cls(*rows, *(gaussians.means.new_zeros(len(gaussians), len(ENDS)) for _ in range(2)))
@@ -63,13 +61,15 @@ class Survey:
 
 
 @torch.no_grad()
-def survey(gaussians: Gaussians, photos: ViewCache, draw: Draw, *, tolerance: float, ray_ratio_max: float) -> Survey:
+def collect_multiview_stats(
+    gaussians: Gaussians, photos: ViewCache, draw: Draw, *, tolerance: float, ray_ratio_max: float
+) -> MultiViewStats:
     """Look at the training views, at most `MAX_VIEWS` of them.
 
     An end is on the surface within `tolerance`, world units, of the depth that a sensor has measured at its pixel, or
     of the rendered depth where none has. Elongated along the ray is what `ray_ratio` puts over `ray_ratio_max`.
     """
-    found, count = Survey.of_nothing(gaussians), min(len(photos), MAX_VIEWS)
+    found, count = MultiViewStats.of_nothing(gaussians), min(len(photos), MAX_VIEWS)
     ends = ends_of(gaussians)
     for photo in (photos[index * len(photos) // count] for index in range(count)):
         output = draw(photo.camera)
@@ -91,13 +91,13 @@ def survey(gaussians: Gaussians, photos: ViewCache, draw: Draw, *, tolerance: fl
     return found
 
 
-def _add_statistics(found: Survey, output: RasterOutput) -> Tensor:
+def _add_statistics(found: MultiViewStats, output: RasterOutput) -> Tensor:
     """Add what the rasterizer has gathered; (M,) the Gaussians that have a part in the view."""
     gathered = output.statistics
     assert gathered is not None, "a survey draws with statistics"
     found.weight += gathered.weight_sum
     found.distortion += gathered.distortion_share
-    torch.maximum(found.weight_max, gathered.weight_max, out=found.weight_max)
+    torch.maximum(found.max_contribution, gathered.weight_max, out=found.max_contribution)
     seen = gathered.weight_sum.nonzero().squeeze(1)
     found.views[seen] += 1
     return seen

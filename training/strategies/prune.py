@@ -11,13 +11,13 @@ from torch import Tensor
 
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import Optimizer, edit_rows
-from training.strategies.densify import DensityStatistics, strongest
-from training.strategies.multiview_stats import Survey
-from training.strategies.split_needles import PIECES, pieces
+from training.strategies.densify import DensityStatistics, top_k_mask
+from training.strategies.multiview_stats import MultiViewStats
+from training.strategies.split_needles import PIECES, split_needles
 
 
 @dataclass(frozen=True)
-class PruneRules:
+class PruneLimits:
     """What goes with each densification. None switches a rule off."""
 
     min_opacity: float = 0.005  # less opaque than this
@@ -33,7 +33,7 @@ class SpikeRules:
     max_weight_share: float = 1.0  # ... but at most so many that they have this part of all weight; the least needed go
     min_views_before: int | None = None  # before the measured depth in so many views, and on it in none
     min_ray_views: int | None = None  # a spike elongated along the view ray in so many views, and most that saw it
-    max_spread: float | None = None  # `Survey.spread` over this, world units
+    max_spread: float | None = None  # `MultiViewStats.spread` over this, world units
     max_elongation: float | None = None  # a spike with its longest axis over this many times its middle one ...
     spike_size: float = 0.0  # ... and no spike by ray or by shape has a longest standard deviation up to this
     max_fraction: float = 1.0  # of all Gaussians: no rule takes more at once; the worst go first
@@ -52,94 +52,89 @@ class Pruned(NamedTuple):
     distortion: int = 0
     needle: int = 0  # cut to its pieces on the surface
 
-    def __str__(self) -> str:
-        """For the log: "pruned: 12 opacity, 3 needle"."""
-        counts = (f"{count:,} {name.replace('_', ' ')}" for name, count in self._asdict().items() if count)
-        return f"pruned: {', '.join(counts) or 'nothing'}"
 
-
-class Offence(NamedTuple):
+class PruneRule(NamedTuple):
     """Who breaks a rule, and how badly."""
 
     rule: str  # a field of Pruned
     broken: Tensor  # (N,) bool
-    severity: Tensor  # (N,) the higher the worse
+    score: Tensor  # (N,) the higher the worse
 
 
 @torch.no_grad()
-def prune(gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, rules: PruneRules) -> Pruned:
+def prune(gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, rules: PruneLimits) -> Pruned:
     """Remove the Gaussians that break a rule. Uses `statistics`, so it comes before their reset."""
     opacities = gaussians.activated_opacities.squeeze(1)
-    offences = [Offence("opacity", opacities < rules.min_opacity, -opacities)]
+    offences = [PruneRule("opacity", opacities < rules.min_opacity, -opacities)]
     if rules.max_world_size is not None:
         longest = gaussians.activated_scales.amax(dim=1)
-        offences.append(Offence("world_size", longest > rules.max_world_size, longest))
+        offences.append(PruneRule("world_size", longest > rules.max_world_size, longest))
     if rules.max_screen_size is not None:
         screen_size = statistics.rows["screen_size"]
-        offences.append(Offence("screen_size", screen_size > rules.max_screen_size, screen_size))
-    condemned = _condemned(offences, len(gaussians))
+        offences.append(PruneRule("screen_size", screen_size > rules.max_screen_size, screen_size))
+    condemned = select_pruned(offences, len(gaussians))
     edit_rows(gaussians, optimizer, statistics, ~_any_of(condemned, gaussians))
     return _counts(condemned)
 
 
 @torch.no_grad()
 def prune_spikes(
-    gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, found: Survey, rules: SpikeRules
+    gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, found: MultiViewStats, rules: SpikeRules
 ) -> Pruned:
     """Remove what breaks a rule by the evidence `found`, and cut needles to their pieces on the surface.
 
     What no view has seen is not judged.
     """
     limit = int(rules.max_fraction * len(gaussians))
-    condemned = _condemned(_spike_offences(gaussians, found, rules), limit)
-    added = pieces(gaussians, condemned["needle"], found.off_surface()) if "needle" in condemned else None
+    condemned = select_pruned(_spike_offences(gaussians, found, rules), limit)
+    added = split_needles(gaussians, condemned["needle"], found.off_surface()) if "needle" in condemned else None
     edit_rows(gaussians, optimizer, statistics, ~_any_of(condemned, gaussians), added)
     return _counts(condemned)
 
 
-def _spike_offences(gaussians: Gaussians, found: Survey, rules: SpikeRules) -> Iterator[Offence]:
+def _spike_offences(gaussians: Gaussians, found: MultiViewStats, rules: SpikeRules) -> Iterator[PruneRule]:
     """Each rule that is on, in the order in which they are applied."""
     longest, middle, _ = gaussians.activated_scales.sort(dim=1, descending=True).values.unbind(1)
     large, along_rays = longest > rules.spike_size, found.ray_views > 0.5 * found.views
     if rules.min_weight is not None:
-        broken = (found.weight_max < rules.min_weight) & (found.views > 0)
-        yield Offence("weight", _of_little_weight(found, broken, rules.max_weight_share), -found.weight_max)
+        broken = (found.max_contribution < rules.min_weight) & (found.views > 0)
+        yield PruneRule("weight", _of_little_weight(found, broken, rules.max_weight_share), -found.max_contribution)
     if rules.min_views_before is not None:
         broken = (found.views_before >= rules.min_views_before) & (found.views_on == 0)
-        yield Offence("floater", broken, found.views_before)
+        yield PruneRule("floater", broken, found.views_before)
     if rules.min_ray_views is not None:
-        yield Offence("ray", large & along_rays & (found.ray_views >= rules.min_ray_views), longest)
+        yield PruneRule("ray", large & along_rays & (found.ray_views >= rules.min_ray_views), longest)
     if rules.max_spread is not None:
         spread = found.spread()
-        yield Offence("distortion", spread > rules.max_spread, spread)
+        yield PruneRule("distortion", spread > rules.max_spread, spread)
     if rules.max_elongation is not None:
         broken = large & (longest > rules.max_elongation * middle) & found.off_surface().any(dim=1)
         worst = along_rays.float() - middle / longest  # those along the rays first, then by elongation
         if rules.max_gaussians:
-            broken = strongest(worst, broken, (rules.max_gaussians - len(gaussians)) // (len(PIECES) - 1))
-        yield Offence("needle", broken, worst)
+            broken = top_k_mask(worst, broken, (rules.max_gaussians - len(gaussians)) // (len(PIECES) - 1))
+        yield PruneRule("needle", broken, worst)
 
 
-def _of_little_weight(found: Survey, broken: Tensor, share: float) -> Tensor:
+def _of_little_weight(found: MultiViewStats, broken: Tensor, share: float) -> Tensor:
     """(N,) bool: those of `broken` with the smallest largest weights that together have at most `share` of all weight.
 
     What a photo shows is the sum of weights. Of a cloud that has formed, Gaussians that no pixel needs have hardly any
     of it; of one that has not, much is still made of many faint ones, and to take them all would be to take that away.
     """
-    order = torch.where(broken, found.weight_max, torch.inf).argsort(stable=True)
+    order = torch.where(broken, found.max_contribution, torch.inf).argsort(stable=True)
     taken = found.weight[order].double().cumsum(0) <= share * found.weight.sum().double()
     few = torch.zeros_like(broken)
     few[order] = taken
     return few & broken
 
 
-def _condemned(offences: Iterable[Offence], limit: int) -> dict[str, Tensor]:
+def select_pruned(offences: Iterable[PruneRule], limit: int) -> dict[str, Tensor]:
     """Rule -> (N,) bool, each Gaussian by one rule at most, and at most `limit` by each."""
     condemned: dict[str, Tensor] = {}
-    for rule, broken, severity in offences:
+    for rule, broken, score in offences:
         for others in condemned.values():
             broken = broken & ~others
-        condemned[rule] = strongest(severity, broken, limit)
+        condemned[rule] = top_k_mask(score, broken, limit)
     return condemned
 
 

@@ -33,7 +33,7 @@ def ends_of(gaussians: Gaussians) -> Tensor:
     return gaussians.means.detach()[:, None] + steps[:, None] * _half_axis(gaussians, slice(None))[:, None]
 
 
-def pieces(gaussians: Gaussians, spikes: Tensor, off: Tensor) -> dict[str, Tensor]:
+def split_needles(gaussians: Gaussians, spikes: Tensor, off: Tensor) -> dict[str, Tensor]:
     """The raw parameters of the pieces of `spikes`, (N,) bool, that stay: all but those at an end that is `off`, (N,2)
     bool. A needle becomes balls and short rods in a row."""
     kept = torch.ones(int(spikes.sum()), len(PIECES), dtype=torch.bool, device=gaussians.device)

@@ -13,8 +13,14 @@ from scene.loading.image_cache import LoadedView
 from scene.types import Camera
 from tests.helpers.clouds import random_gaussians
 from tests.helpers.scenes import looking_at_origin
-from training.strategies.multiview_stats import DEPTH_MARGIN, MAX_VIEWS, Survey, against_depth, survey
-from training.strategies.split_needles import ENDS, PIECE_ELONGATION, PIECE_LENGTH, PIECES, ends_of, pieces
+from training.strategies.multiview_stats import (
+    DEPTH_MARGIN,
+    MAX_VIEWS,
+    MultiViewStats,
+    against_depth,
+    collect_multiview_stats,
+)
+from training.strategies.split_needles import ENDS, PIECE_ELONGATION, PIECE_LENGTH, PIECES, ends_of, split_needles
 
 WIDTH, HEIGHT = 40, 30
 FACING = Camera("facing", WIDTH, HEIGHT, 35.0, 36.0, 19.5, 15.5, np.eye(4))  # at the origin, along z
@@ -46,12 +52,12 @@ def wall(z: float, camera: Camera = FACING, measured: bool = True) -> LoadedView
     return photo(camera, torch.full((1, HEIGHT, WIDTH), z), everywhere, measured)
 
 
-def look(gaussians: Gaussians, photos: list[LoadedView], unit: float = 1.0) -> Survey:
+def look(gaussians: Gaussians, photos: list[LoadedView], unit: float = 1.0) -> MultiViewStats:
     def draw(camera: Camera) -> RasterOutput:
         settings = RenderSettings(near=0.1 * unit, sh_degree=0, statistics=True)
         return render(gaussians, camera, torch.zeros(3), settings)
 
-    return survey(gaussians, photos, draw, tolerance=TOLERANCE * unit, ray_ratio_max=1.5)
+    return collect_multiview_stats(gaussians, photos, draw, tolerance=TOLERANCE * unit, ray_ratio_max=1.5)
 
 
 def gaussians_at(means: list[list[float]], scales: list[list[float]], opacities: list[float]) -> Gaussians:
@@ -70,9 +76,9 @@ def test_evidence_adds_up_over_views() -> None:
     gaussians = random_gaussians(30, sh_degree=0)
     photos = [photo(camera_at(angle)) for angle in (0.0, 1.0, 2.0)]
     whole, parts = look(gaussians, photos), [look(gaussians, [each]) for each in photos]
-    for name in ("views", "weight", "weight_max", "distortion", "ray_views", "end_views", "end_on"):
+    for name in ("views", "weight", "max_contribution", "distortion", "ray_views", "end_views", "end_on"):
         rows = torch.stack([getattr(part, name) for part in parts])
-        assert torch.allclose(getattr(whole, name), rows.amax(dim=0) if name == "weight_max" else rows.sum(dim=0))
+        assert torch.allclose(getattr(whole, name), rows.amax(dim=0) if name == "max_contribution" else rows.sum(dim=0))
         assert getattr(whole, name).any() and getattr(whole, name).std() > 0, name
     assert whole.views.max() == 3
     assert not whole.views_before.any() and not whole.views_on.any()  # no sensor
@@ -87,7 +93,7 @@ def test_many_views_are_looked_at_evenly() -> None:
         return render(gaussians, camera, torch.zeros(3), RenderSettings(near=0.1, sh_degree=0, statistics=True))
 
     photos = [photo(camera_at(0.01 * index)) for index in range(2 * MAX_VIEWS + 10)]
-    found = survey(gaussians, photos, draw, tolerance=0.1, ray_ratio_max=2)
+    found = collect_multiview_stats(gaussians, photos, draw, tolerance=0.1, ray_ratio_max=2)
     indices = [round(float(name) / 0.01) for name in looked]
     assert len(indices) == MAX_VIEWS == found.views.item() and set(np.diff(indices)) == {2, 3}
 
@@ -215,7 +221,7 @@ def test_ends_off_the_surface_are_told_by_what_is_rendered() -> None:
 def test_pieces_are_what_lies_on_the_surface() -> None:
     gaussians = needles()
     spikes = torch.tensor([False, True, True])
-    parts = pieces(gaussians, spikes, torch.tensor([[True, True], [True, False], [False, False]]))
+    parts = split_needles(gaussians, spikes, torch.tensor([[True, True], [True, False], [False, False]]))
     assert {name: len(values) for name, values in parts.items()} == dict.fromkeys(PARAMETERS, 9)
     z = 1.8 + 0.1 * torch.tensor(PIECES[1:])
     assert torch.allclose(parts["means"][:4], torch.stack([torch.zeros(4), torch.zeros(4), z], dim=1))
@@ -227,5 +233,5 @@ def test_pieces_are_what_lies_on_the_surface() -> None:
 
 
 def test_pieces_of_nothing() -> None:
-    none = pieces(needles(), torch.zeros(3, dtype=torch.bool), torch.zeros(3, 2, dtype=torch.bool))
+    none = split_needles(needles(), torch.zeros(3, dtype=torch.bool), torch.zeros(3, 2, dtype=torch.bool))
     assert {name: values.shape[0] for name, values in none.items()} == dict.fromkeys(PARAMETERS, 0)

@@ -11,8 +11,8 @@ from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
 from tests.helpers.clouds import random_gaussians
 from training.strategies.densify import DensityStatistics, densify
-from training.strategies.multiview_stats import Survey
-from training.strategies.prune import Pruned, PruneRules, SpikeRules, prune, prune_spikes
+from training.strategies.multiview_stats import MultiViewStats
+from training.strategies.prune import Pruned, PruneLimits, SpikeRules, prune, prune_spikes
 from training.strategies.split_needles import PIECES
 
 RATES = dict.fromkeys(PARAMETERS, 1e-3)
@@ -35,7 +35,7 @@ def test_each_rule_alone() -> None:
     gaussians, optimizer, statistics = sized([0.004, 0.5, 0.5, 0.006], [0.1, 0.9, 0.1, 0.1])
     see(statistics, [1, 1, 30, 1])
     kept = gaussians.means.detach()[[3]].clone()
-    removed = prune(gaussians, optimizer, statistics, PruneRules(max_world_size=0.5, max_screen_size=0.2))
+    removed = prune(gaussians, optimizer, statistics, PruneLimits(max_world_size=0.5, max_screen_size=0.2))
     assert removed == Pruned(opacity=1, world_size=1, screen_size=1)
     assert torch.equal(gaussians.means, kept)
     assert len(optimizer.moments["means"].first) == len(statistics.rows["views"]) == 1
@@ -44,14 +44,14 @@ def test_each_rule_alone() -> None:
 def test_rules_that_are_off_remove_nothing() -> None:
     gaussians, optimizer, statistics = sized([0.004, 0.5, 0.5], [0.1, 0.9, 0.1])
     see(statistics, [1, 1, 30])
-    assert prune(gaussians, optimizer, statistics, PruneRules()) == Pruned(1, 0, 0)
+    assert prune(gaussians, optimizer, statistics, PruneLimits()) == Pruned(1, 0, 0)
     assert len(gaussians) == 2
 
 
 def test_what_breaks_two_rules_counts_once() -> None:
     gaussians, optimizer, statistics = sized([0.001, 0.5], [0.9, 0.9])
     see(statistics, [50, 50])
-    removed = prune(gaussians, optimizer, statistics, PruneRules(max_world_size=0.5, max_screen_size=0.2))
+    removed = prune(gaussians, optimizer, statistics, PruneLimits(max_world_size=0.5, max_screen_size=0.2))
     assert removed == Pruned(1, 1, 0) and len(gaussians) == 0
 
 
@@ -71,10 +71,10 @@ def test_the_screen_size_is_still_known_after_densification() -> None:
         generator=torch.Generator().manual_seed(0),
     )
     assert densified == (3, 0) and len(gaussians) == 9
-    removed = prune(gaussians, optimizer, statistics, PruneRules(max_screen_size=0.2))
+    removed = prune(gaussians, optimizer, statistics, PruneLimits(max_screen_size=0.2))
     assert removed == Pruned(0, 0, 2) and len(gaussians) == 7
     statistics.reset()
-    assert prune(gaussians, optimizer, statistics, PruneRules(max_screen_size=0.2)) == Pruned(0, 0, 0)
+    assert prune(gaussians, optimizer, statistics, PruneLimits(max_screen_size=0.2)) == Pruned(0, 0, 0)
 
 
 # ---- spikes
@@ -86,10 +86,10 @@ class Cloud:
     def __init__(self, count: int = 10) -> None:
         self.gaussians, self.optimizer, self.statistics = sized([0.5] * count, [0.01] * count)
         self.gaussians.scales.detach()[:] = math.log(0.01)
-        self.found = Survey.of_nothing(self.gaussians)
+        self.found = MultiViewStats.of_nothing(self.gaussians)
         self.found.views[:] = self.found.end_views[:] = self.found.end_on[:] = 10
         self.found.weight[:] = 5
-        self.found.weight_max[:] = 0.5
+        self.found.max_contribution[:] = 0.5
 
     def stretch(self, row: int, longest: float, middle: float = 0.01, end_on: float = 0.0) -> None:
         """Make a needle of which the first end is on the surface in so many of the ten views."""
@@ -157,7 +157,7 @@ def test_spikes_along_rays_go_by_several_views() -> None:
 
 def test_what_no_photo_needs_goes() -> None:
     cloud = Cloud()
-    cloud.found.weight_max[:3] = torch.tensor([0.01, 0.04, 0.02])
+    cloud.found.max_contribution[:3] = torch.tensor([0.01, 0.04, 0.02])
     cloud.found.views[2] = 0  # what no view has seen is not judged
     assert cloud.pruned(SpikeRules(min_weight=0.03)) == (Pruned(weight=1), [0])
 
@@ -166,15 +166,15 @@ def test_what_carries_much_of_the_picture_stays_however_faint_it_is() -> None:
     """A cloud that has not formed: half of it is faint, and half of all weight is made of that half."""
     fog = Cloud()
     fog.found.weight[:] = 10.0
-    fog.found.weight_max[:5] = torch.tensor([0.05, 0.04, 0.01, 0.02, 0.03])
+    fog.found.max_contribution[:5] = torch.tensor([0.05, 0.04, 0.01, 0.02, 0.03])
     assert fog.pruned(SpikeRules(min_weight=0.1, max_weight_share=0.25)) == (Pruned(weight=2), [2, 3])
     formed = Cloud()
-    formed.found.weight_max[:5] = 0.01
+    formed.found.max_contribution[:5] = 0.01
     formed.found.weight[:] = torch.tensor([0.1] * 5 + [10.0] * 5)
     assert formed.pruned(SpikeRules(min_weight=0.1, max_weight_share=0.02)) == (Pruned(weight=5), [0, 1, 2, 3, 4])
     mixed = Cloud()  # what is over the limit does not use up the share of what is under it
     mixed.found.weight[:] = 10.0
-    mixed.found.weight_max[:] = torch.linspace(1.0, 0.01, 10)
+    mixed.found.max_contribution[:] = torch.linspace(1.0, 0.01, 10)
     assert mixed.pruned(SpikeRules(min_weight=0.1, max_weight_share=0.1)) == (Pruned(weight=1), [9])
 
 
@@ -206,7 +206,7 @@ def test_rules_about_spikes_are_off_unless_given() -> None:
 
 def test_no_rule_takes_more_than_its_fraction_and_the_worst_go_first() -> None:
     cloud = Cloud(20)
-    cloud.found.weight_max[:4] = torch.tensor([0.04, 0.01, 0.02, 0.03])
+    cloud.found.max_contribution[:4] = torch.tensor([0.04, 0.01, 0.02, 0.03])
     cloud.found.views_before[10:] = torch.arange(3.0, 13)
     rules = SpikeRules(min_weight=0.05, min_views_before=3, max_fraction=0.1)
     cloud.found.views_on[:] = 0
@@ -222,8 +222,3 @@ def test_what_one_rule_leaves_over_another_may_take() -> None:
     rules = SpikeRules(max_elongation=10, spike_size=0.1, min_views_before=3, max_fraction=0.1)
     removed, gone = cloud.pruned(rules)
     assert removed == Pruned(needle=1, floater=1) and gone == [1]
-
-
-def test_the_line_of_the_log() -> None:
-    assert str(Pruned(opacity=1200, screen_size=1, needle=3)) == "pruned: 1,200 opacity, 1 screen size, 3 needle"
-    assert str(Pruned()) == "pruned: nothing"
