@@ -37,9 +37,17 @@ def read_points(path: Path) -> PointCloud:
     colors = np.full_like(positions, 0.5)
     if {"red", "green", "blue"} <= set(names):
         colors = np.stack([table[name] for name in ("red", "green", "blue")], axis=1).astype(np.float32)
-        colors /= 1 if table["red"].dtype.kind == "f" else 255
+        colors = np.clip(colors / _full_scale(colors, table["red"].dtype), 0, 1)
     finite = np.isfinite(positions).all(axis=1)
     return PointCloud(positions[finite], colors[finite])
+
+
+def _full_scale(colors: np.ndarray, dtype: np.dtype) -> float:
+    """The number that stands for full intensity: floats may be in [0, 1] or [0, 255], wide integers may hold bytes."""
+    largest = float(np.nanmax(colors, initial=0.0))
+    if dtype.kind == "f" and largest <= 1:
+        return 1.0
+    return 255.0 if largest <= 255 else 65535.0
 
 
 def read_vertices(path: Path) -> np.ndarray:

@@ -21,8 +21,19 @@ def read_dataset(source: Path, options: ReadOptions) -> ParsedDataset:
     whole one."""
     for reader in READERS:
         if reader.can_read(source):
-            return reader.read(source, options)
+            return _guarded(reader, source, options)
     raise UserError(what_is_missing(source))
+
+
+def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDataset:
+    """What a reader did not foresee of a damaged file becomes an error that its user can read."""
+    try:
+        return reader.read(source, options)
+    except UserError:
+        raise
+    except (ArithmeticError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise UserError(f"{source} has the files of {reader.LAYOUT}, but they cannot be read: {what}") from error
 
 
 def what_is_missing(source: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from scene import load_scene
 from scene.images import load_image
-from scene.readers import colmap
+from scene.readers import colmap, transforms
 from scene.readers.transforms import OPENCV_FROM_OPENGL
 from scene.types import Camera, Scene
 from tests.conftest import real_scene
@@ -163,3 +163,18 @@ def test_fox_by_both_of_its_descriptions(tmp_path: Path) -> None:
     by_transforms = load_scene(tmp_path)
     assert len(by_transforms.train) == 50 and "17 listed photos are missing" in by_transforms.summary
     assert by_transforms.train[0].camera.fx == pytest.approx(by_colmap.train[0].camera.fx, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("k"), OverflowError(), RecursionError("deep"), np.linalg.LinAlgError("flat")]
+)
+def test_what_escapes_a_reader_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def read(*_: object) -> None:
+        raise error
+
+    (tmp_path / "transforms.json").write_text("{}")
+    monkeypatch.setattr(transforms, "read", read)
+    with pytest.raises(UserError, match=f"{tmp_path.name} has the files of transforms.json .*{type(error).__name__}"):
+        load_scene(tmp_path)

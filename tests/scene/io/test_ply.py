@@ -110,3 +110,15 @@ def test_a_real_file_with_quirks(tmp_path: Path) -> None:
     original, again = source.read_bytes(), (tmp_path / "again.ply").read_bytes()
     body = again[again.index(b"end_header\n") :]
     assert original[original.index(b"end_header\n") :][: len(body)] == body
+
+
+@pytest.mark.parametrize(
+    "kind, scale", [("uchar", 255), ("ushort", 65535), ("ushort", 255), ("float", 1), ("float", 255), ("int", 255)]
+)
+def test_the_range_of_point_colors_is_found(tmp_path: Path, kind: str, scale: int) -> None:
+    rows = [f"0 0 0 {scale} 0 {scale // 5 if scale > 1 else 0.2}", f"1 1 1 0 {scale} 0"]
+    names = [*("property float " + n for n in "xyz"), *(f"property {kind} {n}" for n in ("red", "green", "blue"))]
+    header = ["ply", "format ascii 1.0", "element vertex 2", *names, "end_header"]
+    (tmp_path / "points.ply").write_text("\n".join([*header, *rows]) + "\n")
+    colors = read_points(tmp_path / "points.ply").colors
+    np.testing.assert_allclose(colors, [[1, 0, 0.2], [0, 1, 0]], atol=1e-4)
