@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json, graphdeco
-from gaussian_renderer import RenderSettings, background_color, near_plane
+from gaussian_renderer import RenderSettings, background_color
 from gaussian_renderer.device import use_device
 from gaussian_renderer.render_views import render_views
 from scene import load_scene
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
     background = background_color(options, device)
-    settings = RenderSettings(near_plane(scene.extent), gaussians.sh_degree, options.pipeline.antialiasing)
+    settings = RenderSettings(scene.near, gaussians.sh_degree, options.pipeline.antialiasing)
     parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"

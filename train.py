@@ -68,7 +68,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             if iteration < options.optimization.coarse_until_iter:
                 photo = downscale_2x(photo)
             background = background_color(options, gaussians.device, state.generator)
-            settings = settings_at(options, scene.extent, iteration)
+            settings = settings_at(options, scene.near, iteration)
 
             output = render(gaussians, photo.camera, background, settings)
             weights = objective.weights(iteration)

@@ -13,9 +13,7 @@ from scene.gaussians.model import Gaussians
 from scene.types import Camera
 from utils.schedules import sh_degree_at
 
-__all__ = ["RasterOutput", "RenderSettings", "background_color", "near_plane", "render", "settings_at"]
-
-NEAR_IN_EXTENTS = 0.01
+__all__ = ["RasterOutput", "RenderSettings", "background_color", "render", "settings_at"]
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,10 @@ class RenderSettings:
     distortion_space: str = "linear"
 
 
-def near_plane(extent: float) -> float:
-    """The near plane of a scene of this extent, world units: it grows with the scene, whatever its unit."""
-    return NEAR_IN_EXTENTS * extent
-
-
-def settings_at(options: TrainOptions, extent: float, iteration: int) -> RenderSettings:
-    """How a run draws at `iteration`, in a scene of this extent."""
+def settings_at(options: TrainOptions, near: float, iteration: int) -> RenderSettings:
+    """How a run draws at `iteration`, in a scene with this near plane."""
     return RenderSettings(
-        near=near_plane(extent),
+        near=near,
         sh_degree=sh_degree_at(iteration, options.model.sh_degree),
         antialiasing=options.pipeline.antialiasing,
     )

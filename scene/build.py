@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from scene import camera_models
 from scene.depth.files import IGNORED, find_folder, find_maps
 from scene.depth.fusion import add_fused
 from scene.depth.scale import Depths, attach_depth
+from scene.extent import measure_extent
 from scene.gaussians.random_start import random_start
 from scene.images import resized
 from scene.readers.base import ParsedDataset, PosedImage
@@ -52,12 +52,12 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     test = tuple(view for view in ordered if view.camera.name in test_names)
     if not train:
         raise UserError(f"{source}: all {len(test)} photos are test views, and none is left to train on")
-    extent = _extent(train)
-    points, said = _start(recording.points, train)
+    points, said, measured = _start(recording.points, train)
+    extent, near, far = measure_extent([view.camera for view in train], measured)
     notes = [note for note in (thinned, *recording.notes, depths.text, said) if note]
     summary = _summary(source, recording, train, test, points, extent, notes)
-    warnings = (*recording.warnings, *depths.warnings)
-    return Scene(source, recording.kind, train, test, points, extent, summary, warnings)
+    warnings = (*recording.warnings, *depths.warnings, *far)
+    return Scene(source, recording.kind, train, test, points, extent, near, summary, warnings)
 
 
 # ---- which photos
@@ -139,20 +139,15 @@ def _with_depth(source: Path, recording: ParsedDataset, frames: Sequence[PosedIm
     return replace(depths, warnings=[*warnings, *depths.warnings])
 
 
-def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, str]:
-    """The scene's points, more of them where they are few, and what is to be said of that."""
+def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, str, PointCloud]:
+    """The scene's points, more of them where they are few, what is to be said of that, and those that are measured."""
     if len(points) or any(view.depth for view in train):
-        return add_fused(points, train)
-    return random_start(train)
+        fused, said = add_fused(points, train)
+        return fused, said, fused
+    return *random_start(train), points
 
 
 # ---- the whole
-
-
-def _extent(views: Sequence[View]) -> float:
-    """1.1 × the largest distance of a camera from the cameras' mean; for a single camera, 1."""
-    centers = np.stack([view.camera.center for view in views])
-    return 1.1 * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max()) or 1.0
 
 
 def _summary(

@@ -115,6 +115,7 @@ class Scene:
     train: tuple[View, ...]
     test: tuple[View, ...]
     points: PointCloud
-    extent: float  # world units: 1.1 × the largest distance of a camera from the cameras' mean (3DGS, spatial_lr_scale)
+    extent: float  # world units: 1.1 × the largest distance of a camera from the cameras' mean, outliers left out
+    near: float  # world units: what is not farther from a camera than this is not drawn
     summary: str  # one paragraph for people: what was found, what was skipped
     warnings: tuple[str, ...] = ()  # what is probably not as it should be, a sentence each

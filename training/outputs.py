@@ -58,7 +58,7 @@ class RunOutputs:
         if self.report.preview_due(iteration):
             self.report.preview(iteration, step.output.color, step.photo.color, step.photo.camera.name)
         if iteration in run.test_iterations and len(self.test) and not last:
-            settings = settings_at(self.options, self.scene.extent, iteration)
+            settings = settings_at(self.options, self.scene.near, iteration)
             scores = measure(self.state.gaussians, self.test, background_color(self.options, self.device), settings)
             self.report.evaluation(iteration, "test", scores, len(self.test))
         if iteration in run.save_iterations or last:
@@ -89,7 +89,7 @@ class RunOutputs:
         rendered = self.folder / part / f"ours_{iteration}"
         photos = ViewCache(views, self.device)
         settings, background = (
-            settings_at(self.options, self.scene.extent, iteration),
+            settings_at(self.options, self.scene.near, iteration),
             background_color(self.options, self.device),
         )
         for _ in render_views(self.state.gaussians, photos, rendered, background, settings):

@@ -9,7 +9,7 @@ import torch
 
 import render as script
 from arguments import ModelOptions, TrainOptions, to_json
-from gaussian_renderer import RenderSettings, near_plane, render, render_views
+from gaussian_renderer import RenderSettings, render, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io.ply import write_gaussians
@@ -141,7 +141,7 @@ def loaded(model: Path) -> tuple[Gaussians, ViewCache, RenderSettings]:
     return (
         Gaussians.from_arrays(arrays()),
         ViewCache(scene.train),
-        RenderSettings(near_plane(scene.extent), sh_degree=1),
+        RenderSettings(scene.near, sh_degree=1),
     )
 
 

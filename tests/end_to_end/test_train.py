@@ -281,7 +281,7 @@ def test_options_that_follow_the_number_of_iterations() -> None:
 
 def test_densification_fits_the_run_and_the_photos() -> None:
     views = [View(Camera("", 400, 250, 1.0, 1.0, 0.0, 0.0, np.eye(4)), Path())] * 2
-    scene = Scene(Path(), "", tuple(views), (), PointCloud(np.zeros((0, 3)), np.zeros((0, 3))), 1.0, "")
+    scene = Scene(Path(), "", tuple(views), (), PointCloud(np.zeros((0, 3)), np.zeros((0, 3))), 1.0, 0.01, "")
     threshold = pytest.approx(2e-4 * 10**0.2)
     for iterations, start, stop in ((30_000, 500, 15_000), (7_000, 500, 3_500), (1_000, 100, 500)):
         options = parse_train_options(["--iterations", str(iterations)])

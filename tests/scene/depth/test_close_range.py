@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussian_renderer import near_plane
 from scene import load_scene
 from scene.depth.fusion import fuse_depth
 from scene.depth.maps import read_numbers
@@ -67,7 +66,7 @@ def test_depth_is_understood_and_fused(room: Path, tmp_path: Path, holes: str) -
     fused = fuse_depth(scene.train).positions.astype(float)
     off = SMALLER * distance_to_surface(fused / SMALLER)
     assert len(fused) > 300 and np.median(off) < 0.005 and np.percentile(off, 90) < 0.015  # a pixel at 0.8 m is 5 mm
-    assert 0 < near_plane(scene.extent) < 0.1 * nearest(scene)
+    assert 0 < scene.near < 0.1 * nearest(scene)
 
 
 @pytest.mark.parametrize("holes", ["lines", "dots"])
