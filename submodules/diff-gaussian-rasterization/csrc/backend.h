@@ -54,18 +54,7 @@ int bin(const Image&, const SplatInput<T>&, int64_t n, int32_t* offsets, int32_t
 template <class T>
 int blend(const BlendInput<T>&, int64_t n, const BlendOutput<T>&, const Memory&, void* stream);
 
-// The gradients of n splats.
-template <class T>
-struct SplatGradients {
-  T* means2d;      // (N, 2)
-  T* absgrad;      // (N, 2)
-  T* conics;       // (N, 3)
-  T* opacities2d;  // (N)
-  T* colors;       // (N, 3)
-  T* depths;       // (N)
-  T* background;   // (3)
-};
-// `offsets` and `intersections` (M) are bin's. The cotangents' `sums` and `v_background` need not be set.
+// The gradients of n splats. `offsets` and `intersections` (M) are bin's. The cotangents' `sums` and `v_background` need not be set.
 template <class T>
 int blend_backward(const BlendInput<T>&, int64_t n, const int32_t* offsets, int64_t intersections,
                    const BlendCotangents<T>&, const SplatGradients<T>&, const Memory&, void* stream);
@@ -102,3 +91,26 @@ int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, int64_
 
 }  // namespace GSR_BACKEND
 }  // namespace gsr
+
+// What the file of an operator ends with, in the backend's namespace, for float and for double.
+#define GSR_INSTANTIATE_PROJECT(T)                                                                                     \
+  template int project<T>(const ProjectSettings&, const GaussianArrays<T>&, const SplatArrays<T>&, int64_t*, void*);   \
+  template int project_backward<T>(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&, T*, \
+                                   const Memory&, void*);
+#define GSR_INSTANTIATE_BIN(T) \
+  template int bin<T>(const Image&, const SplatInput<T>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
+#define GSR_INSTANTIATE_BLEND(T) \
+  template int blend<T>(const BlendInput<T>&, int64_t, const BlendOutput<T>&, const Memory&, void*);
+#define GSR_INSTANTIATE_BLEND_BACKWARD(T)                                                                           \
+  template int blend_backward<T>(const BlendInput<T>&, int64_t, const int32_t*, int64_t, const BlendCotangents<T>&, \
+                                 const SplatGradients<T>&, const Memory&, void*);
+#define GSR_INSTANTIATE_BLEND_STATISTICS(T)                                                                           \
+  template int blend_statistics<T>(const BlendInput<T>&, int64_t, const int32_t*, int64_t, const BlendStatistics<T>&, \
+                                   const SplatStatistics<T>&, const Memory&, void*);
+#define GSR_INSTANTIATE_PHOTOMETRIC(T)                                                                   \
+  template int photometric<T>(const PhotometricShape&, const PhotometricInput<T>&, PhotometricOutput<T>, \
+                              const PhotometricMeans<T>&, const Memory&, void*);                         \
+  template int photometric_backward<T>(const PhotometricShape&, const PhotometricInput<T>&,              \
+                                       const PhotometricCotangents<T>&, void*);
+#define GSR_INSTANTIATE_ADAM(T) \
+  template int adam<T>(const AdamSettings&, const AdamArrays<T>*, int, int64_t, const bool*, void*);

@@ -129,6 +129,17 @@ struct BlendCotangents {
 };
 
 template <class T>
+struct SplatGradients {
+  T* means2d;      // (N, 2)
+  T* absgrad;      // (N, 2)
+  T* conics;       // (N, 3)
+  T* opacities2d;  // (N)
+  T* colors;       // (N, 3)
+  T* depths;       // (N)
+  T* background;   // (3)
+};
+
+template <class T>
 struct BlendStatistics {
   PixelState<const T, const int32_t> state;
   const int32_t* slots;  // (M)

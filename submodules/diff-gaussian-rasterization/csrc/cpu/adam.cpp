@@ -33,8 +33,8 @@ int adam(const AdamSettings& settings, const AdamArrays<T>* parameters, int coun
   });
   return 0;
 }
-template int adam<float>(const AdamSettings&, const AdamArrays<float>*, int, int64_t, const bool*, void*);
-template int adam<double>(const AdamSettings&, const AdamArrays<double>*, int, int64_t, const bool*, void*);
+GSR_INSTANTIATE_ADAM(float)
+GSR_INSTANTIATE_ADAM(double)
 
 }  // namespace cpu
 }  // namespace gsr

@@ -173,8 +173,8 @@ int bin(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* off
   });
   return 0;
 }
-template int bin<float>(const Image&, const SplatInput<float>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
-template int bin<double>(const Image&, const SplatInput<double>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
+GSR_INSTANTIATE_BIN(float)
+GSR_INSTANTIATE_BIN(double)
 
 }  // namespace cpu
 }  // namespace gsr

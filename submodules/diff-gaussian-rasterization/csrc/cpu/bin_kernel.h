@@ -1,33 +1,23 @@
 // Where splats lie among the tiles, W splats at a time: the rows of tiles that each reaches, then its span in each row.
 #pragma once
 #include "../math/ellipse.h"
+#include "../math/pixels.h"
 #include "../params.h"
 #include "columns.h"
 
 GSR_NAMESPACE_BEGIN
 
-// The first and last tile that holds a pixel whose centre lies in [low, high], on an axis of `size` pixels; first > last if
-// there is none.
+// The first and last tile with a pixel of a range; first > last if there is none.
 template <class L>
 struct Tiles {
   typename L::RawInteger first, last;
 };
-// floor(x) and ceil(x) by truncation of what is positive. The shift may round up to the next integer but never past one, so
-// that an interval can get wider by a pixel but not narrower.
-template <class L, class T>
-GSR_FN Tiles<L> tiles_within(L low, L high, int size) {
-  constexpr int SHIFT = 2;
-  const L before = clamp(L(T(0.5)) - low, L(T(-size - 1)), L(T(1))), after = clamp(high - T(0.5), L(T(-1)), L(T(size)));
-  Tiles<L> tiles;
-  for (int l = 0; l < L::width; ++l) {
-    using Integer = typename L::Integer;
-    const Integer first = -(Integer(before.v[l] + T(size + SHIFT)) - (size + SHIFT));
-    const Integer last = Integer(after.v[l] + T(SHIFT)) - SHIFT;
-    const Integer within = last < size - 1 ? last : size - 1, begin = first > 0 ? first : 0;
-    tiles.first[l] = begin > within ? 1 : begin / TILE;
-    tiles.last[l] = begin > within ? 0 : within / TILE;
-  }
-  return tiles;
+template <class L>
+GSR_FN Tiles<L> tiles_of(const PixelRange<L>& range) {
+  using Raw = typename L::RawInteger;
+  const Raw first = __builtin_convertvector(range.first.v, Raw), last = __builtin_convertvector(range.last.v, Raw);
+  const Raw none = Raw{}, empty = first > last;
+  return {empty ? none + 1 : first / TILE, empty ? none : last / TILE};
 }
 
 template <class L, class T>
@@ -48,7 +38,8 @@ int64_t tile_rows(const Image& image, const SplatInput<T>& splats, int64_t begin
   int64_t total = 0;
   for (int64_t first = begin; first < end; first += L::width) {
     const PlacedSplats<L, T> s = place<L>(splats, first, end);
-    const Tiles<L> rows = tiles_within<L, T>(s.v - s.ellipse.half_height, s.v + s.ellipse.half_height, image.height);
+    const Tiles<L> rows =
+        tiles_of(pixels_within(s.v - s.ellipse.half_height, s.v + s.ellipse.half_height, image.height));
     const int count = int(end - first < L::width ? end - first : L::width);
     for (int l = 0; l < count; ++l) {
       const int32_t reached = splats.radii[first + l] > 0 ? int32_t(rows.last[l] - rows.first[l] + 1) : 0;
@@ -79,7 +70,7 @@ void tile_spans(const Image& image, const SplatInput<T>& splats, int64_t begin, 
     for (int row = 0; row < most; ++row) {
       const L top = row_top + L(T(row * TILE)) - s.v;
       const Interval<L> x = extent_over_rows(s.ellipse, top, top + L(T(TILE - 1)));
-      const Tiles<L> columns = tiles_within<L, T>(s.u + x.low, s.u + x.high, image.width);
+      const Tiles<L> columns = tiles_of(pixels_within(s.u + x.low, s.u + x.high, image.width));
       const auto empty = x.low > x.high;
       for (int l = 0; l < count; ++l) {
         if (row >= reaches[first + l].rows) continue;

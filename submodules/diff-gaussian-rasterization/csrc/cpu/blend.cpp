@@ -1,5 +1,5 @@
 // blend, blend_backward and blend_statistics on the CPU: tiles in parallel, then sums over each Gaussian's slots in order.
-#include "../math/blend.h"
+#include "../gradients.h"
 #include "kernels.h"
 #include "launch.h"
 #include "parallel.h"
@@ -22,36 +22,16 @@ int blend(const BlendInput<T>& in, int64_t, const BlendOutput<T>& out, const Mem
 
 // ---- backward
 
-template <class T>
-static SplatSums<T> sum_slots(const T* sums, int64_t begin, int64_t end) {
-  T s[SLOT] = {};
-  for (int64_t slot = begin; slot < end; ++slot)
-    for (int k = 0; k < SLOT; ++k) s[k] += sums[slot * SLOT + k];
-  return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11]};
-}
-
 // A Gaussian's slots, added in their order, become its gradients.
 template <class T>
 static void reduce_slots(const BlendInput<T>& in, int64_t n, const int32_t* offsets, const T* sums,
                          const SplatGradients<T>& out) {
   for_each_chunk(n, 4096, [&](int64_t begin, int64_t end, int64_t) {
     for (int64_t i = begin; i < end; ++i) {
-      const SplatSums<T> total = sum_slots(sums, offsets[i], offsets[i + 1]);
-      SplatCotangent<T> v = {};
-      if (offsets[i] < offsets[i + 1])
-        v = finish(total, in.conics[3 * i], in.conics[3 * i + 1], in.conics[3 * i + 2], in.opacities[i]);
-      out.means2d[2 * i] = v.u;
-      out.means2d[2 * i + 1] = v.v;
-      out.absgrad[2 * i] = v.abs_u;
-      out.absgrad[2 * i + 1] = v.abs_v;
-      out.conics[3 * i] = v.xx;
-      out.conics[3 * i + 1] = v.xy;
-      out.conics[3 * i + 2] = v.yy;
-      out.opacities2d[i] = v.opacity;
-      out.colors[3 * i] = total.red;
-      out.colors[3 * i + 1] = total.green;
-      out.colors[3 * i + 2] = total.blue;
-      out.depths[i] = total.depth;
+      T total[SLOT] = {};
+      for (int64_t slot = offsets[i]; slot < offsets[i + 1]; ++slot)
+        for (int k = 0; k < SLOT; ++k) total[k] += sums[slot * SLOT + k];
+      write_gradients(in, i, offsets[i] < offsets[i + 1], total, out);
     }
   });
 }
@@ -94,15 +74,12 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* offsets,
   return 0;
 }
 
-#define GSR_INSTANTIATE(T)                                                                                            \
-  template int blend<T>(const BlendInput<T>&, int64_t, const BlendOutput<T>&, const Memory&, void*);                  \
-  template int blend_backward<T>(const BlendInput<T>&, int64_t, const int32_t*, int64_t, const BlendCotangents<T>&,   \
-                                 const SplatGradients<T>&, const Memory&, void*);                                     \
-  template int blend_statistics<T>(const BlendInput<T>&, int64_t, const int32_t*, int64_t, const BlendStatistics<T>&, \
-                                   const SplatStatistics<T>&, const Memory&, void*);
-GSR_INSTANTIATE(float)
-GSR_INSTANTIATE(double)
-#undef GSR_INSTANTIATE
+GSR_INSTANTIATE_BLEND(float)
+GSR_INSTANTIATE_BLEND(double)
+GSR_INSTANTIATE_BLEND_BACKWARD(float)
+GSR_INSTANTIATE_BLEND_BACKWARD(double)
+GSR_INSTANTIATE_BLEND_STATISTICS(float)
+GSR_INSTANTIATE_BLEND_STATISTICS(double)
 
 }  // namespace cpu
 }  // namespace gsr

@@ -16,27 +16,20 @@ struct BackwardScratch {
 template <class L, class T>
 GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, const TileFrame& frame, int tile,
                                 BackwardScratch<L, T>& scratch) {
-  const int64_t plane = int64_t(in.image.width) * in.image.height;
   const L zero = L(T(0));
   L longest = zero;
   L v_background[3] = {zero, zero, zero};
   for (int s = 0; s < blocks<L>(); ++s) {
     const Block<L> block = block_at<L>(s);
-    const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, block); };
-    const auto channel = [&](int c) { return v.v_color == nullptr ? zero : pixels(v.v_color + c * plane); };
-    const PixelCotangent<L> c = {
-        channel(0), channel(1), channel(2), pixels(v.v_inv_depth), pixels(v.v_depth), pixels(v.v_distortion)};
-    const L transmittance = pixels(v.state.transmittance);
-    const L behind =
-        c.r * L(in.background[0]) + c.g * L(in.background[1]) + c.b * L(in.background[2]) - pixels(v.v_alpha);
-    scratch.v[s] = c;
-    const L reference = pixels(v.state.reference);
-    scratch.walk[s] = {transmittance, behind, reference, reference_factor<L>(in, reference), pixels(v.state.offset)};
+    const auto pixels = [&](const auto* plane) { return load_pixels<L, T>(plane, in.image, frame, block); };
+    const PixelBackward<L> pixel = read_pixel<L>(in, v, pixels);
+    scratch.v[s] = pixel.v;
+    scratch.walk[s] = pixel.walk;
     scratch.end[s] = pixels(v.state.end);
     longest = maximum(longest, scratch.end[s]);
-    v_background[0] += transmittance * c.r;
-    v_background[1] += transmittance * c.g;
-    v_background[2] += transmittance * c.b;
+    v_background[0] += pixel.walk.transmittance * pixel.v.r;
+    v_background[1] += pixel.walk.transmittance * pixel.v.g;
+    v_background[2] += pixel.walk.transmittance * pixel.v.b;
   }
   for (int c = 0; c < 3; ++c) v.v_background[3 * tile + c] = sum(v_background[c]);
   T most = 0;
@@ -48,8 +41,8 @@ GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
 template <class L, class T>
 GSR_FN void sum_lanes(const SplatSums<L>& sums, T* slot) {
   constexpr int W = L::width, ROUNDS = (SLOT + W - 1) / W;
-  const L all[SLOT] = {sums.red,      sums.green,    sums.blue, sums.depth,  sums.total, sums.slant,
-                       sums.slant_dx, sums.slant_dy, sums.row,  sums.row_dy, sums.abs_u, sums.abs_v};
+  L all[SLOT];
+  put_in_row(sums, all);
   T total[ROUNDS * W];
   for (int round = 0; round < ROUNDS; ++round) {
     L some[W];
@@ -61,18 +54,18 @@ GSR_FN void sum_lanes(const SplatSums<L>& sums, T* slot) {
 
 template <bool Depths, class L, class T>
 GSR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scratch, int i, int position, T* slot) {
-  const Record<T>& q = scratch.batch.records[i];
+  const PixelSplat<T>& q = scratch.batch.records[i].splat;
   const PixelSplat<L> splat = broadcast<L>(q);
   const L zero = L(T(0));
   SplatSums<L> sums = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
   bool touched = false;
   for (BlockSet set = scratch.batch.touches[i]; set != 0; set &= set - 1) {
     const int s = first_block<L>(set);
-    const BlockPair<L> pair = pair_at(q, block_at<L>(s));
-    const CountedAlpha<L> a = counted_alpha(in, q, pair.falloff, position, scratch.end[s]);
-    if (!a.any) continue;
+    const Pair<L> pair = pair_at(q, block_at<L>(s));
+    const PairAlpha<L> alpha = pair_alpha(in, q, pair.falloff, position, scratch.end[s]);
+    if (!any(alpha.counted > zero)) continue;
     touched = true;
-    const PairCotangent<L> v = blend_vjp<Depths>(scratch.walk[s], splat, a.alpha, a.free, scratch.v[s]);
+    const PairCotangent<L> v = blend_vjp<Depths>(scratch.walk[s], splat, alpha.counted, alpha.free, scratch.v[s]);
     add_pair(sums, splat, v, pair.falloff.slant, pair.dx, pair.dy, scratch.v[s]);
   }
   if (touched)

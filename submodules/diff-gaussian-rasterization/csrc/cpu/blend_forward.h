@@ -8,7 +8,7 @@ template <class L, class T>
 struct ForwardScratch {
   Gathered<L, T> batch;
   PixelSums<L> sums[blocks<L>()];
-  L limit[blocks<L>()];  // alpha from which a splat counts: alpha_min while the pixel lasts, 2 after it has ended
+  L limit[blocks<L>()];  // alpha from which a splat counts: alpha_min while the pixel lasts
   L end[blocks<L>()];    // where in the tile's list the pixel ended
   uint16_t list[blocks<L>()][BATCH];
   int listed[blocks<L>()];
@@ -32,7 +32,7 @@ template <class L, class T>
 GSR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, int s, int batch_start) {
   constexpr int ROUND = 8;
   const Block<L> block = block_at<L>(s);
-  const L alpha_max = L(in.alpha_max), transmittance_min = L(in.transmittance_min), zero = L(T(0)), ended = L(T(2));
+  const L alpha_max = L(in.alpha_max), transmittance_min = L(in.transmittance_min), zero = L(T(0));
   PixelSums<L> sums = scratch.sums[s];
   L limit = scratch.limit[s], end = scratch.end[s];
   const int listed = scratch.listed[s];
@@ -41,17 +41,15 @@ GSR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, 
     const int stop = first + ROUND < listed ? first + ROUND : listed;
     for (int i = first; i < stop; ++i) {
       const int index = scratch.list[s][i];
-      const Record<T>& q = scratch.batch.records[index];
-      const BlockPair<L> pair = pair_at(q, block);
-      const L raw = minimum(L(q.opacity) * pair.falloff.weight, alpha_max);
-      const L alpha = select(raw >= limit, raw, zero);
-      const L w = alpha * sums.transmittance, next = sums.transmittance - w;
-      const auto ends = next < transmittance_min;
-      limit = select(ends, ended, limit);
-      end = select(ends, L(T(batch_start + index)), end);
-      blend(sums, broadcast<L>(q), select(ends, zero, w), select(ends, sums.transmittance, next));
+      const PixelSplat<T>& q = scratch.batch.records[index].splat;
+      const L alpha = pair_alpha(L(q.opacity), pair_at(q, block).falloff.weight, limit, alpha_max).counted;
+      const Passage<L> light = pass(sums.transmittance, alpha, transmittance_min);
+      limit = select(light.ends, ended<L>(), limit);
+      end = select(light.ends, L(T(batch_start + index)), end);
+      blend(sums, broadcast<L>(q), select(light.ends, zero, light.weight),
+            select(light.ends, sums.transmittance, light.transmittance));
     }
-    alive = any(limit < ended);
+    alive = any(limit < ended<L>());
   }
   scratch.sums[s] = sums;
   scratch.limit[s] = limit;
@@ -62,22 +60,9 @@ GSR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, 
 template <class L, class T>
 GSR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, const TileFrame& frame,
                         const ForwardScratch<L, T>& scratch, int s) {
-  const Image& image = in.image;
-  const int64_t plane = int64_t(image.width) * image.height;
   const Block<L> block = block_at<L>(s);
-  const PixelSums<L>& sums = scratch.sums[s];
-  const auto put = [&](T* pixels, L value) { store_pixels(pixels, image, frame, block, value); };
-  put(out.color, sums.r + sums.transmittance * L(in.background[0]));
-  put(out.color + plane, sums.g + sums.transmittance * L(in.background[1]));
-  put(out.color + 2 * plane, sums.b + sums.transmittance * L(in.background[2]));
-  put(out.inv_depth, sums.inverse_depth);
-  put(out.depth, sums.depth);
-  put(out.alpha, sums.weight);
-  put(out.distortion, distortion(sums));
-  put(out.state.transmittance, sums.transmittance);
-  put(out.state.reference, sums.reference);
-  put(out.state.offset, mean_offset(sums));
-  store_pixels(out.state.end, image, frame, block, scratch.end[s]);
+  write_pixel(in, out, scratch.sums[s], scratch.end[s],
+              [&](auto* plane, L value) { store_pixels(plane, in.image, frame, block, value); });
 }
 
 template <class L, class T>
@@ -89,7 +74,7 @@ void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, vo
     const Inside part = inside(frame, block_at<L>(s));
     const auto exists = (lane_columns<L>() < L(T(part.columns))) & (lane_rows<L>() < L(T(part.rows)));
     scratch.sums[s] = empty_pixel<L>();
-    scratch.limit[s] = select(exists, L(in.alpha_min), L(T(2)));
+    scratch.limit[s] = select(exists, L(in.alpha_min), ended<L>());
     scratch.end[s] = L(T(frame.end - frame.begin));
     scratch.alive[s] = any(exists);
     living += scratch.alive[s];

@@ -7,23 +7,21 @@ GSR_NAMESPACE_BEGIN
 template <class L, class T>
 struct StatisticsScratch {
   Gathered<L, T> batch;
-  L transmittance[blocks<L>()], reference[blocks<L>()], factor[blocks<L>()], offset[blocks<L>()], end[blocks<L>()];
+  PixelMeasure<L> pixel[blocks<L>()];
+  L end[blocks<L>()];
 };
 
 template <class L, class T>
 GSR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int i, int position, T* slot) {
-  const Record<T>& q = scratch.batch.records[i];
+  const PixelSplat<T>& q = scratch.batch.records[i].splat;
   L weight = L(T(0)), most = weight, share = weight;
   for (BlockSet set = scratch.batch.touches[i]; set != 0; set &= set - 1) {
     const int s = first_block<L>(set);
-    const CountedAlpha<L> a = counted_alpha(in, q, pair_at(q, block_at<L>(s)).falloff, position, scratch.end[s]);
-    const L w = a.alpha * scratch.transmittance[s];
-    const L delta = measure_difference(L(q.depth), L(q.measure_factor), scratch.reference[s], scratch.factor[s]) -
-                    scratch.offset[s];
-    scratch.transmittance[s] = scratch.transmittance[s] - w;
-    weight += w;
-    most = maximum(most, w);
-    share += w * delta * delta;
+    const L alpha = pair_alpha(in, q, pair_at(q, block_at<L>(s)).falloff, position, scratch.end[s]).counted;
+    const PairShare<L> pair = measure(scratch.pixel[s], L(q.depth), L(q.measure_factor), alpha);
+    weight += pair.weight;
+    most = maximum(most, pair.weight);
+    share += pair.distortion;
   }
   slot[0] = sum(weight);
   slot[1] = T(0);
@@ -37,11 +35,8 @@ void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int
   const TileFrame frame = tile_frame(in.image, in.ranges, tile);
   for (int s = 0; s < blocks<L>(); ++s) {
     const Block<L> block = block_at<L>(s);
-    const auto pixels = [&](const auto* p) { return load_pixels<L, T>(p, in.image, frame, block); };
-    scratch.transmittance[s] = L(T(1));
-    scratch.reference[s] = pixels(out.state.reference);
-    scratch.factor[s] = reference_factor<L>(in, scratch.reference[s]);
-    scratch.offset[s] = pixels(out.state.offset);
+    const auto pixels = [&](const auto* plane) { return load_pixels<L, T>(plane, in.image, frame, block); };
+    scratch.pixel[s] = read_measure<L>(in, out.state, pixels);
     scratch.end[s] = pixels(out.state.end);
   }
   for (int first = frame.begin; first < frame.end; first += BATCH) {

@@ -6,9 +6,8 @@
 // Forward: block by block with the pixels' sums in registers. Backward: splat by splat, last first, with the splat's sums in
 // registers.
 #pragma once
-#include "../math/blend.h"
+#include "../blend_pixel.h"
 #include "../math/ellipse.h"
-#include "../params.h"
 #include "simd.h"
 
 GSR_NAMESPACE_BEGIN
@@ -50,7 +49,7 @@ inline TileFrame tile_frame(const Image& image, const int32_t* ranges, int tile)
 // A gathered splat; u and v relative to the centre of the tile's first pixel.
 template <class T>
 struct alignas(64) Record {
-  T u, v, xx, xy, yy, opacity, r, g, b, depth, inverse_depth, measure_factor;
+  PixelSplat<T> splat;
 };
 
 template <class L>
@@ -125,27 +124,16 @@ GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, i
   for (int i = 0; i < count; ++i) {
     prefetch(in, first + i + PREFETCH < frame.end ? in.ids[first + i + PREFETCH] : 0);
     const int64_t id = in.ids[first + i];
-    const T xx = in.conics[3 * id], xy = in.conics[3 * id + 1], yy = in.conics[3 * id + 2], depth = in.depths[id];
+    const T xx = in.conics[3 * id], xy = in.conics[3 * id + 1], yy = in.conics[3 * id + 2];
     const T u = in.means2d[2 * id] - T(frame.x) - T(0.5), v = in.means2d[2 * id + 1] - T(frame.y) - T(0.5);
-    const T scale = falloff_scale<T>(), inverse_depth = T(1) / depth;
-    batch.records[i] = {u,
-                        v,
-                        scale * xx,
-                        scale * xy,
-                        scale * yy,
-                        in.opacities[id],
-                        in.colors[3 * id],
-                        in.colors[3 * id + 1],
-                        in.colors[3 * id + 2],
-                        depth,
-                        inverse_depth,
-                        in.inverse_distortion ? inverse_depth : T(1)};
+    batch.records[i] = {pixel_splat(u, v, xx, xy, yy, in.opacities[id], in.colors[3 * id], in.colors[3 * id + 1],
+                                    in.colors[3 * id + 2], in.depths[id], in.inverse_distortion)};
     batch.touches[i] = touched_blocks<L>(ellipse(xx, xy, yy, in.reaches[id]), u, v);
   }
 }
 
 template <class L, class T>
-GSR_FN PixelSplat<L> broadcast(const Record<T>& q) {
+GSR_FN PixelSplat<L> broadcast(const PixelSplat<T>& q) {
   return {L(q.u),
           L(q.v),
           L(q.xx),
@@ -161,16 +149,9 @@ GSR_FN PixelSplat<L> broadcast(const Record<T>& q) {
 }
 
 // A splat at the pixels of a block.
-template <class L>
-struct BlockPair {
-  L dx, dy;
-  Falloff<L> falloff;
-};
 template <class L, class T>
-GSR_FN BlockPair<L> pair_at(const Record<T>& q, const Block<L>& block) {
-  const L dx = L(q.u - T(block.column)) - lane_columns<L>(), dy = L(q.v - T(block.row)) - lane_rows<L>();
-  const L rise = L(q.yy) * dy;
-  return {dx, dy, falloff(L(q.xx), dx, L(q.xy) * dy, rise * rise)};
+GSR_FN Pair<L> pair_at(const PixelSplat<T>& q, const Block<L>& block) {
+  return pair_at(q, L(q.u - T(block.column)) - lane_columns<L>(), L(q.v - T(block.row)) - lane_rows<L>());
 }
 
 // How many of a block's columns and rows lie in the image.
@@ -219,26 +200,12 @@ GSR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, c
   }
 }
 
-// Alpha of a pair where it counts, 0 elsewhere; `free` is 0 as well where alpha is held at alpha_max.
-template <class L>
-struct CountedAlpha {
-  L alpha, free;
-  bool any;
-};
+// Alpha of a splat at the pixels of a block that last longer than to `position` in the tile's list.
 template <class L, class T>
-GSR_FN CountedAlpha<L> counted_alpha(const BlendInput<T>& in, const Record<T>& q, const Falloff<L>& f, int position,
-                                     L end) {
-  const L zero = L(T(0)), alpha_max = L(in.alpha_max), raw = L(q.opacity) * f.weight, alpha = minimum(raw, alpha_max);
-  const auto counts = (alpha >= L(in.alpha_min)) & (L(T(position)) < end);
-  const L counted = select(counts, alpha, zero);
-  return {counted, select(raw > alpha_max, zero, counted), any(counts)};
-}
-
-// The factor of a pixel's reference; 0 where nothing was hit.
-template <class L, class T>
-GSR_FN L reference_factor(const BlendInput<T>& in, L reference) {
-  const L zero = L(T(0)), one = L(T(1));
-  return select(reference > zero, in.inverse_distortion ? one / reference : one, zero);
+GSR_FN PairAlpha<L> pair_alpha(const BlendInput<T>& in, const PixelSplat<T>& q, const Falloff<L>& f, int position,
+                               L end) {
+  const L limit = select(L(T(position)) < end, L(in.alpha_min), ended<L>());
+  return pair_alpha(L(q.opacity), f.weight, limit, L(in.alpha_max));
 }
 
 GSR_NAMESPACE_END

@@ -43,14 +43,8 @@ int photometric_backward(const PhotometricShape& shape, const PhotometricInput<T
   return 0;
 }
 
-#define GSR_INSTANTIATE(T)                                                                               \
-  template int photometric<T>(const PhotometricShape&, const PhotometricInput<T>&, PhotometricOutput<T>, \
-                              const PhotometricMeans<T>&, const Memory&, void*);                         \
-  template int photometric_backward<T>(const PhotometricShape&, const PhotometricInput<T>&,              \
-                                       const PhotometricCotangents<T>&, void*);
-GSR_INSTANTIATE(float)
-GSR_INSTANTIATE(double)
-#undef GSR_INSTANTIATE
+GSR_INSTANTIATE_PHOTOMETRIC(float)
+GSR_INSTANTIATE_PHOTOMETRIC(double)
 
 }  // namespace cpu
 }  // namespace gsr

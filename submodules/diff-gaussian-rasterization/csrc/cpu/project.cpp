@@ -35,13 +35,8 @@ int project_backward(const ProjectSettings& settings, const GaussianArrays<T>& g
   return 0;
 }
 
-#define GSR_INSTANTIATE(T)                                                                                             \
-  template int project<T>(const ProjectSettings&, const GaussianArrays<T>&, const SplatArrays<T>&, int64_t*, void*);   \
-  template int project_backward<T>(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&, T*, \
-                                   const Memory&, void*);
-GSR_INSTANTIATE(float)
-GSR_INSTANTIATE(double)
-#undef GSR_INSTANTIATE
+GSR_INSTANTIATE_PROJECT(float)
+GSR_INSTANTIATE_PROJECT(double)
 
 }  // namespace cpu
 }  // namespace gsr

@@ -1,31 +1,15 @@
 // Projection of a block of Gaussians, W at a time: transpose rows into lanes, apply math/, transpose back.
 #pragma once
-#include "../math/ellipse.h"
-#include "../math/splat.h"
-#include "../params.h"
+#include "../project_constants.h"
 #include "columns.h"
 
 GSR_NAMESPACE_BEGIN
 
 template <class L, class T>
-GSR_FN Pinhole<L> broadcast_camera(const ProjectSettings& s, const T* viewmat) {
-  Pinhole<L> camera;
-  for (int i = 0; i < 3; ++i)
-    for (int j = 0; j < 3; ++j) camera.rotation.m[i][j] = L(viewmat[4 * i + j]);
-  camera.translation = {L(viewmat[3]), L(viewmat[7]), L(viewmat[11])};
-  camera.fx = L(T(s.fx));
-  camera.fy = L(T(s.fy));
-  camera.cx = L(T(s.cx));
-  camera.cy = L(T(s.cy));
-  camera.limit_x = L(T(slope_limit(s.image.width, s.fx)));
-  camera.limit_y = L(T(slope_limit(s.image.height, s.fy)));
-  return camera;
-}
-
-template <class L, class T>
-GSR_FN Gaussian<L> load_gaussians(const ProjectSettings& s, const GaussianArrays<T>& g, int64_t first, int64_t end) {
+GSR_FN Gaussian<L> load_gaussians(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first,
+                                  int64_t end) {
   const auto column = [&](const T* rows, int stride, int c) { return load_column<L>(rows, stride, c, first, end); };
-  const L modifier = L(T(s.scale_modifier));
+  const L modifier = L(s.scale_modifier);
   return {{column(g.means, 3, 0), column(g.means, 3, 1), column(g.means, 3, 2)},
           {modifier * column(g.scales, 3, 0), modifier * column(g.scales, 3, 1), modifier * column(g.scales, 3, 2)},
           {column(g.quats, 4, 0), column(g.quats, 4, 1), column(g.quats, 4, 2), column(g.quats, 4, 3)},
@@ -35,61 +19,32 @@ GSR_FN Gaussian<L> load_gaussians(const ProjectSettings& s, const GaussianArrays
 // A block's features: colours, or coefficients of which only those in use are loaded.
 constexpr int MAX_FEATURES = 3 * SH_MAX_COUNT;
 template <class L, class T>
-GSR_FN void load_features(const ProjectSettings& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
+GSR_FN void load_features(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
                           L* features) {
-  const int used = s.sh_degree < 0 ? 3 : 3 * sh_count(s.sh_degree);
   // Features are most of what is read, and rows in parts are too irregular for the hardware to foresee: ask for the next block.
-  const char* next = reinterpret_cast<const char*>(g.features + (first + L::width) * 3 * s.sh_count);
-  for (int byte = 0; byte < int(L::width * 3 * s.sh_count * sizeof(T)); byte += 64) __builtin_prefetch(next + byte);
-  load_columns(g.features, 3 * s.sh_count, used, first, end, features);
-}
-
-template <class L>
-GSR_FN typename L::Mask all_finite(const Gaussian<L>& g, Vec3<L> color) {
-  // A sum is finite only if its terms are; terms too large for their sum are not worth distinguishing.
-  const L sum = g.mean.x + g.mean.y + g.mean.z + g.scale.x + g.scale.y + g.scale.z + g.quat.w + g.quat.x + g.quat.y +
-                g.quat.z + g.opacity + color.x + color.y + color.z;
-  return is_finite(sum);
-}
-
-// The whole pixels that may be touched along one axis: does [centre ± half] hold a pixel's centre inside the image?
-template <class L, class T>
-GSR_FN typename L::Mask meets_pixels(L centre, L half, int size) {
-  L low, high;
-  for (int l = 0; l < L::width; ++l) {
-    const T a = centre.v[l] - half.v[l], b = centre.v[l] + half.v[l];
-    low.v[l] = a <= T(0.5) ? T(0.5) : T(__builtin_ceil(double(a) - 0.5) + 0.5);
-    high.v[l] = b >= T(size) - T(0.5) ? T(size) - T(0.5) : T(__builtin_floor(double(b) - 0.5) + 0.5);
-  }
-  return low <= high;
+  const int stride = s.stride();
+  const char* next = reinterpret_cast<const char*>(g.features + (first + L::width) * stride);
+  for (int byte = 0; byte < int(L::width * stride * sizeof(T)); byte += 64) __builtin_prefetch(next + byte);
+  load_columns(g.features, stride, s.used(), first, end, features);
 }
 
 template <class L, class T>
-int64_t project_block(const ProjectSettings& s, const GaussianArrays<T>& g, const SplatArrays<T>& out, int64_t begin,
-                      int64_t end) {
-  const Pinhole<L> camera = broadcast_camera<L>(s, g.viewmat);
+int64_t project_block(const ProjectSettings& settings, const GaussianArrays<T>& g, const SplatArrays<T>& out,
+                      int64_t begin, int64_t end) {
+  const ProjectConstants<T> s = constants_of<T>(settings);
+  const Pinhole<L> camera = camera_of<L>(s, g.viewmat);
   const L zero = L(T(0));
   int64_t nonfinite = 0;
   for (int64_t first = begin; first < end; first += L::width) {
     const int count = int(end - first < L::width ? end - first : L::width);
     const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
     const Splat<L> splat = project(camera, gaussian, s.antialiasing);
-    L features[MAX_FEATURES], basis[SH_MAX_COUNT];
+    L features[MAX_FEATURES];
     load_features(s, g, first, end, features);
-    const bool clamped = s.sh_degree >= 0;
-    if (clamped) sh_basis(s.sh_degree, unit(view_ray(camera, gaussian.mean)), basis);
-    const Vec3<L> raw =
-        clamped ? sh_color(s.sh_degree, features, basis) : Vec3<L>{features[0], features[1], features[2]};
-    const Vec3<L> color = {clamped ? maximum(raw.x, zero) : raw.x, clamped ? maximum(raw.y, zero) : raw.y,
-                           clamped ? maximum(raw.z, zero) : raw.z};
-
-    const auto in_front = splat.depth > L(T(s.near));
-    const auto sane = is_finite(splat.u + splat.v + splat.xx + splat.xy + splat.yy + splat.opacity);
-    const auto finite = all_finite(gaussian, raw) & (sane | ~in_front);
-    const auto opaque = splat.opacity >= L(T(s.alpha_min));
-    const Ellipse<L> e = ellipse(splat.xx, splat.xy, splat.yy, reach(splat.opacity, T(s.alpha_min)));
-    const auto visible = finite & in_front & opaque & meets_pixels<L, T>(splat.u, e.half_width, s.image.width) &
-                         meets_pixels<L, T>(splat.v, e.half_height, s.image.height);
+    const Vec3<L> raw = s.has_sh() ? raw_color(s.sh_degree, camera, gaussian.mean, features)
+                                   : Vec3<L>{features[0], features[1], features[2]};
+    const Vec3<L> color = s.has_sh() ? clamp_color(raw) : raw;
+    const auto [e, finite, visible] = visibility(s.rules, gaussian, raw, splat);
 
     store_column(out.means2d, 2, 0, first, count, select(visible, splat.u, zero));
     store_column(out.means2d, 2, 1, first, count, select(visible, splat.v, zero));
@@ -102,9 +57,9 @@ int64_t project_block(const ProjectSettings& s, const GaussianArrays<T>& g, cons
     store_column(out.colors, 3, 0, first, count, select(visible, color.x, zero));
     store_column(out.colors, 3, 1, first, count, select(visible, color.y, zero));
     store_column(out.colors, 3, 2, first, count, select(visible, color.z, zero));
-    const L radius = minimum(maximum(e.half_width, e.half_height), L(T(1 << 30)));
+    const L radius = splat_radius(e);
     for (int l = 0; l < count; ++l) {
-      out.radii[first + l] = visible.m[l] ? int32_t(__builtin_ceil(double(radius.v[l]))) : 0;
+      out.radii[first + l] = visible.m[l] ? int32_t(radius.v[l]) : 0;
       nonfinite += finite.m[l] ? 0 : 1;
     }
   }
@@ -113,44 +68,35 @@ int64_t project_block(const ProjectSettings& s, const GaussianArrays<T>& g, cons
 
 // d(colour)/d(features) is the basis; d(colour)/d(mean, pose) goes through the direction.
 template <class L, class T>
-GSR_FN void color_backward(const ProjectSettings& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
+GSR_FN void color_backward(const ProjectConstants<T>& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
                            const Pinhole<L>& camera, Vec3<L> mean, typename L::Mask visible, int64_t first, int64_t end,
                            int count, Vec3<L>& v_mean, PoseCotangent<L>& v_pose) {
   const L zero = L(T(0));
-  const int stride = 3 * s.sh_count;
+  const int stride = s.stride(), used = s.used();
   const auto cotangent = [&](int c) { return select(visible, load_column<L>(v.v_colors, 3, c, first, end), zero); };
   const Vec3<L> v_color = {cotangent(0), cotangent(1), cotangent(2)};
-  if (s.sh_degree < 0) {
+  if (!s.has_sh()) {
     store_column(v.v_features, 3, 0, first, count, v_color.x);
     store_column(v.v_features, 3, 1, first, count, v_color.y);
     store_column(v.v_features, 3, 2, first, count, v_color.z);
     return;
   }
-  // gcc does not see that nobody reads what is beyond the degree: hence the {}.
-  L features[MAX_FEATURES], basis[SH_MAX_COUNT] = {}, v_basis[SH_MAX_COUNT] = {};
+  L features[MAX_FEATURES];
   load_features(s, g, first, end, features);
   // Where nothing is seen the ray may be NaN, and the basis would be, which 0 does not silence.
   const Vec3<L> any_ray = view_ray(camera, mean),
                 ray = {select(visible, any_ray.x, zero), select(visible, any_ray.y, zero),
                        select(visible, any_ray.z, zero)};
-  const Vec3<L> direction = unit(ray);
-  sh_basis(s.sh_degree, direction, basis);
-  const Vec3<L> raw = sh_color(s.sh_degree, features, basis);
-  const Vec3<L> v_raw = {select(raw.x > zero, v_color.x, zero), select(raw.y > zero, v_color.y, zero),
-                         select(raw.z > zero, v_color.z, zero)};
-  sh_color_vjp(s.sh_degree, features, basis, v_raw, v_basis);  // the features are their cotangents now
-  const int used = 3 * sh_count(s.sh_degree);
+  color_vjp(s.sh_degree, camera, ray, v_color, features, v_mean, v_pose);
   for (int i = used; i < stride; ++i) store_column(v.v_features, stride, i, first, count, zero);
   store_columns(v.v_features, stride, used, first, count, features);
-  if (s.sh_degree > 0)
-    view_ray_vjp(camera, unit_vjp(ray, sh_basis_vjp(s.sh_degree, direction, v_basis)), v_mean, v_pose.rotation,
-                 v_pose.translation);
 }
 
 template <class L, class T>
-void project_backward_block(const ProjectSettings& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
+void project_backward_block(const ProjectSettings& settings, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
                             int64_t begin, int64_t end, T* v_pose_out) {
-  const Pinhole<L> camera = broadcast_camera<L>(s, g.viewmat);
+  const ProjectConstants<T> s = constants_of<T>(settings);
+  const Pinhole<L> camera = camera_of<L>(s, g.viewmat);
   const L zero = L(T(0));
   L pose[12];
   for (L& entry : pose) entry = zero;
@@ -169,7 +115,7 @@ void project_backward_block(const ProjectSettings& s, const GaussianArrays<T>& g
     Gaussian<L> v_gaussian = project_vjp(camera, gaussian, s.antialiasing, v_splat, v_pose);
     color_backward(s, g, v, camera, gaussian.mean, visible, first, end, count, v_gaussian.mean, v_pose);
 
-    const L modifier = L(T(s.scale_modifier));
+    const L modifier = L(s.scale_modifier);
     const auto put = [&](T* rows, int stride, int c, L value) {
       store_column(rows, stride, c, first, count, select(visible, value, zero));
     };

@@ -64,7 +64,7 @@ struct Lanes {
     RawInteger m;
     GSR_FN friend Mask operator&(Mask a, Mask b) { return {a.m & b.m}; }
     GSR_FN friend Mask operator|(Mask a, Mask b) { return {a.m | b.m}; }
-    GSR_FN friend Mask operator~(Mask a) { return {~a.m}; }
+    GSR_FN friend Mask operator!(Mask a) { return {~a.m}; }
   };
 
   GSR_FN static Lanes load(const T* p) {
@@ -102,6 +102,17 @@ struct Lanes {
     for (int l = 0; l < W; ++l) a.v[l] = gsr::logarithm(T(a.v[l]));
     return a;
   }
+  // One instruction where there is one; elsewhere by truncation, and a step back where that went the wrong way.
+  GSR_FN friend Lanes round_down(Lanes a) {
+#if defined(__SSE4_1__)
+    for (int l = 0; l < W; ++l) a.v[l] = gsr::round_down(T(a.v[l]));
+    return a;
+#else
+    const Lanes whole = of(__builtin_convertvector(__builtin_convertvector(a.v, RawInteger), Raw));
+    return whole - select(whole > a, Lanes(T(1)), Lanes(T(0)));
+#endif
+  }
+  GSR_FN friend Lanes round_up(Lanes a) { return -round_down(-a); }
   GSR_FN friend uint32_t bits(Mask c) { return sign_bits<Integer>(c.m); }
   GSR_FN friend bool any(Mask c) { return bits(c) != 0; }
 };

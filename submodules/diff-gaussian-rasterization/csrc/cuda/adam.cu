@@ -36,8 +36,8 @@ int adam(const AdamSettings& s, const AdamArrays<T>* parameters, int count, int6
   return 0;
 }
 
-template int adam<float>(const AdamSettings&, const AdamArrays<float>*, int, int64_t, const bool*, void*);
-template int adam<double>(const AdamSettings&, const AdamArrays<double>*, int, int64_t, const bool*, void*);
+GSR_INSTANTIATE_ADAM(float)
+GSR_INSTANTIATE_ADAM(double)
 
 }  // namespace cuda
 }  // namespace gsr

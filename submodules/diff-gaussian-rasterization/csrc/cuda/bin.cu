@@ -4,8 +4,9 @@
 // each tile's list in order of depth. That moves less than half the bytes of one sort by tile and depth together
 // (docs/measurements/gpu.md). The order is unique: ties in depth stay in order of the index.
 #include "../math/ellipse.h"
+#include "../math/pixels.h"
 #include "bin_sort.cuh"
-#include "pixels.cuh"
+#include "device.cuh"
 
 namespace gsr {
 namespace cuda {
@@ -17,6 +18,12 @@ __device__ __forceinline__ unsigned group_mask() { return ((1u << GROUP) - 1) <<
 
 // Both kernels must see the same tiles, or a splat would write more of them than it counted. So the two functions that
 // find them are compiled once and called: inlined into each kernel, they could be rounded in two ways.
+
+// The tiles with a pixel of a range; first > last if there is none.
+template <class T>
+__device__ __forceinline__ TileSpan tiles_of(const PixelRange<T>& range) {
+  return range.first > range.last ? TileSpan{1, 0} : TileSpan{int(range.first) / TILE, int(range.last) / TILE};
+}
 
 // Where a splat lies.
 template <class T>
@@ -30,8 +37,8 @@ __device__ __noinline__ PlacedSplat<T> place(const Image& image, const SplatInpu
   const T u = splats.means2d[2 * i], v = splats.means2d[2 * i + 1];
   const Ellipse<T> e =
       ellipse(splats.conics[3 * i], splats.conics[3 * i + 1], splats.conics[3 * i + 2], splats.reaches[i]);
-  const PixelRange y = pixels_within(v - e.half_height, v + e.half_height, image.height);
-  return {u, v, e, y.first / TILE, y.first <= y.last ? y.last / TILE - y.first / TILE + 1 : 0};
+  const TileSpan rows = tiles_of(pixels_within(v - e.half_height, v + e.half_height, image.height));
+  return {u, v, e, rows.first, rows.last - rows.first + 1};
 }
 
 // The tiles that a splat reaches in a row of them.
@@ -39,8 +46,7 @@ template <class T>
 __device__ __noinline__ TileSpan tile_span(int width, PlacedSplat<T> s, int row) {
   const T top = T(row * TILE) + T(0.5) - s.v;
   const Interval<T> x = extent_over_rows(s.ellipse, top, top + T(TILE - 1));
-  const PixelRange columns = x.low > x.high ? PixelRange{1, 0} : pixels_within(s.u + x.low, s.u + x.high, width);
-  return columns.first > columns.last ? TileSpan{1, 0} : TileSpan{columns.first / TILE, columns.last / TILE};
+  return x.low > x.high ? TileSpan{1, 0} : tiles_of(pixels_within(s.u + x.low, s.u + x.high, width));
 }
 
 // Positive floats order as their bits do.
@@ -200,8 +206,8 @@ int bin(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* off
   return write_lists(image, splats, n, by_depth, offsets, total, ranges, memory, stream);
 }
 
-template int bin<float>(const Image&, const SplatInput<float>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
-template int bin<double>(const Image&, const SplatInput<double>&, int64_t, int32_t*, int32_t*, const Memory&, void*);
+GSR_INSTANTIATE_BIN(float)
+GSR_INSTANTIATE_BIN(double)
 
 }  // namespace cuda
 }  // namespace gsr

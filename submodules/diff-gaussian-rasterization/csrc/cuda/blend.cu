@@ -7,23 +7,6 @@ namespace cuda {
 constexpr int FORWARD_BATCH = 256;
 
 template <class T>
-__device__ __forceinline__ void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, int64_t pixel,
-                                            const PixelSums<T>& sums, int end) {
-  const int64_t plane = int64_t(in.image.width) * in.image.height;
-  out.color[pixel] = sums.r + sums.transmittance * in.background[0];
-  out.color[plane + pixel] = sums.g + sums.transmittance * in.background[1];
-  out.color[2 * plane + pixel] = sums.b + sums.transmittance * in.background[2];
-  out.inv_depth[pixel] = sums.inverse_depth;
-  out.depth[pixel] = sums.depth;
-  out.alpha[pixel] = sums.weight;
-  out.distortion[pixel] = distortion(sums);
-  out.state.transmittance[pixel] = sums.transmittance;
-  out.state.reference[pixel] = sums.reference;
-  out.state.offset[pixel] = mean_offset(sums);
-  out.state.end[pixel] = end;
-}
-
-template <class T>
 __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
     blend_kernel(BlendInput<T> in, const PackedSplat<T>* splats, BlendOutput<T> out) {
   __shared__ Batch<T, FORWARD_BATCH> batch;
@@ -43,17 +26,17 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
         const PixelSplat<T>& q = batch.records[i].splat;
         const T alpha = pair_alpha(q.opacity, pair_at(q, pixel).falloff.weight, limit, in.alpha_max).counted;
         if (alpha == T(0)) continue;
-        const T w = alpha * sums.transmittance, next = sums.transmittance - w;
-        if (next < in.transmittance_min) {
+        const Passage<T> light = pass(sums.transmittance, alpha, in.transmittance_min);
+        if (light.ends) {
           limit = ended<T>();
           end = start - pixel.begin + i;
         } else {
-          gsr::blend(sums, q, w, next);
+          gsr::blend(sums, q, light.weight, light.transmittance);
         }
       }
     }
   }
-  if (pixel.inside) write_pixel(in, out, pixel.pixel, sums, end);
+  if (pixel.inside) write_pixel(in, out, sums, end, [&](auto* plane, auto value) { plane[pixel.pixel] = value; });
 }
 
 template <class T>
@@ -63,8 +46,8 @@ int blend(const BlendInput<T>& in, int64_t n, const BlendOutput<T>& out, const M
   return launch(blend_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
 }
 
-template int blend<float>(const BlendInput<float>&, int64_t, const BlendOutput<float>&, const Memory&, void*);
-template int blend<double>(const BlendInput<double>&, int64_t, const BlendOutput<double>&, const Memory&, void*);
+GSR_INSTANTIATE_BLEND(float)
+GSR_INSTANTIATE_BLEND(double)
 
 }  // namespace cuda
 }  // namespace gsr

@@ -2,6 +2,7 @@
 //
 // A warp adds up a splat's twelve sums over its 32 pixels in registers (reduce.cuh), puts them in shared memory, and
 // after a batch the block writes what its warps have found to the splats' slots.
+#include "../gradients.h"
 #include "slots.cuh"
 
 namespace gsr {
@@ -20,38 +21,10 @@ struct Sum {
   }
 };
 
-// A pixel's incoming gradients, and where its walk starts: behind its last splat.
-template <class T>
-struct PixelBackward {
-  PixelCotangent<T> v;
-  PixelWalk<T> walk;
-  int end;
-};
-template <class T>
-__device__ __forceinline__ PixelBackward<T> load_pixel(const BlendInput<T>& in, const BlendCotangents<T>& v,
-                                                       const TilePixel& at) {
-  PixelBackward<T> p = {};
-  if (!at.inside) return p;
-  const int64_t plane = int64_t(in.image.width) * in.image.height;
-  const auto load = [&](const T* pixels) { return pixels == nullptr ? T(0) : pixels[at.pixel]; };
-  if (v.v_color != nullptr)
-    p.v = {v.v_color[at.pixel], v.v_color[plane + at.pixel], v.v_color[2 * plane + at.pixel], T(0), T(0), T(0)};
-  p.v.inverse_depth = load(v.v_inv_depth);
-  p.v.depth = load(v.v_depth);
-  p.v.distortion = load(v.v_distortion);
-  p.walk.transmittance = v.state.transmittance[at.pixel];
-  p.walk.behind = p.v.r * in.background[0] + p.v.g * in.background[1] + p.v.b * in.background[2] - load(v.v_alpha);
-  p.walk.reference = v.state.reference[at.pixel];
-  p.walk.reference_factor = reference_factor(in, p.walk.reference);
-  p.walk.offset = v.state.offset[at.pixel];
-  p.end = v.state.end[at.pixel];
-  return p;
-}
-
 // Records [0, count) of a batch at a warp's pixels, last first.
 template <bool Depths, bool Distortion, class T, int SIZE>
 __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<T, SIZE>& batch, int start, int count,
-                                           int longest, const TilePixel& at, PixelBackward<T>& p,
+                                           int longest, const TilePixel& at, PixelBackward<T>& p, int end,
                                            WarpSums<T, SIZE, SLOT>& sums) {
   const int warp = threadIdx.x / WARP, held = sum_of_lane<SLOT>();
   const int seen = longest - start < count ? longest - start : count;  // of the batch, by this warp
@@ -62,14 +35,14 @@ __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<
       set &= ~(1u << bit);
       const PixelSplat<T>& q = batch.records[i].splat;
       const Pair<T> pair = pair_at(q, at);
-      const T limit = start + i < p.end ? in.alpha_min : ended<T>();
+      const T limit = start + i < end ? in.alpha_min : ended<T>();
       const PairAlpha<T> alpha = pair_alpha(q.opacity, pair.falloff.weight, limit, in.alpha_max);
       if (!__any_sync(ALL_LANES, alpha.counted > T(0))) continue;
       const PairCotangent<T> v = blend_vjp<Depths, Distortion>(p.walk, q, alpha.counted, alpha.free, p.v);
       SplatSums<T> s = {};
       add_pair(s, q, v, pair.falloff.slant, pair.dx, pair.dy, p.v);
-      T values[SLOT] = {s.red,      s.green,    s.blue, s.depth,  s.total, s.slant,
-                        s.slant_dx, s.slant_dy, s.row,  s.row_dy, s.abs_u, s.abs_v};
+      T values[SLOT];
+      put_in_row(s, values);
       warp_sums(values);
       if (held >= 0) sums.at[warp][i][held] = values[0];
       marked |= 1u << bit;
@@ -87,9 +60,14 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
   __shared__ int longest;
   const int own = threadIdx.x;
   const TilePixel at = tile_pixel(in);
-  PixelBackward<T> p = load_pixel(in, v, at);
+  PixelBackward<T> p = {};
+  int end = 0;
+  if (at.inside) {
+    p = read_pixel<T>(in, v, [&](const T* plane) { return plane == nullptr ? T(0) : plane[at.pixel]; });
+    end = v.state.end[at.pixel];
+  }
 
-  const int longest_of_warp = warp_maximum(p.end);
+  const int longest_of_warp = warp_maximum(end);
   if (own == 0) longest = 0;
   __syncthreads();
   if (own % WARP == 0) atomicMax(&longest, longest_of_warp);
@@ -103,7 +81,7 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
     const int start = stop > BATCH ? stop - BATCH : 0, count = stop - start;
     if (own < count) gather(in, splats[in.ids[at.begin + start + own]], own, batch);
     __syncthreads();
-    walk_batch<Depths, Distortion>(in, batch, start, count, longest_of_warp, at, p, sums);
+    walk_batch<Depths, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, sums);
     __syncthreads();
     write_slots(sums, v.slots + at.begin + start, count, v.sums, Sum{});
   }
@@ -118,22 +96,7 @@ __global__ void __launch_bounds__(REDUCE_THREADS) finish_gradients(BlendInput<T>
   const int32_t begin = offsets[i], end = offsets[i + 1];
   const Slot<T, SLOT> s = reduce_slots(slots, begin, end, Sum{});
   if (threadIdx.x % REDUCE_GROUP != 0) return;
-  const SplatSums<T> total = {s.at[0], s.at[1], s.at[2], s.at[3], s.at[4],  s.at[5],
-                              s.at[6], s.at[7], s.at[8], s.at[9], s.at[10], s.at[11]};
-  SplatCotangent<T> v = {};
-  if (begin < end) v = finish(total, in.conics[3 * i], in.conics[3 * i + 1], in.conics[3 * i + 2], in.opacities[i]);
-  out.means2d[2 * i] = v.u;
-  out.means2d[2 * i + 1] = v.v;
-  out.absgrad[2 * i] = v.abs_u;
-  out.absgrad[2 * i + 1] = v.abs_v;
-  out.conics[3 * i] = v.xx;
-  out.conics[3 * i + 1] = v.xy;
-  out.conics[3 * i + 2] = v.yy;
-  out.opacities2d[i] = v.opacity;
-  out.colors[3 * i] = total.red;
-  out.colors[3 * i + 1] = total.green;
-  out.colors[3 * i + 2] = total.blue;
-  out.depths[i] = total.depth;
+  write_gradients(in, i, begin < end, s.at, out);
 }
 
 template <class T>
@@ -161,12 +124,8 @@ int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* offsets, i
   return launch(sum_rows<3, T>, 1, SUM_THREADS, stream, v.v_background, tiles, gradients.background);
 }
 
-#define GSR_INSTANTIATE(T)                                                                                          \
-  template int blend_backward<T>(const BlendInput<T>&, int64_t, const int32_t*, int64_t, const BlendCotangents<T>&, \
-                                 const SplatGradients<T>&, const Memory&, void*);
-GSR_INSTANTIATE(float)
-GSR_INSTANTIATE(double)
-#undef GSR_INSTANTIATE
+GSR_INSTANTIATE_BLEND_BACKWARD(float)
+GSR_INSTANTIATE_BLEND_BACKWARD(double)
 
 }  // namespace cuda
 }  // namespace gsr

@@ -243,14 +243,8 @@ int photometric_backward(const PhotometricShape& shape, const PhotometricInput<T
                 ssim_weights<T>(), in, v);
 }
 
-#define GSR_INSTANTIATE(T)                                                                               \
-  template int photometric<T>(const PhotometricShape&, const PhotometricInput<T>&, PhotometricOutput<T>, \
-                              const PhotometricMeans<T>&, const Memory&, void*);                         \
-  template int photometric_backward<T>(const PhotometricShape&, const PhotometricInput<T>&,              \
-                                       const PhotometricCotangents<T>&, void*);
-GSR_INSTANTIATE(float)
-GSR_INSTANTIATE(double)
-#undef GSR_INSTANTIATE
+GSR_INSTANTIATE_PHOTOMETRIC(float)
+GSR_INSTANTIATE_PHOTOMETRIC(double)
 
 }  // namespace cuda
 }  // namespace gsr

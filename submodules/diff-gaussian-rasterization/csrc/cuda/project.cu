@@ -2,58 +2,11 @@
 //
 // Features (SH coefficients) are most of what is read and written, up to 192 bytes in a row. A warp stages the rows of
 // its 32 Gaussians in shared memory, so that it reads and writes them as whole lines.
-#include "../math/ellipse.h"
-#include "../math/splat.h"
-#include "pixels.cuh"
+#include "../project_constants.h"
 #include "reduce.cuh"
 
 namespace gsr {
 namespace cuda {
-
-// ProjectSettings in the kernel's precision.
-template <class T>
-struct ProjectConstants {
-  int width, height;
-  T fx, fy, cx, cy, limit_x, limit_y;
-  T near, scale_modifier, alpha_min;
-  int sh_degree, sh_count;
-  bool antialiasing;
-  // How many features of a Gaussian are in use, and how many it has.
-  __host__ __device__ int used() const { return sh_degree < 0 ? 3 : 3 * gsr::sh_count(sh_degree); }
-  __host__ __device__ int stride() const { return sh_degree < 0 ? 3 : 3 * sh_count; }
-};
-template <class T>
-static ProjectConstants<T> constants_of(const ProjectSettings& s) {
-  return {s.image.width,
-          s.image.height,
-          T(s.fx),
-          T(s.fy),
-          T(s.cx),
-          T(s.cy),
-          T(slope_limit(s.image.width, s.fx)),
-          T(slope_limit(s.image.height, s.fy)),
-          T(s.near),
-          T(s.scale_modifier),
-          T(s.alpha_min),
-          s.sh_degree,
-          s.sh_count,
-          s.antialiasing};
-}
-
-template <class T>
-__device__ __forceinline__ Pinhole<T> camera_of(const ProjectConstants<T>& s, const T* viewmat) {
-  Pinhole<T> camera;
-  for (int i = 0; i < 3; ++i)
-    for (int j = 0; j < 3; ++j) camera.rotation.m[i][j] = viewmat[4 * i + j];
-  camera.translation = {viewmat[3], viewmat[7], viewmat[11]};
-  camera.fx = s.fx;
-  camera.fy = s.fy;
-  camera.cx = s.cx;
-  camera.cy = s.cy;
-  camera.limit_x = s.limit_x;
-  camera.limit_y = s.limit_y;
-  return camera;
-}
 
 template <class T>
 __device__ __forceinline__ Vec3<T> load3(const T* rows, int64_t i) {
@@ -111,30 +64,7 @@ __device__ __forceinline__ void store_features(const ProjectConstants<T>& s, con
     for (int c = lane; c < stride; c += WARP) features[(first + row) * stride + c] = c < used ? rows.at[row][c] : T(0);
 }
 
-// The colour before it is clamped at 0, which SH need and plain colours do not.
-template <class T>
-__device__ __forceinline__ Vec3<T> raw_color(const ProjectConstants<T>& s, const Pinhole<T>& camera, Vec3<T> mean,
-                                             const T* features) {
-  if (s.sh_degree < 0) return {features[0], features[1], features[2]};
-  T basis[SH_MAX_COUNT];
-  sh_basis(s.sh_degree, unit(view_ray(camera, mean)), basis);
-  return sh_color(s.sh_degree, features, basis);
-}
-
 // ---- forward
-
-template <class T>
-__device__ __forceinline__ Vec3<T> seen_color(const ProjectConstants<T>& s, Vec3<T> raw) {
-  const T zero = T(0);
-  return s.sh_degree < 0 ? raw : Vec3<T>{maximum(raw.x, zero), maximum(raw.y, zero), maximum(raw.z, zero)};
-}
-
-// A sum is finite only if its terms are; terms too large for their sum are not worth distinguishing.
-template <class T>
-__device__ __forceinline__ bool all_finite(const Gaussian<T>& g, Vec3<T> color) {
-  return is_finite(g.mean.x + g.mean.y + g.mean.z + g.scale.x + g.scale.y + g.scale.z + g.quat.w + g.quat.x + g.quat.y +
-                   g.quat.z + g.opacity + color.x + color.y + color.z);
-}
 
 template <class T>
 __device__ __forceinline__ void store_splat(const SplatArrays<T>& out, int64_t i, const Splat<T>& splat, Vec3<T> color,
@@ -149,14 +79,6 @@ __device__ __forceinline__ void store_splat(const SplatArrays<T>& out, int64_t i
   out.radii[i] = radius;
 }
 
-// Whether the box around the ellipse at (u, v) holds a pixel.
-template <class T>
-__device__ __forceinline__ bool meets_pixels(const ProjectConstants<T>& s, T u, T v, const Ellipse<T>& e) {
-  const PixelRange columns = pixels_within(u - e.half_width, u + e.half_width, s.width);
-  const PixelRange rows = pixels_within(v - e.half_height, v + e.half_height, s.height);
-  return columns.first <= columns.last && rows.first <= rows.last;
-}
-
 template <class T>
 __global__ void __launch_bounds__(project_threads<T>())
     project_kernel(ProjectConstants<T> s, GaussianArrays<T> g, SplatArrays<T> out, unsigned long long* num_nonfinite) {
@@ -169,17 +91,17 @@ __global__ void __launch_bounds__(project_threads<T>())
 
   bool finite = true;
   if (exists) {
-    const Pinhole<T> camera = camera_of(s, g.viewmat);
+    const Pinhole<T> camera = camera_of<T>(s, g.viewmat);
     const Gaussian<T> gaussian = load_gaussian(s, g, i);
-    const Vec3<T> raw = raw_color(s, camera, gaussian.mean, rows.at[threadIdx.x % WARP]);
+    const T* features = rows.at[threadIdx.x % WARP];
+    const Vec3<T> raw = s.has_sh() ? raw_color(s.sh_degree, camera, gaussian.mean, features)
+                                   : Vec3<T>{features[0], features[1], features[2]};
     const Splat<T> splat = gsr::project(camera, gaussian, s.antialiasing);
-    const Ellipse<T> e = ellipse(splat.xx, splat.xy, splat.yy, reach(splat.opacity, s.alpha_min));
-    const bool in_front = splat.depth > s.near;
-    const bool sane = is_finite(splat.u + splat.v + splat.xx + splat.xy + splat.yy + splat.opacity);
-    finite = all_finite(gaussian, raw) && (sane || !in_front);
-    if (finite && in_front && splat.opacity >= s.alpha_min && meets_pixels(s, splat.u, splat.v, e)) {
-      const T radius = minimum(maximum(e.half_width, e.half_height), T(1 << 30));
-      store_splat(out, i, splat, seen_color(s, raw), e.radius, int32_t(ceil(radius)));
+    const Visibility<T> seen = visibility(s.rules, gaussian, raw, splat);
+    finite = seen.finite;
+    if (seen.visible) {
+      store_splat(out, i, splat, s.has_sh() ? clamp_color(raw) : raw, seen.ellipse.radius,
+                  int32_t(splat_radius(seen.ellipse)));
     } else {
       store_splat(out, i, Splat<T>{}, Vec3<T>{}, T(0), 0);
     }
@@ -204,23 +126,13 @@ int project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
 template <class T>
 __device__ __forceinline__ void color_backward(const ProjectConstants<T>& s, const Pinhole<T>& camera, Vec3<T> mean,
                                                Vec3<T> v, T* features, Vec3<T>& v_mean, PoseCotangent<T>& v_pose) {
-  if (s.sh_degree < 0) {
+  if (s.has_sh()) {
+    color_vjp(s.sh_degree, camera, view_ray(camera, mean), v, features, v_mean, v_pose);
+  } else {
     features[0] = v.x;
     features[1] = v.y;
     features[2] = v.z;
-    return;
   }
-  const T zero = T(0);
-  const Vec3<T> ray = view_ray(camera, mean), direction = unit(ray);
-  T basis[SH_MAX_COUNT], v_basis[SH_MAX_COUNT];
-  sh_basis(s.sh_degree, direction, basis);
-  const Vec3<T> raw = sh_color(s.sh_degree, features, basis);
-  const Vec3<T> v_raw = {select(raw.x > zero, v.x, zero), select(raw.y > zero, v.y, zero),
-                         select(raw.z > zero, v.z, zero)};
-  sh_color_vjp(s.sh_degree, features, basis, v_raw, v_basis);
-  if (s.sh_degree > 0)
-    view_ray_vjp(camera, unit_vjp(ray, sh_basis_vjp(s.sh_degree, direction, v_basis)), v_mean, v_pose.rotation,
-                 v_pose.translation);
 }
 
 template <class T>
@@ -246,12 +158,12 @@ __global__ void __launch_bounds__(project_threads<T>())
   FeatureRows<T>& rows = staged[threadIdx.x / WARP];
   T* features = rows.at[threadIdx.x % WARP];
   const bool visible = i < g.count && v.radii[i] > 0;
-  load_features(s, g.features, first, __ballot_sync(ALL_LANES, visible && s.sh_degree >= 0), rows);
+  load_features(s, g.features, first, __ballot_sync(ALL_LANES, visible && s.has_sh()), rows);
 
   PoseCotangent<T> v_pose = {};
   Gaussian<T> v_gaussian = {};
   if (visible) {
-    const Pinhole<T> camera = camera_of(s, g.viewmat);
+    const Pinhole<T> camera = camera_of<T>(s, g.viewmat);
     const Gaussian<T> gaussian = load_gaussian(s, g, i);
     Vec3<T> v_mean = {};
     color_backward(s, camera, gaussian.mean, load3(v.v_colors, i), features, v_mean, v_pose);
@@ -292,13 +204,8 @@ int project_backward(const ProjectSettings& settings, const GaussianArrays<T>& g
   return launch(write_viewmat<T>, 1, 16, stream, pose, v_viewmat);
 }
 
-#define GSR_INSTANTIATE(T)                                                                                             \
-  template int project<T>(const ProjectSettings&, const GaussianArrays<T>&, const SplatArrays<T>&, int64_t*, void*);   \
-  template int project_backward<T>(const ProjectSettings&, const GaussianArrays<T>&, const GaussianCotangents<T>&, T*, \
-                                   const Memory&, void*);
-GSR_INSTANTIATE(float)
-GSR_INSTANTIATE(double)
-#undef GSR_INSTANTIATE
+GSR_INSTANTIATE_PROJECT(float)
+GSR_INSTANTIATE_PROJECT(double)
 
 }  // namespace cuda
 }  // namespace gsr

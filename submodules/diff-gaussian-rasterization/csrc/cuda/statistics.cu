@@ -14,24 +14,10 @@ struct SumOrMaximum {
   }
 };
 
-template <class T>
-struct PixelMeasure {
-  T transmittance, reference, factor, offset;
-  int end;
-};
-template <class T>
-__device__ __forceinline__ PixelMeasure<T> load_pixel(const BlendInput<T>& in,
-                                                      const PixelState<const T, const int32_t>& state,
-                                                      const TilePixel& at) {
-  if (!at.inside) return {};
-  const T reference = state.reference[at.pixel];
-  return {T(1), reference, reference_factor(in, reference), state.offset[at.pixel], state.end[at.pixel]};
-}
-
 // Records [0, count) of a batch at a warp's pixels, first first.
 template <class T, int SIZE>
 __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Batch<T, SIZE>& batch, int start,
-                                              int count, const TilePixel& at, PixelMeasure<T>& p,
+                                              int count, const TilePixel& at, PixelMeasure<T>& p, int end,
                                               WarpSums<T, SIZE, STATISTICS_SLOT>& sums) {
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, held = sum_of_lane<2>();
   for (int first = 0; first < count; first += WARP) {
@@ -39,15 +25,13 @@ __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Bat
     for (unsigned set = records_of_warp(batch, first, count); set != 0; set &= set - 1) {
       const int bit = __ffs(int(set)) - 1, i = first + bit;
       const PixelSplat<T>& q = batch.records[i].splat;
-      const T limit = start + i < p.end ? in.alpha_min : ended<T>();
+      const T limit = start + i < end ? in.alpha_min : ended<T>();
       const T alpha = pair_alpha(q.opacity, pair_at(q, at).falloff.weight, limit, in.alpha_max).counted;
       if (!__any_sync(ALL_LANES, alpha > T(0))) continue;
-      const T w = alpha * p.transmittance;
-      const T delta = measure_difference(q.depth, q.measure_factor, p.reference, p.factor) - p.offset;
-      p.transmittance -= w;
-      T values[2] = {w, w * delta * delta};
+      const PairShare<T> pair = measure(p, q.depth, q.measure_factor, alpha);
+      T values[2] = {pair.weight, pair.distortion};
       warp_sums(values);
-      const T most = warp_maximum(w);
+      const T most = warp_maximum(pair.weight);
       if (held >= 0) sums.at[warp][i][2 * held] = values[0];
       if (lane == 0) sums.at[warp][i][1] = most;
       marked |= 1u << bit;
@@ -63,12 +47,17 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
   __shared__ WarpSums<T, STATISTICS_BATCH, STATISTICS_SLOT> sums;
   const int own = threadIdx.x;
   const TilePixel at = tile_pixel(in);
-  PixelMeasure<T> p = load_pixel(in, out.state, at);
+  PixelMeasure<T> p = {};
+  int end = 0;
+  if (at.inside) {
+    p = read_measure<T>(in, out.state, [&](const T* plane) { return plane[at.pixel]; });
+    end = out.state.end[at.pixel];
+  }
   for (int start = 0; start < at.end - at.begin; start += STATISTICS_BATCH) {
     const int left = at.end - at.begin - start, count = left < STATISTICS_BATCH ? left : STATISTICS_BATCH;
     if (own < count) gather(in, splats[in.ids[at.begin + start + own]], own, batch);
     __syncthreads();
-    measure_batch(in, batch, start, count, at, p, sums);
+    measure_batch(in, batch, start, count, at, p, end, sums);
     __syncthreads();
     write_slots(sums, out.slots + at.begin + start, count, out.statistics, SumOrMaximum{});
   }
@@ -102,12 +91,8 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* offsets,
                 slots, gathered);
 }
 
-#define GSR_INSTANTIATE(T)                                                                                            \
-  template int blend_statistics<T>(const BlendInput<T>&, int64_t, const int32_t*, int64_t, const BlendStatistics<T>&, \
-                                   const SplatStatistics<T>&, const Memory&, void*);
-GSR_INSTANTIATE(float)
-GSR_INSTANTIATE(double)
-#undef GSR_INSTANTIATE
+GSR_INSTANTIATE_BLEND_STATISTICS(float)
+GSR_INSTANTIATE_BLEND_STATISTICS(double)
 
 }  // namespace cuda
 }  // namespace gsr

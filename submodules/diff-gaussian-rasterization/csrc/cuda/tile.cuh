@@ -3,7 +3,7 @@
 // A warp has 8×4 pixels. For every splat of a batch the warps that it can reach are known from its ellipse, so a warp
 // sees only splats that may touch it. A block's warps meet at the batches' ends and nowhere else.
 #pragma once
-#include "../math/blend.h"
+#include "../blend_pixel.h"
 #include "../math/ellipse.h"
 #include "device.cuh"
 
@@ -92,10 +92,8 @@ __device__ __forceinline__ unsigned touched_warps(const Ellipse<T>& e, T u, T v)
 template <class T, int SIZE>
 __device__ __forceinline__ void gather(const BlendInput<T>& in, const PackedSplat<T>& s, int i, Batch<T, SIZE>& batch) {
   const T u = s.u - T(blockIdx.x * TILE) - T(0.5), v = s.v - T(blockIdx.y * TILE) - T(0.5);
-  const T scale = falloff_scale<T>(), inverse_depth = T(1) / s.depth;
-  batch.records[i].splat = {
-      u,   v,   scale * s.xx, scale * s.xy, scale * s.yy,  s.opacity,
-      s.r, s.g, s.b,          s.depth,      inverse_depth, in.inverse_distortion ? inverse_depth : T(1)};
+  batch.records[i].splat =
+      pixel_splat(u, v, s.xx, s.xy, s.yy, s.opacity, s.r, s.g, s.b, s.depth, in.inverse_distortion);
   batch.touches[i] = uint8_t(touched_warps(ellipse(s.xx, s.xy, s.yy, s.reach), u, v));
 }
 
@@ -108,26 +106,8 @@ __device__ __forceinline__ unsigned records_of_warp(const Batch<T, SIZE>& batch,
 
 // A splat at a pixel.
 template <class T>
-struct Pair {
-  T dx, dy;
-  Falloff<T> falloff;
-};
-template <class T>
 __device__ __forceinline__ Pair<T> pair_at(const PixelSplat<T>& q, const TilePixel& pixel) {
-  const T dx = q.u - T(pixel.column), dy = q.v - T(pixel.row), rise = q.yy * dy;
-  return {dx, dy, falloff(q.xx, dx, q.xy * dy, rise * rise)};
-}
-
-// Alpha from which a splat counts, for a pixel that has ended: more than any has.
-template <class T>
-constexpr T ended() {
-  return T(2);
-}
-
-// The factor of a pixel's reference; 0 where nothing was hit.
-template <class T>
-__device__ __forceinline__ T reference_factor(const BlendInput<T>& in, T reference) {
-  return reference > T(0) ? (in.inverse_distortion ? T(1) / reference : T(1)) : T(0);
+  return pair_at(q, q.u - T(pixel.column), q.v - T(pixel.row));
 }
 
 // Registers for at least `blocks` tiles on a multiprocessor at a time in float32; float64 is for proofs and takes what

@@ -20,6 +20,16 @@ constexpr S falloff_scale() {
   return S(0.8493218002880191);  // √(½·log₂e)
 }
 
+// From a splat's place among the pixels, its factor as project gives it, opacity, colour and depth.
+template <class V>
+GSR_FN PixelSplat<V> pixel_splat(V u, V v, V xx, V xy, V yy, V opacity, V r, V g, V b, V depth,
+                                 bool inverse_distortion) {
+  using S = Scalar<V>;
+  const V scale = V(falloff_scale<S>()), inverse_depth = S(1) / depth;
+  return {u, v, scale * xx, scale * xy, scale * yy,    opacity,
+          r, g, b,          depth,      inverse_depth, inverse_distortion ? inverse_depth : V(S(1))};
+}
+
 // exp(−½·dᵀ·Σ₂⁻¹·d), and the part of it that its derivatives need.
 template <class V>
 struct Falloff {
@@ -33,7 +43,20 @@ GSR_FN Falloff<V> falloff(V xx, V dx, V row_slant, V row_square) {
   return {slant, exponential2(-(slant * slant + row_square))};
 }
 
-// A pair's alpha, which counts from `limit` on and is 0 below; `free` is 0 also where it is held at alpha_max.
+// A splat and a pixel: the offset from the pixel to the splat's centre, and the falloff there.
+template <class V>
+struct Pair {
+  V dx, dy;
+  Falloff<V> falloff;
+};
+template <class V, class Splat>
+GSR_FN Pair<V> pair_at(const Splat& s, V dx, V dy) {
+  const V rise = V(s.yy) * dy;
+  return {dx, dy, falloff(V(s.xx), dx, V(s.xy) * dy, rise * rise)};
+}
+
+// A pair's alpha, which counts from `limit` on and is 0 below; `free` is 0 also where it is held at alpha_max. The limit is
+// alpha_min, and for a pixel that has ended `ended()`, more than any alpha.
 template <class V>
 struct PairAlpha {
   V counted, free;
@@ -44,12 +67,36 @@ GSR_FN PairAlpha<V> pair_alpha(V opacity, V weight, V limit, V alpha_max) {
   const V counted = select(alpha >= limit, alpha, zero);
   return {counted, select(raw > alpha_max, zero, counted)};
 }
+template <class V>
+GSR_FN constexpr V ended() {
+  return V(Scalar<V>(2));
+}
+
+// The light that a splat takes and the light that it leaves. A pixel ends before the splat that would leave less than
+// transmittance_min.
+template <class V>
+struct Passage {
+  V weight, transmittance;
+  Mask<V> ends;
+};
+template <class V>
+GSR_FN Passage<V> pass(V transmittance, V alpha, V transmittance_min) {
+  const V weight = alpha * transmittance, next = transmittance - weight;
+  return {weight, next, next < transmittance_min};
+}
 
 // m − m₀ for the measure m = z, or m = −1/z, whose distortion is that of 1/z. Both are (z − z₀)·f·f₀ with factors f of 1 or of
 // 1/z: so far away, where all 1/z look alike in float32, their difference keeps the digits of z.
 template <class V>
 GSR_FN V measure_difference(V depth, V factor, V depth0, V factor0) {
   return (depth - depth0) * (factor * factor0);
+}
+
+// The factor of a pixel's reference, whose depth is 0 where nothing was hit: so is the factor then.
+template <class V>
+GSR_FN V reference_factor(V reference, bool inverse_distortion) {
+  const V zero = V(Scalar<V>(0)), one = V(Scalar<V>(1));
+  return select(reference > zero, inverse_distortion ? one / reference : one, zero);
 }
 
 // A pixel's sums while its splats pass, near ones first. The distortion's moments are taken about the measure m₀ of the
@@ -95,6 +142,24 @@ GSR_FN V mean_offset(const PixelSums<V>& sums) {
 template <class V>
 GSR_FN V distortion(const PixelSums<V>& sums) {
   return maximum(sums.second - sums.first * mean_offset(sums), V(Scalar<V>(0)));
+}
+
+// A pixel's light and mean measure, while its splats pass once more for what each of them did.
+template <class V>
+struct PixelMeasure {
+  V transmittance, reference, reference_factor, offset;
+};
+// w and w·(m − M)² of a splat.
+template <class V>
+struct PairShare {
+  V weight, distortion;
+};
+template <class V>
+GSR_FN PairShare<V> measure(PixelMeasure<V>& pixel, V depth, V measure_factor, V alpha) {
+  const V weight = alpha * pixel.transmittance;
+  const V delta = measure_difference(depth, measure_factor, pixel.reference, pixel.reference_factor) - pixel.offset;
+  pixel.transmittance = pixel.transmittance - weight;
+  return {weight, weight * delta * delta};
 }
 
 // Incoming gradients at a pixel. That of alpha = Σw = 1 − T_end is not among them: it acts as a background of −g_A would, and
@@ -160,6 +225,17 @@ struct SplatSums {
   V row, row_dy;                // Σp·dy, Σp·dy²
   V abs_u, abs_v;               // Σ|∂L/∂u| and Σ|∂L/∂v|, up to the factors that finish() knows
 };
+// As the row of numbers that a slot is, and back.
+template <class V>
+GSR_FN void put_in_row(const SplatSums<V>& s, V row[12]) {
+  const V sums[12] = {s.red,      s.green,    s.blue, s.depth,  s.total, s.slant,
+                      s.slant_dx, s.slant_dy, s.row,  s.row_dy, s.abs_u, s.abs_v};
+  for (int k = 0; k < 12; ++k) row[k] = sums[k];
+}
+template <class V>
+GSR_FN SplatSums<V> sums_in_row(const V row[12]) {
+  return {row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11]};
+}
 template <class V>
 GSR_FN void add_pair(SplatSums<V>& sums, const PixelSplat<V>& s, const PairCotangent<V>& pair, V slant, V dx, V dy,
                      const PixelCotangent<V>& v) {

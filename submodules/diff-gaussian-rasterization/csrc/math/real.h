@@ -49,6 +49,11 @@ GSR_FN float absolute(float x) { return fabsf(x); }
 GSR_FN double absolute(double x) { return fabs(x); }
 GSR_FN float logarithm(float x) { return logf(x); }
 GSR_FN double logarithm(double x) { return log(x); }
+// To the whole number above or below; of lanes, for numbers that an integer of their size can hold.
+GSR_FN float round_up(float x) { return ceilf(x); }
+GSR_FN double round_up(double x) { return ceil(x); }
+GSR_FN float round_down(float x) { return floorf(x); }
+GSR_FN double round_down(double x) { return floor(x); }
 GSR_FN bool any(bool m) { return m; }
 
 template <class V>

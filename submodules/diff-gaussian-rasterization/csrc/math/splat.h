@@ -1,9 +1,8 @@
 // A Gaussian in the world becomes a splat in the image: the whole projection, and its derivative.
 #pragma once
-#include "camera.h"
+#include "color.h"
 #include "footprint.h"
 #include "quaternion.h"
-#include "sh.h"
 
 GSR_NAMESPACE_BEGIN
 
@@ -51,13 +50,6 @@ GSR_FN Splat<V> project(const Pinhole<V>& camera, const Gaussian<V>& g, bool ant
   const Footprint<V> f = footprint(pixel_covariance(pixel, scaled_axes(turn, g.scale)));
   return {pixel.u, pixel.v, f.xx, f.xy, f.yy, antialiasing ? g.opacity * f.compensation : g.opacity, p.z};
 }
-
-// What a Gaussian's cotangents add to the camera's.
-template <class V>
-struct PoseCotangent {
-  Mat3<V> rotation;
-  Vec3<V> translation;
-};
 
 template <class V>
 GSR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, bool antialiasing, const Splat<V>& v,

@@ -1,0 +1,53 @@
+// What a pixel writes after its last splat, and what it reads before it walks back, whatever a backend's pixels are: lanes
+// or threads.
+#pragma once
+#include "math/blend.h"
+#include "params.h"
+
+GSR_NAMESPACE_BEGIN
+
+// put(plane, value) writes a pixel of an image; `end` is how many ids of the tile the pixel saw.
+template <class V, class T, class End, class Put>
+GSR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V>& sums, End end,
+                        const Put& put) {
+  const int64_t plane = int64_t(in.image.width) * in.image.height;
+  put(out.color, sums.r + sums.transmittance * V(in.background[0]));
+  put(out.color + plane, sums.g + sums.transmittance * V(in.background[1]));
+  put(out.color + 2 * plane, sums.b + sums.transmittance * V(in.background[2]));
+  put(out.inv_depth, sums.inverse_depth);
+  put(out.depth, sums.depth);
+  put(out.alpha, sums.weight);
+  put(out.distortion, distortion(sums));
+  put(out.state.transmittance, sums.transmittance);
+  put(out.state.reference, sums.reference);
+  put(out.state.offset, mean_offset(sums));
+  put(out.state.end, end);
+}
+
+// A pixel's incoming gradients, and where its walk starts: behind its last splat.
+template <class V>
+struct PixelBackward {
+  PixelCotangent<V> v;
+  PixelWalk<V> walk;
+};
+// get(plane) reads a pixel of an image, 0 where that is null.
+template <class V, class T, class Get>
+GSR_FN PixelBackward<V> read_pixel(const BlendInput<T>& in, const BlendCotangents<T>& v, const Get& get) {
+  const int64_t plane = int64_t(in.image.width) * in.image.height;
+  const auto channel = [&](int c) { return get(v.v_color == nullptr ? nullptr : v.v_color + c * plane); };
+  const PixelCotangent<V> g = {channel(0),         channel(1),     channel(2),
+                               get(v.v_inv_depth), get(v.v_depth), get(v.v_distortion)};
+  const V behind = g.r * V(in.background[0]) + g.g * V(in.background[1]) + g.b * V(in.background[2]) - get(v.v_alpha);
+  const V reference = get(v.state.reference);
+  return {g,
+          {get(v.state.transmittance), behind, reference, reference_factor(reference, in.inverse_distortion),
+           get(v.state.offset)}};
+}
+template <class V, class T, class Get>
+GSR_FN PixelMeasure<V> read_measure(const BlendInput<T>& in, const PixelState<const T, const int32_t>& state,
+                                    const Get& get) {
+  const V reference = get(state.reference);
+  return {V(T(1)), reference, reference_factor(reference, in.inverse_distortion), get(state.offset)};
+}
+
+GSR_NAMESPACE_END

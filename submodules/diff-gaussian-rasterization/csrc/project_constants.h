@@ -1,0 +1,50 @@
+// ProjectSettings in a kernel's precision, the same for every backend.
+#pragma once
+#include "math/cull.h"
+#include "params.h"
+
+GSR_NAMESPACE_BEGIN
+
+template <class T>
+struct ProjectConstants {
+  T fx, fy, cx, cy, limit_x, limit_y;
+  CullRules<T> rules;
+  T scale_modifier;
+  int sh_degree, sh_count;
+  bool antialiasing;
+  GSR_FN bool has_sh() const { return sh_degree >= 0; }
+  // How many features of a Gaussian are in use, and how many it has.
+  GSR_FN int used() const { return has_sh() ? 3 * gsr::sh_count(sh_degree) : 3; }
+  GSR_FN int stride() const { return has_sh() ? 3 * sh_count : 3; }
+};
+template <class T>
+ProjectConstants<T> constants_of(const ProjectSettings& s) {
+  return {T(s.fx),
+          T(s.fy),
+          T(s.cx),
+          T(s.cy),
+          T(slope_limit(s.image.width, s.fx)),
+          T(slope_limit(s.image.height, s.fy)),
+          {s.image.width, s.image.height, T(s.near), T(s.alpha_min)},
+          T(s.scale_modifier),
+          s.sh_degree,
+          s.sh_count,
+          s.antialiasing};
+}
+
+template <class V, class T>
+GSR_FN Pinhole<V> camera_of(const ProjectConstants<T>& s, const T* viewmat) {
+  Pinhole<V> camera;
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) camera.rotation.m[i][j] = V(viewmat[4 * i + j]);
+  camera.translation = {V(viewmat[3]), V(viewmat[7]), V(viewmat[11])};
+  camera.fx = V(s.fx);
+  camera.fy = V(s.fy);
+  camera.cx = V(s.cx);
+  camera.cy = V(s.cy);
+  camera.limit_x = V(s.limit_x);
+  camera.limit_y = V(s.limit_y);
+  return camera;
+}
+
+GSR_NAMESPACE_END
