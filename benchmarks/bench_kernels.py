@@ -24,7 +24,7 @@ from bench_raster import TILE_PIXELS, workload
 
 from diff_gaussian_rasterization import adam_, instruction_set, ops
 
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-DGSR_ISA=bench")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-DDGR_ISA=bench")
 
 
 def dense_pairs_per_second() -> float:
@@ -55,10 +55,10 @@ def kernels(
     focal, gaussians = 0.9 * width, workload(n, width, height, 3)
     tensors = [each.to(device) for each in (*gaussians.values(), torch.eye(4))]
     settings = (width, height, focal, focal, width / 2, height / 2, 0.2, 1.0, 1 / 255, 3, False)
-    *splats, reaches, radii, _ = ops.project(*tensors, *settings)
-    means2d, conics, depths = splats[0], splats[1], splats[4]
-    lists = ops.bin(means2d, conics, depths, reaches, radii, width, height)
-    blended = (*splats, torch.zeros(3, device=device), reaches, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
+    *splats, cutoff_sigmas, radii, _ = ops.project(*tensors, *settings)
+    means2d, inv_cov_factor, depths = splats[0], splats[1], splats[4]
+    lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
+    blended = (*splats, torch.zeros(3, device=device), cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
     state = ops.blend(*blended)[5:]
     generator = torch.Generator().manual_seed(0)
     image, target = (torch.rand((3, height, width), generator=generator).to(device) for _ in range(2))
@@ -72,7 +72,7 @@ def kernels(
     backward = torch.ops.diff_gaussian_rasterization
     return {
         "project": lambda: ops.project(*tensors, *settings),
-        "bin": lambda: ops.bin(means2d, conics, depths, reaches, radii, width, height),
+        "isect_tiles": lambda: ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height),
         "blend": lambda: ops.blend(*blended),
         "blend_backward, color": lambda: backward.blend_backward(*blended, *state, color, none, none, none, none),
         "blend_backward, all images": lambda: backward.blend_backward(*blended, *state, color, *every),

@@ -69,8 +69,8 @@ def render(gaussians: dict[str, torch.Tensor], width: int, height: int, sh_degre
 def count_intersections(gaussians: dict[str, torch.Tensor], width: int, height: int) -> int:
     settings = (width, height, 0.9 * width, 0.9 * width, width / 2, height / 2, 0.2, 1.0, 1 / 255, 0, False)
     tensors = [gaussians[name] for name in ("means", "scales", "quats", "opacities", "shs")]
-    means2d, conics, _, _, depths, reaches, radii, _ = ops.project(*tensors, torch.eye(4), *settings)
-    return len(ops.bin(means2d, conics, depths, reaches, radii, width, height)[0])
+    means2d, inv_cov_factor, _, _, depths, cutoff_sigmas, radii, _ = ops.project(*tensors, torch.eye(4), *settings)
+    return len(ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)[0])
 
 
 def median_seconds(run: Callable[[], None], repeats: int) -> float:

@@ -1,5 +1,5 @@
 // The limit that the blend kernels are held against: a bare loop over the pixels of a tile and its splats, with the falloff, the
-// transmittance and three colours, and nothing else: no culling, no thresholds, no other outputs, all data in registers or L1.
+// transmittance and three colors, and nothing else: no culling, no thresholds, no other outputs, all data in registers or L1.
 // Prints pixel-splat pairs per second of one core.
 #include <chrono>
 #include <cstdio>
@@ -8,7 +8,7 @@
 #include "../submodules/diff-gaussian-rasterization/csrc/cpu/simd.h"
 #include "../submodules/diff-gaussian-rasterization/csrc/math/blend.h"
 
-using namespace gsr;
+using namespace dgr;
 
 #if defined(__AVX512F__)
 using L = Lanes<float, 16>;

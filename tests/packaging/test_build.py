@@ -23,7 +23,7 @@ EXTENSION = REPOSITORY / "submodules" / "diff-gaussian-rasterization"
 TINY_SOURCES = {
     "shared.h": "#pragma once\ninline int one() { return 1; }\n",
     "cpu/kernels.cpp": '#include "../shared.h"\n#define N(a) kernel_##a\n#define NAME(a) N(a)\n'
-    "int NAME(GSR_ISA)() { return one(); }\n",
+    "int NAME(DGR_ISA)() { return one(); }\n",
     "cpu/dispatch.cpp": "int two() { return 2; }\n",
     "ops.cpp": 'extern "C" __attribute__((visibility("default"))) int answer() { return 42; }\n',
 }
@@ -96,7 +96,7 @@ def test_an_edit_compiles_what_it_touches(tree, tmp_path, capfd):
 def test_the_kernels_are_compiled_for_each_instruction_set_without_torch(tree):
     compiler, torch = toolchain.require_compiler(), toolchain.require_torch()
     steps = {s.compiles: s.command for s in builder.plan(tree, tree / "build", compiler, torch) if s.compiles}
-    assert all(f"-DGSR_ISA={name}" in steps[f"kernels_{name}"] for name in variants())
+    assert all(f"-DDGR_ISA={name}" in steps[f"kernels_{name}"] for name in variants())
     assert all(("TORCH_TARGET_VERSION" in steps[name]) == (name not in KERNEL_OBJECTS) for name in steps)
     assert not any("-ffast-math" in command for command in steps.values())
 
@@ -314,8 +314,8 @@ def cuda_tree(tree: Path) -> Path:
     """The tree with two files for CUDA: a kernel, and the glue that knows what it was built for."""
     (tree / "csrc" / "cuda").mkdir()
     (tree / "csrc" / "cuda" / "kernel.cu").write_text('#include "../shared.h"\nint kernel() { return one(); }\n')
-    (tree / "csrc" / "cuda" / "place.cpp").write_text(
-        'extern "C" __attribute__((visibility("default"))) const char* built_for() { return GSR_CUDA_BUILD; }\n'
+    (tree / "csrc" / "cuda" / "device_guard.cpp").write_text(
+        'extern "C" __attribute__((visibility("default"))) const char* built_for() { return DGR_CUDA_BUILD; }\n'
     )
     return tree
 
@@ -349,7 +349,7 @@ def test_an_edit_compiles_cuda_too(cuda_tree, nvcc, tmp_path, capfd):
 def test_architectures_can_be_chosen(cuda_tree, nvcc, tmp_path, monkeypatch):
     builder.build(cuda_tree, tmp_path / "build")
     monkeypatch.setenv(toolchain.ARCHITECTURES_VARIABLE, "8.6; 9.0a+PTX")
-    assert rebuilt(cuda_tree, tmp_path / "build") == {"cuda_kernel", "cuda_place"}
+    assert rebuilt(cuda_tree, tmp_path / "build") == {"cuda_kernel", "cuda_device_guard"}
     assert built_for(tmp_path / "build" / LIBRARY) == "13.0 sm_86 sm_90a compute_90a"
     assert toolchain.parse_architectures("9.0") == ("sm_90",)
     monkeypatch.setenv(toolchain.ARCHITECTURES_VARIABLE, "Hopper")

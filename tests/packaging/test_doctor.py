@@ -15,7 +15,7 @@ from diff_gaussian_rasterization.doctor import Card, Facts, Trial, advice, repor
 
 CARD = Card("NVIDIA H200", (9, 0), 141 << 30)
 GOOD = Facts(
-    native_library="/somewhere/libgsr.so",
+    native_library="/somewhere/libdgr.so",
     instruction_set="v4",
     threads=8,
     cuda_build="13.0 sm_75 sm_80 sm_90 compute_90",

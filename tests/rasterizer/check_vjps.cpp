@@ -11,7 +11,7 @@
 #include "math/photometric.h"
 #include "math/splat.h"
 
-using namespace gsr;
+using namespace dgr;
 using Numbers = std::vector<double>;
 
 static std::mt19937 rng(7);
@@ -224,7 +224,7 @@ static void check_harmonics() {
           append(out, sh_basis_vjp(degree, vec3(x, 0), v.data()));
           return out;
         });
-  // Coefficients, then basis functions, of which those beyond the degree have no part in the colour.
+  // Coefficients, then basis functions, of which those beyond the degree have no part in the color.
   for (int degree : {0, 2, 3})
     check(
         "sh_color, degree " + std::to_string(degree), [] { return random_numbers(4 * SH_MAX_COUNT, -1, 1); },

@@ -192,7 +192,7 @@ def test_a_quaternion_of_length_zero_is_no_rotation(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ["means", "scales", "quats", "opacities", "colors"])
 @pytest.mark.parametrize("value", [1e30, -1e30, 1e-30, 3.4e38, 1e-45, 0.0])
 def test_extreme_but_finite_values_spread_no_nan(name: str, value: float) -> None:
-    """float32 overflows on the way: the Gaussian may be lost, but its neighbours keep images and gradients."""
+    """float32 overflows on the way: the Gaussian may be lost, but its neighbors keep images and gradients."""
     scene = random_scene(21, n=20, kinds=["ordinary"], sh_degree=None)
     extreme = scene.tensors[name].clone()
     extreme[3, -1] = value

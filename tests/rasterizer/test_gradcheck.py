@@ -68,7 +68,7 @@ class Choices:
         return all(torch.equal(value, vars(other)[name]) for name, value in vars(self).items())
 
 
-def neighbours(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+def neighbors(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """All that central differences will look at."""
     for name, tensor in tensors.items():
         for entry in range(tensor.numel()):
@@ -84,7 +84,7 @@ def steady_scene(name: str) -> tuple[RasterScene, Choices]:
     scene = random_scene(**SCENES[name], width=12, height=10)
     choices = Choices(scene.tensors, scene.settings)
     assert len(choices.order) == len(scene) and choices.seen.any(dim=0).all(), f"{name}: some Gaussian is not seen"
-    steady = all(Choices(moved, scene.settings) == choices for moved in neighbours(scene.tensors))
+    steady = all(Choices(moved, scene.settings) == choices for moved in neighbors(scene.tensors))
     assert steady, f"{name}: a choice changes within a step"
     return scene, choices
 

@@ -11,7 +11,7 @@ from torch import Tensor, library
 from diff_gaussian_rasterization import Thresholds, ops
 from tests.rasterizer.scenes import RasterScene, random_scene
 
-OPERATORS = ["project", "project_backward", "bin", "blend", "blend_backward", "blend_statistics"]
+OPERATORS = ["project", "project_backward", "isect_tiles", "blend", "blend_backward", "blend_statistics"]
 PROJECT_INPUTS = ("means", "scales", "quats", "opacities", "shs", "viewmat")
 
 
@@ -25,12 +25,14 @@ def project_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) ->
 
 
 def blend_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) -> tuple[Any, ...]:
-    means2d, conics, opacities, colors, depths, reaches, radii, _ = ops.project(*project_arguments(scene, dtype, False))
+    means2d, inv_cov_factor, opacities, colors, depths, cutoff_sigmas, radii, _ = ops.project(
+        *project_arguments(scene, dtype, False)
+    )
     size = scene.settings["width"], scene.settings["height"]
-    lists = ops.bin(means2d, conics, depths, reaches, radii, *size)
-    inputs = (means2d, conics, opacities, colors, depths, scene.tensors["background"].to(dtype))
+    lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, *size)
+    inputs = (means2d, inv_cov_factor, opacities, colors, depths, scene.tensors["background"].to(dtype))
     leaves = [tensor.detach().clone().requires_grad_(gradient) for tensor in inputs]
-    return (*leaves, reaches, *lists, *size, *Thresholds(), False)
+    return (*leaves, cutoff_sigmas, *lists, *size, *Thresholds(), False)
 
 
 def cotangents(outputs: tuple[Tensor, ...]) -> list[Tensor]:
@@ -44,11 +46,19 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
     if operator == "blend":
         return blend_arguments(scene, dtype, True)
     project_inputs, blend_inputs = project_arguments(scene, dtype, False), blend_arguments(scene, dtype, False)
-    means2d, conics, opacities, colors, depths, reaches, radii, _ = ops.project(*project_inputs)
+    means2d, inv_cov_factor, opacities, colors, depths, cutoff_sigmas, radii, _ = ops.project(*project_inputs)
     if operator == "project_backward":
-        return (*project_inputs, radii, *cotangents((means2d, conics, opacities, colors, depths)))
-    if operator == "bin":
-        return (means2d, conics, depths, reaches, radii, scene.settings["width"], scene.settings["height"])
+        return (*project_inputs, radii, *cotangents((means2d, inv_cov_factor, opacities, colors, depths)))
+    if operator == "isect_tiles":
+        return (
+            means2d,
+            inv_cov_factor,
+            depths,
+            cutoff_sigmas,
+            radii,
+            scene.settings["width"],
+            scene.settings["height"],
+        )
     images, state = ops.blend(*blend_inputs)[:5], ops.blend(*blend_inputs)[5:]
     if operator == "blend_backward":
         return (*blend_inputs, *state, *cotangents(images))

@@ -97,7 +97,7 @@ def _add_statistics(found: MultiViewStats, output: RasterOutput) -> Tensor:
     assert gathered is not None, "a survey draws with statistics"
     found.weight += gathered.weight_sum
     found.distortion += gathered.distortion_share
-    torch.maximum(found.max_contribution, gathered.weight_max, out=found.max_contribution)
+    torch.maximum(found.max_contribution, gathered.max_contribution, out=found.max_contribution)
     seen = gathered.weight_sum.nonzero().squeeze(1)
     found.views[seen] += 1
     return seen

@@ -4,11 +4,11 @@
 #include "math/blend.h"
 #include "params.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // put(plane, value) writes a pixel of an image; `end` is how many ids of the tile the pixel saw.
 template <class V, class T, class End, class Put>
-GSR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V>& sums, End end,
+DGR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V>& sums, End end,
                         const Put& put) {
   const int64_t plane = int64_t(in.image.width) * in.image.height;
   put(out.color, sums.r + sums.transmittance * V(in.background[0]));
@@ -32,7 +32,7 @@ struct PixelBackward {
 };
 // get(plane) reads a pixel of an image, 0 where that is null.
 template <class V, class T, class Get>
-GSR_FN PixelBackward<V> read_pixel(const BlendInput<T>& in, const BlendCotangents<T>& v, const Get& get) {
+DGR_FN PixelBackward<V> read_pixel(const BlendInput<T>& in, const BlendCotangents<T>& v, const Get& get) {
   const int64_t plane = int64_t(in.image.width) * in.image.height;
   const auto channel = [&](int c) { return get(v.v_color == nullptr ? nullptr : v.v_color + c * plane); };
   const PixelCotangent<V> g = {channel(0),         channel(1),     channel(2),
@@ -44,10 +44,10 @@ GSR_FN PixelBackward<V> read_pixel(const BlendInput<T>& in, const BlendCotangent
            get(v.state.offset)}};
 }
 template <class V, class T, class Get>
-GSR_FN PixelMeasure<V> read_measure(const BlendInput<T>& in, const PixelState<const T, const int32_t>& state,
+DGR_FN PixelMeasure<V> read_measure(const BlendInput<T>& in, const PixelState<const T, const int32_t>& state,
                                     const Get& get) {
   const V reference = get(state.reference);
   return {V(T(1)), reference, reference_factor(reference, in.inverse_distortion), get(state.offset)};
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -3,23 +3,25 @@
 #include "math/blend.h"
 #include "params.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // `sums` are the slots of splat i added up. Where it has none they are 0, and so are its gradients, though its opacity, by
 // which one of them is divided, may be 0 as well.
 template <class T>
-GSR_FN void write_gradients(const BlendInput<T>& in, int64_t i, bool has_slots, const T (&sums)[SLOT],
+DGR_FN void write_gradients(const BlendInput<T>& in, int64_t i, bool has_slots, const T (&sums)[SLOT],
                             const SplatGradients<T>& out) {
   const SplatSums<T> total = sums_in_row(sums);
   SplatCotangent<T> v = {};
-  if (has_slots) v = finish(total, in.conics[3 * i], in.conics[3 * i + 1], in.conics[3 * i + 2], in.opacities[i]);
+  if (has_slots)
+    v = finish(total, in.inv_cov_factor[3 * i], in.inv_cov_factor[3 * i + 1], in.inv_cov_factor[3 * i + 2],
+               in.opacities[i]);
   out.means2d[2 * i] = v.u;
   out.means2d[2 * i + 1] = v.v;
   out.absgrad[2 * i] = v.abs_u;
   out.absgrad[2 * i + 1] = v.abs_v;
-  out.conics[3 * i] = v.xx;
-  out.conics[3 * i + 1] = v.xy;
-  out.conics[3 * i + 2] = v.yy;
+  out.inv_cov_factor[3 * i] = v.xx;
+  out.inv_cov_factor[3 * i + 1] = v.xy;
+  out.inv_cov_factor[3 * i + 2] = v.yy;
   out.opacities2d[i] = v.opacity;
   out.colors[3 * i] = total.red;
   out.colors[3 * i + 1] = total.green;
@@ -27,4 +29,4 @@ GSR_FN void write_gradients(const BlendInput<T>& in, int64_t i, bool has_slots, 
   out.depths[i] = total.depth;
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

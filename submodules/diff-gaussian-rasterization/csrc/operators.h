@@ -1,6 +1,6 @@
 // The operators of a backend: allocates what they return, fills the structs of params.h, calls the functions of backend.h.
 //
-// cpu/register.cpp and cuda/register.cpp read this file, each after its own place.h.
+// cpu/register.cpp and cuda/register.cpp read this file, each after its own device_guard.h.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -15,8 +15,8 @@
 // torch's words for its last exception in this thread. Torch has this from 2.13 on, so it may be null.
 extern "C" __attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
 
-namespace gsr {
-namespace GSR_BACKEND {
+namespace dgr {
+namespace DGR_BACKEND {
 
 using torch::stable::Tensor;
 using ScalarType = torch::headeronly::ScalarType;
@@ -52,7 +52,7 @@ static Tensor allocated(const Make& make) {
     throw std::runtime_error(std::string("torch could not allocate: ") + (words ? words() : OUT_OF_MEMORY));
   }
 }
-// New tensors on `like`'s device, not initialised.
+// New tensors on `like`'s device, not initialized.
 static Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarType type) {
   return allocated([&] { return torch::stable::new_empty(like, shape, type); });
 }
@@ -67,28 +67,28 @@ static Tensor new_like(const Tensor& like) {
 // queued later.
 struct Allocations {
   const Tensor& like;
-  Tensor ids = {}, slots = {};
+  Tensor flatten_ids = {}, grad_slots = {};
   std::vector<Tensor> scratch = {};
 
-  static void* allocate(void* context, Purpose purpose, size_t bytes) {
+  static void* allocate(void* context, BufferKind kind, size_t bytes) {
     Allocations& self = *static_cast<Allocations*>(context);
-    const bool is_scratch = purpose == Purpose::Scratch;
+    const bool is_scratch = kind == BufferKind::Scratch;
     Tensor block = is_scratch ? empty(self.like, {int64_t(bytes)}, ScalarType::Byte)
                               : empty(self.like, {int64_t(bytes / sizeof(int32_t))}, ScalarType::Int);
     if (is_scratch)
       self.scratch.push_back(block);
     else
-      (purpose == Purpose::Ids ? self.ids : self.slots) = block;
+      (kind == BufferKind::FlattenIds ? self.flatten_ids : self.grad_slots) = block;
     return block.mutable_data_ptr();
   }
-  Memory memory() { return {this, allocate}; }
+  Allocator allocator() { return {this, allocate}; }
 };
 
 // Runs f(T(), stream) at the place of a tensor of T, and reports what f returns.
 template <class F>
 static void run(const char* name, const Tensor& tensor, const F& f) {
-  const Place place(tensor);
-  check(name, is_double(tensor) ? f(double(), place.stream()) : f(float(), place.stream()));
+  const DeviceGuard guard(tensor);
+  check(name, is_double(tensor) ? f(double(), guard.stream()) : f(float(), guard.stream()));
 }
 
 // ---- project
@@ -119,22 +119,22 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
       settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
   const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
   const int64_t n = means.size(0);
-  Tensor means2d = empty(means, {n, 2}), conics = empty(means, {n, 3}), opacities2d = empty(means, {n}),
-         colors = empty(means, {n, 3}), depths = empty(means, {n}), reaches = empty(means, {n}),
+  Tensor means2d = empty(means, {n, 2}), inv_cov_factor = empty(means, {n, 3}), opacities2d = empty(means, {n}),
+         colors = empty(means, {n, 3}), depths = empty(means, {n}), cutoff_sigmas = empty(means, {n}),
          radii = empty(means, {n}, ScalarType::Int), num_nonfinite = empty(means, {}, ScalarType::Long);
   run("project", means, [&](auto t, void* stream) {
     using T = decltype(t);
-    const SplatArrays<T> out = {write<T>(means2d), write<T>(conics),  write<T>(opacities2d), write<T>(colors),
-                                write<T>(depths),  write<T>(reaches), write<int32_t>(radii)};
+    const SplatArrays<T> out = {write<T>(means2d), write<T>(inv_cov_factor), write<T>(opacities2d), write<T>(colors),
+                                write<T>(depths),  write<T>(cutoff_sigmas),  write<int32_t>(radii)};
     return project<T>(settings, in.arrays<T>(), out, write<int64_t>(num_nonfinite), stream);
   });
-  return {means2d, conics, opacities2d, colors, depths, reaches, radii, num_nonfinite};
+  return {means2d, inv_cov_factor, opacities2d, colors, depths, cutoff_sigmas, radii, num_nonfinite};
 }
 
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backward_op(
     Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, int64_t width,
     int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
-    int64_t sh_degree, bool antialiasing, Tensor radii, Tensor v_means2d, Tensor v_conics, Tensor v_opacities2d,
+    int64_t sh_degree, bool antialiasing, Tensor radii, Tensor v_means2d, Tensor v_inv_cov_factor, Tensor v_opacities2d,
     Tensor v_colors, Tensor v_depths) {
   const ProjectSettings settings =
       settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
@@ -144,38 +144,40 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backwa
   Allocations allocations = {means};
   run("project_backward", means, [&](auto t, void* stream) {
     using T = decltype(t);
-    const GaussianCotangents<T> v = {read<T>(v_means2d),    read<T>(v_conics),   read<T>(v_opacities2d),
-                                     read<T>(v_colors),     read<T>(v_depths),   read<int32_t>(radii),
-                                     write<T>(v_means),     write<T>(v_scales),  write<T>(v_quats),
+    const GaussianCotangents<T> v = {read<T>(v_means2d),    read<T>(v_inv_cov_factor), read<T>(v_opacities2d),
+                                     read<T>(v_colors),     read<T>(v_depths),         read<int32_t>(radii),
+                                     write<T>(v_means),     write<T>(v_scales),        write<T>(v_quats),
                                      write<T>(v_opacities), write<T>(v_features)};
-    return project_backward<T>(settings, in.arrays<T>(), v, write<T>(v_viewmat), allocations.memory(), stream);
+    return project_backward<T>(settings, in.arrays<T>(), v, write<T>(v_viewmat), allocations.allocator(), stream);
   });
   return {v_means, v_scales, v_quats, v_opacities, v_features, v_viewmat};
 }
 
-// ---- bin
+// ---- isect_tiles
 
-static std::tuple<Tensor, Tensor, Tensor, Tensor> bin_op(Tensor means2d, Tensor conics, Tensor depths, Tensor reaches,
-                                                         Tensor radii, int64_t width, int64_t height) {
+static std::tuple<Tensor, Tensor, Tensor, Tensor> isect_tiles_op(Tensor means2d, Tensor inv_cov_factor, Tensor depths,
+                                                                 Tensor cutoff_sigmas, Tensor radii, int64_t width,
+                                                                 int64_t height) {
   const Image image = {int(width), int(height)};
   const int64_t n = means2d.size(0);
-  Tensor offsets = empty(radii, {n + 1}), ranges = empty(radii, {image.tiles() + 1});
+  Tensor isect_offsets = empty(radii, {n + 1}), tile_ranges = empty(radii, {image.tiles() + 1});
   Allocations allocations = {radii};
-  run("bin", means2d, [&](auto t, void* stream) {
+  run("isect_tiles", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
-    const SplatInput<T> splats = {read<T>(means2d), read<T>(conics),     nullptr, nullptr, read<T>(depths),
-                                  read<T>(reaches), read<int32_t>(radii)};
-    return bin<T>(image, splats, n, write<int32_t>(offsets), write<int32_t>(ranges), allocations.memory(), stream);
+    const SplatInput<T> splats = {read<T>(means2d),       read<T>(inv_cov_factor), nullptr, nullptr, read<T>(depths),
+                                  read<T>(cutoff_sigmas), read<int32_t>(radii)};
+    return isect_tiles<T>(image, splats, n, write<int32_t>(isect_offsets), write<int32_t>(tile_ranges),
+                          allocations.allocator(), stream);
   });
-  return {allocations.ids, allocations.slots, offsets, ranges};
+  return {allocations.flatten_ids, allocations.grad_slots, isect_offsets, tile_ranges};
 }
 
 // ---- blend
 
 // What all three operators are given.
 struct BlendTensors {
-  const Tensor &means2d, &conics, &opacities2d, &colors, &depths, &background, &reaches, &ids, &slots, &offsets,
-      &ranges;
+  const Tensor &means2d, &inv_cov_factor, &opacities2d, &colors, &depths, &background, &cutoff_sigmas, &flatten_ids,
+      &grad_slots, &isect_offsets, &tile_ranges;
 };
 struct BlendSettings {
   Image image;
@@ -185,18 +187,29 @@ struct BlendSettings {
 
 template <class T>
 static BlendInput<T> input_of(const BlendTensors& t, const BlendSettings& s) {
-  return {
-      s.image,           read<T>(t.means2d), read<T>(t.conics),      read<T>(t.opacities2d), read<T>(t.colors),
-      read<T>(t.depths), read<T>(t.reaches), read<T>(t.background),  read<int32_t>(t.ids),   read<int32_t>(t.ranges),
-      T(s.alpha_min),    T(s.alpha_max),     T(s.transmittance_min), s.inverse_distortion};
+  return {s.image,
+          read<T>(t.means2d),
+          read<T>(t.inv_cov_factor),
+          read<T>(t.opacities2d),
+          read<T>(t.colors),
+          read<T>(t.depths),
+          read<T>(t.cutoff_sigmas),
+          read<T>(t.background),
+          read<int32_t>(t.flatten_ids),
+          read<int32_t>(t.tile_ranges),
+          T(s.alpha_min),
+          T(s.alpha_max),
+          T(s.transmittance_min),
+          s.inverse_distortion};
 }
 
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_op(
-    Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
-    Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
-    double alpha_max, double transmittance_min, bool inverse_distortion) {
-  const BlendTensors in = {means2d, conics, opacities2d, colors,  depths, background,
-                           reaches, ids,    slots,       offsets, ranges};
+    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
+    Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
+    int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
+    bool inverse_distortion) {
+  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
+                           cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
   const BlendSettings settings = {
       {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
   const auto plane = [&] { return empty(means2d, {1, height, width}); };
@@ -210,22 +223,22 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
         write<T>(color),      write<T>(inv_depth),
         write<T>(depth),      write<T>(alpha),
         write<T>(distortion), {write<T>(transmittance), write<T>(reference), write<T>(offset), write<int32_t>(end)}};
-    return blend<T>(input_of<T>(in, settings), means2d.size(0), out, allocations.memory(), stream);
+    return blend<T>(input_of<T>(in, settings), means2d.size(0), out, allocations.allocator(), stream);
   });
   return {color, inv_depth, depth, alpha, distortion, transmittance, reference, offset, end};
 }
 
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_backward_op(
-    Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
-    Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
-    double alpha_max, double transmittance_min, bool inverse_distortion, Tensor transmittance, Tensor reference,
-    Tensor offset, Tensor end, Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha,
-    Tensor v_distortion) {
-  const BlendTensors in = {means2d, conics, opacities2d, colors,  depths, background,
-                           reaches, ids,    slots,       offsets, ranges};
+    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
+    Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
+    int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
+    bool inverse_distortion, Tensor transmittance, Tensor reference, Tensor offset, Tensor end, Tensor v_color,
+    Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
+  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
+                           cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
   const BlendSettings settings = {
       {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
-  Tensor v_means2d = new_like(means2d), absgrad = new_like(means2d), v_conics = new_like(conics),
+  Tensor v_means2d = new_like(means2d), absgrad = new_like(means2d), v_inv_cov_factor = new_like(inv_cov_factor),
          v_opacities2d = new_like(opacities2d), v_colors = new_like(colors), v_depths = new_like(depths),
          v_background = new_like(background);
   Allocations allocations = {means2d};
@@ -237,37 +250,38 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_
                                   read_if_any<T>(v_alpha),
                                   read_if_any<T>(v_distortion),
                                   {read<T>(transmittance), read<T>(reference), read<T>(offset), read<int32_t>(end)},
-                                  read<int32_t>(slots),
+                                  read<int32_t>(grad_slots),
                                   nullptr,
                                   nullptr};
-    const SplatGradients<T> out = {write<T>(v_means2d),     write<T>(absgrad),  write<T>(v_conics),
+    const SplatGradients<T> out = {write<T>(v_means2d),     write<T>(absgrad),  write<T>(v_inv_cov_factor),
                                    write<T>(v_opacities2d), write<T>(v_colors), write<T>(v_depths),
                                    write<T>(v_background)};
-    return blend_backward<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(offsets), ids.size(0), v, out,
-                             allocations.memory(), stream);
+    return blend_backward<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(isect_offsets),
+                             flatten_ids.size(0), v, out, allocations.allocator(), stream);
   });
-  return {v_means2d, absgrad, v_conics, v_opacities2d, v_colors, v_depths, v_background};
+  return {v_means2d, absgrad, v_inv_cov_factor, v_opacities2d, v_colors, v_depths, v_background};
 }
 
 static std::tuple<Tensor, Tensor, Tensor> blend_statistics_op(
-    Tensor means2d, Tensor conics, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background, Tensor reaches,
-    Tensor ids, Tensor slots, Tensor offsets, Tensor ranges, int64_t width, int64_t height, double alpha_min,
-    double alpha_max, double transmittance_min, bool inverse_distortion, Tensor reference, Tensor offset, Tensor end) {
-  const BlendTensors in = {means2d, conics, opacities2d, colors,  depths, background,
-                           reaches, ids,    slots,       offsets, ranges};
+    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
+    Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
+    int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
+    bool inverse_distortion, Tensor reference, Tensor offset, Tensor end) {
+  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
+                           cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
   const BlendSettings settings = {
       {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
-  Tensor weight_sum = new_like(depths), weight_max = new_like(depths), distortion_share = new_like(depths);
+  Tensor weight_sum = new_like(depths), max_contribution = new_like(depths), distortion_share = new_like(depths);
   Allocations allocations = {means2d};
   run("blend_statistics", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
     const BlendStatistics<T> statistics = {
-        {nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)}, read<int32_t>(slots), nullptr};
-    const SplatStatistics<T> out = {write<T>(weight_sum), write<T>(weight_max), write<T>(distortion_share)};
-    return blend_statistics<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(offsets), ids.size(0),
-                               statistics, out, allocations.memory(), stream);
+        {nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)}, read<int32_t>(grad_slots), nullptr};
+    const SplatStatistics<T> out = {write<T>(weight_sum), write<T>(max_contribution), write<T>(distortion_share)};
+    return blend_statistics<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(isect_offsets),
+                               flatten_ids.size(0), statistics, out, allocations.allocator(), stream);
   });
-  return {weight_sum, weight_max, distortion_share};
+  return {weight_sum, max_contribution, distortion_share};
 }
 
 // ---- photometric
@@ -290,7 +304,7 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor> photometric_op(Tensor image, T
     using T = decltype(t);
     const PhotometricOutput<T> out = {nullptr, write<T>(partials), int(partial_count)};
     const PhotometricMeans<T> means = {write<T>(l1), write<T>(dssim), write<T>(share)};
-    return photometric<T>(shape, input_of<T>(image, target, mask), out, means, allocations.memory(), stream);
+    return photometric<T>(shape, input_of<T>(image, target, mask), out, means, allocations.allocator(), stream);
   });
   return {l1, dssim, share, partials};
 }
@@ -336,7 +350,7 @@ static void adam_op(std::vector<Tensor> values, std::vector<Tensor> gradients, s
 static void implement(torch::stable::detail::StableLibrary& m) {
   m.impl("project", TORCH_BOX(&project_op));
   m.impl("project_backward", TORCH_BOX(&project_backward_op));
-  m.impl("bin", TORCH_BOX(&bin_op));
+  m.impl("isect_tiles", TORCH_BOX(&isect_tiles_op));
   m.impl("blend", TORCH_BOX(&blend_op));
   m.impl("blend_backward", TORCH_BOX(&blend_backward_op));
   m.impl("blend_statistics", TORCH_BOX(&blend_statistics_op));
@@ -345,5 +359,5 @@ static void implement(torch::stable::detail::StableLibrary& m) {
   m.impl("adam", TORCH_BOX(&adam_op));
 }
 
-}  // namespace GSR_BACKEND
-}  // namespace gsr
+}  // namespace DGR_BACKEND
+}  // namespace dgr

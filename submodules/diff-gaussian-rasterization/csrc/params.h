@@ -5,7 +5,7 @@
 #pragma once
 #include <cstdint>
 
-namespace gsr {
+namespace dgr {
 
 constexpr int TILE = 16;            // pixels
 constexpr int SLOT = 12;            // numbers in an intersection's part of the gradient: SplatSums in math/blend.h
@@ -24,7 +24,7 @@ struct ProjectSettings {
   double near;            // world units: Gaussians at z ≤ near are culled
   double scale_modifier;
   double alpha_min;
-  int sh_degree;  // 0..3; −1: `features` are colours as they are
+  int sh_degree;  // 0..3; −1: `features` are colors as they are
   int sh_count;   // coefficients a Gaussian has in `features`, at least (degree + 1)²
   bool antialiasing;
 };
@@ -36,34 +36,34 @@ struct GaussianArrays {
   const T* scales;     // (N, 3) standard deviations, world units
   const T* quats;      // (N, 4) w x y z
   const T* opacities;  // (N)
-  const T* features;   // (N, sh_count, 3), or (N, 3) colours
+  const T* features;   // (N, sh_count, 3), or (N, 3) colors
   const T* viewmat;    // (4, 4) world to camera
 };
 
 template <class T, class Count = int32_t>
 struct SplatArrays {
-  T* means2d;    // (N, 2) pixels
-  T* conics;     // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
-  T* opacities;  // (N)
-  T* colors;     // (N, 3)
-  T* depths;     // (N) world units
-  T* reaches;    // (N) standard deviations from the centre within which alpha ≥ alpha_min
-  Count* radii;  // (N) pixels, 0: touches no pixel
+  T* means2d;         // (N, 2) pixels
+  T* inv_cov_factor;  // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
+  T* opacities;       // (N)
+  T* colors;          // (N, 3)
+  T* depths;          // (N) world units
+  T* cutoff_sigmas;   // (N) standard deviations from the center within which alpha ≥ alpha_min
+  Count* radii;       // (N) pixels, 0: touches no pixel
 };
 
 template <class T>
 struct GaussianCotangents {
-  const T* v_means2d;      // (N, 2)
-  const T* v_conics;       // (N, 3)
-  const T* v_opacities2d;  // (N)
-  const T* v_colors;       // (N, 3)
-  const T* v_depths;       // (N)
-  const int32_t* radii;    // (N)
-  T* v_means;              // (N, 3)
-  T* v_scales;             // (N, 3)
-  T* v_quats;              // (N, 4)
-  T* v_opacities;          // (N)
-  T* v_features;           // (N, sh_count, 3) or (N, 3)
+  const T* v_means2d;         // (N, 2)
+  const T* v_inv_cov_factor;  // (N, 3)
+  const T* v_opacities2d;     // (N)
+  const T* v_colors;          // (N, 3)
+  const T* v_depths;          // (N)
+  const int32_t* radii;       // (N)
+  T* v_means;                 // (N, 3)
+  T* v_scales;                // (N, 3)
+  T* v_quats;                 // (N, 4)
+  T* v_opacities;             // (N)
+  T* v_features;              // (N, sh_count, 3) or (N, 3)
 };
 
 template <class T>
@@ -73,7 +73,7 @@ using SplatInput = SplatArrays<const T, const int32_t>;
 struct TileSpan {
   int32_t first, last;
 };
-// The rows of tiles that a splat reaches, and its span in each.
+// The rows of tiles that a splat cutoff_sigmas, and its span in each.
 struct TileReach {
   const TileSpan* spans;
   int32_t first_row, rows;
@@ -83,14 +83,14 @@ template <class T>
 struct BlendInput {
   Image image;
   const T* means2d;
-  const T* conics;
+  const T* inv_cov_factor;
   const T* opacities;
   const T* colors;
   const T* depths;
-  const T* reaches;
-  const T* background;    // (3)
-  const int32_t* ids;     // (M) Gaussians by tile, in each tile near ones first
-  const int32_t* ranges;  // (tiles + 1) where each tile's ids begin
+  const T* cutoff_sigmas;
+  const T* background;         // (3)
+  const int32_t* flatten_ids;  // (M) Gaussians by tile, in each tile near ones first
+  const int32_t* tile_ranges;  // (tiles + 1) where each tile's ids begin
   T alpha_min, alpha_max, transmittance_min;
   bool inverse_distortion;  // the distortion measures 1/z, not z
 };
@@ -123,27 +123,27 @@ struct BlendCotangents {
   const T* v_alpha;       // (H, W)
   const T* v_distortion;  // (H, W)
   PixelState<const T, const int32_t> state;
-  const int32_t* slots;  // (M) the slot of each intersection
-  T* sums;               // (M, SLOT) to be added up over a Gaussian's slots in their order, then finished
-  T* v_background;       // (tiles, 3)
+  const int32_t* grad_slots;  // (M) the slot of each intersection
+  T* sums;                    // (M, SLOT) to be added up over a Gaussian's slots in their order, then finished
+  T* v_background;            // (tiles, 3)
 };
 
 template <class T>
 struct SplatGradients {
-  T* means2d;      // (N, 2)
-  T* absgrad;      // (N, 2)
-  T* conics;       // (N, 3)
-  T* opacities2d;  // (N)
-  T* colors;       // (N, 3)
-  T* depths;       // (N)
-  T* background;   // (3)
+  T* means2d;         // (N, 2)
+  T* absgrad;         // (N, 2)
+  T* inv_cov_factor;  // (N, 3)
+  T* opacities2d;     // (N)
+  T* colors;          // (N, 3)
+  T* depths;          // (N)
+  T* background;      // (3)
 };
 
 template <class T>
 struct BlendStatistics {
   PixelState<const T, const int32_t> state;
-  const int32_t* slots;  // (M)
-  T* statistics;         // (M, STATISTICS_SLOT)
+  const int32_t* grad_slots;  // (M)
+  T* statistics;              // (M, STATISTICS_SLOT)
 };
 
 // Two images' difference, channel by channel, in tiles of PHOTOMETRIC_ROWS×PHOTOMETRIC_COLUMNS on the CPU.
@@ -202,4 +202,4 @@ struct AdamArrays {
   double rate;
 };
 
-}  // namespace gsr
+}  // namespace dgr

@@ -3,7 +3,7 @@
 #include "math/cull.h"
 #include "params.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class T>
 struct ProjectConstants {
@@ -12,10 +12,10 @@ struct ProjectConstants {
   T scale_modifier;
   int sh_degree, sh_count;
   bool antialiasing;
-  GSR_FN bool has_sh() const { return sh_degree >= 0; }
+  DGR_FN bool has_sh() const { return sh_degree >= 0; }
   // How many features of a Gaussian are in use, and how many it has.
-  GSR_FN int used() const { return has_sh() ? 3 * gsr::sh_count(sh_degree) : 3; }
-  GSR_FN int stride() const { return has_sh() ? 3 * sh_count : 3; }
+  DGR_FN int used() const { return has_sh() ? 3 * dgr::sh_count(sh_degree) : 3; }
+  DGR_FN int stride() const { return has_sh() ? 3 * sh_count : 3; }
 };
 template <class T>
 ProjectConstants<T> constants_of(const ProjectSettings& s) {
@@ -33,7 +33,7 @@ ProjectConstants<T> constants_of(const ProjectSettings& s) {
 }
 
 template <class V, class T>
-GSR_FN Pinhole<V> camera_of(const ProjectConstants<T>& s, const T* viewmat) {
+DGR_FN Pinhole<V> camera_of(const ProjectConstants<T>& s, const T* viewmat) {
   Pinhole<V> camera;
   for (int i = 0; i < 3; ++i)
     for (int j = 0; j < 3; ++j) camera.rotation.m[i][j] = V(viewmat[4 * i + j]);
@@ -47,4 +47,4 @@ GSR_FN Pinhole<V> camera_of(const ProjectConstants<T>& s, const T* viewmat) {
   return camera;
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

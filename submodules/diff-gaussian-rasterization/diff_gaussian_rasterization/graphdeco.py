@@ -22,12 +22,12 @@ class GaussianRasterizationSettings(NamedTuple):
     image_width: int  # pixels
     tanfovx: float  # tan of half the horizontal field of view: image_width/(2·fx)
     tanfovy: float  # tan of half the vertical field of view
-    bg: Tensor  # (3,) background colour
+    bg: Tensor  # (3,) background color
     scale_modifier: float
     viewmatrix: Tensor  # (4, 4) world to camera, transposed
-    projmatrix: Tensor  # (4, 4) world to clip space, transposed; its principal point may be off-centre
+    projmatrix: Tensor  # (4, 4) world to clip space, transposed; its principal point may be off-center
     sh_degree: int
-    campos: Tensor  # (3,) the camera's centre; implied by viewmatrix and not read
+    campos: Tensor  # (3,) the camera's center; implied by viewmatrix and not read
     prefiltered: bool = False  # not read: culling is exact
     debug: bool = False  # not read: errors are always reported
     antialiasing: bool = False
@@ -56,7 +56,7 @@ class GaussianRasterizer(torch.nn.Module):
         Args:
             means3D, opacities, shs, colors_precomp, scales, rotations: `rasterize`'s means, opacities, shs, colors,
                 scales, quats.
-            means2D: (N, 2) or (N, 3), zeros whose gradient receives that of the projected means in normalised device
+            means2D: (N, 2) or (N, 3), zeros whose gradient receives that of the projected means in normalized device
                 coordinates: the gradient per pixel × (W/2, H/2). None if it is not wanted.
             cov3D_precomp: not supported, must be None: the gradients of scales and rotations are the point.
 

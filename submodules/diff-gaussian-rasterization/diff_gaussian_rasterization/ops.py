@@ -1,7 +1,7 @@
 """The native operators as torch sees them: loading, shapes for tracing (fakes), and derivatives.
 
-`project` turns Gaussians into splats, `bin` deals splats to tiles, `blend` composes the pixels; `photometric` compares
-images; `adam` moves parameters.
+`project` turns Gaussians into splats, `isect_tiles` deals splats to tiles, `blend` composes the pixels; `photometric`
+compares images; `adam` moves parameters.
 Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. `project`, `blend` and `photometric` are differentiable.
 """
 
@@ -20,7 +20,7 @@ torch.ops.load_library(str(_native.load()))
 _ops = torch.ops.diff_gaussian_rasterization
 
 project = _ops.project
-bin = _ops.bin
+isect_tiles = _ops.isect_tiles
 blend = _ops.blend
 blend_statistics = _ops.blend_statistics
 photometric = _ops.photometric
@@ -99,11 +99,19 @@ def _(*inputs: Any) -> tuple[Tensor, ...]:
     return tuple(torch.empty_like(tensor) for tensor in inputs[:6])
 
 
-# ---- bin
+# ---- isect_tiles
 
 
-@library.register_fake("diff_gaussian_rasterization::bin")
-def _(means2d: Tensor, conics: Tensor, depths: Tensor, reaches: Tensor, radii: Tensor, width: int, height: int) -> Any:
+@library.register_fake("diff_gaussian_rasterization::isect_tiles")
+def _(
+    means2d: Tensor,
+    inv_cov_factor: Tensor,
+    depths: Tensor,
+    cutoff_sigmas: Tensor,
+    radii: Tensor,
+    width: int,
+    height: int,
+) -> Any:
     intersections = library.get_ctx().new_dynamic_size()
     tiles = ((width + 15) // 16) * ((height + 15) // 16)
     return (
@@ -114,7 +122,7 @@ def _(means2d: Tensor, conics: Tensor, depths: Tensor, reaches: Tensor, radii: T
     )
 
 
-# ---- blend: inputs 0..5 have gradients, 6..10 are reaches and bin's lists, the rest settings
+# ---- blend: inputs 0..5 have gradients, 6..10 are cutoff_sigmas and isect_tiles' lists, the rest settings
 
 
 def _blend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -26,7 +26,7 @@ class Statistics(NamedTuple):
     """What each Gaussian did in the image; (N,) each, without gradient."""
 
     weight_sum: Tensor  # Σ over pixels of its weight w = alpha·transmittance
-    weight_max: Tensor  # its largest weight
+    max_contribution: Tensor  # its largest weight
     distortion_share: Tensor  # Σ over pixels of w·(m − M)², its part of the summed distortion
 
 
@@ -77,16 +77,16 @@ def rasterize(
     repository derives every formula.
 
     Args:
-        means: (N, 3) centres, world units.
+        means: (N, 3) centers, world units.
         scales: (N, 3) standard deviations along the local axes, world units, > 0.
         quats: (N, 4) rotations w x y z, of any length but 0.
         opacities: (N, 1) in (0, 1).
         shs: (N, K, 3) spherical harmonics coefficients, K ≥ (sh_degree + 1)²; or
-        colors: (N, 3) colours as they are. Exactly one of the two.
+        colors: (N, 3) colors as they are. Exactly one of the two.
         viewmat: (4, 4) world to camera, OpenCV axes (x right, y down, z forward).
         fx, fy, cx, cy: pinhole intrinsics, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5).
         width, height: of the image, pixels.
-        background: (3,) colour behind everything.
+        background: (3,) color behind everything.
         sh_degree: 0..3, the degree up to which `shs` is used.
         near: world units; Gaussians at z ≤ near are culled.
         scale_modifier: factor on all scales.
@@ -121,17 +121,17 @@ def rasterize(
     if distortion_space not in DISTORTION_SPACES:
         raise ValueError(f"distortion_space is {distortion_space!r}; it must be one of {', '.join(DISTORTION_SPACES)}")
 
-    means2d, conics, opacities2d, splat_colors, depths, reaches, radii, num_nonfinite = ops.project(
+    means2d, inv_cov_factor, opacities2d, splat_colors, depths, cutoff_sigmas, radii, num_nonfinite = ops.project(
         means, scales, quats, opacities, features, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
         limits.alpha_min, sh_degree if colors is None else -1, bool(antialiasing),
     )  # fmt: skip
     if means2d_offset is not None:
         means2d = means2d + check_tensor("means2d_offset", means2d_offset, (n, 2), means)
-    reaches = reaches.detach()  # says where to look, not what is seen there
+    cutoff_sigmas = cutoff_sigmas.detach()  # says where to look, not what is seen there
     with torch.no_grad():
-        lists = ops.bin(means2d, conics, depths, reaches, radii, width, height)
+        lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
     inputs = (
-        means2d, conics, opacities2d, splat_colors, depths, background, reaches, *lists, width, height,
+        means2d, inv_cov_factor, opacities2d, splat_colors, depths, background, cutoff_sigmas, *lists, width, height,
         *limits, distortion_space == "inverse",
     )  # fmt: skip
     color, inv_depth, depth, alpha, distortion, _, reference, offset, end = ops.blend(*inputs)

@@ -105,7 +105,7 @@ def rasterize_reference(
 
 
 def finite_gaussians(means: Tensor, scales: Tensor, quats: Tensor, opacities: Tensor, features: Tensor) -> Tensor:
-    """(N,) bool: whether all values of a Gaussian are finite. A quaternion of length 0 is not: normalised it is 0/0."""
+    """(N,) bool: whether all values of a Gaussian are finite. A quaternion of length 0 is not: normalized it is 0/0."""
     values = (means, scales, quats, opacities, features.flatten(1))
     finite = torch.stack([value.isfinite().all(dim=1) for value in values]).all(dim=0)
     return finite & (quats != 0).any(dim=1)
@@ -135,7 +135,7 @@ def project_gaussians(
     sh_degree: int | None,
     antialiasing: bool,
 ) -> Splats:
-    """S Gaussians as the camera sees them. `sh_degree` None: features are colours. `intrinsics`: fx, fy, cx, cy."""
+    """S Gaussians as the camera sees them. `sh_degree` None: features are colors. `intrinsics`: fx, fy, cx, cy."""
     fx, fy, cx, cy = intrinsics
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
     points = means @ rotation.T + translation
@@ -144,7 +144,7 @@ def project_gaussians(
     opacity = opacities[:, 0]
     if antialiasing:
         opacity = opacity * (unblurred / determinants).clamp(min=COMPENSATION_FLOOR).sqrt()
-    colors = features if sh_degree is None else sh_color(features, means, camera_centre(viewmat), sh_degree)
+    colors = features if sh_degree is None else sh_color(features, means, camera_center(viewmat), sh_degree)
     return Splats(project_points(points, fx, fy, cx, cy), covariances, determinants, opacity, colors, points[:, 2])
 
 
@@ -190,14 +190,14 @@ def footprint_covariance(footprint: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return unblurred, blurred, unblurred + BLUR * trace + BLUR**2
 
 
-def camera_centre(viewmat: Tensor) -> Tensor:
+def camera_center(viewmat: Tensor) -> Tensor:
     """(3,) −Rᵀ·t."""
     return -viewmat[:3, :3].T @ viewmat[:3, 3]
 
 
-def sh_color(shs: Tensor, means: Tensor, centre: Tensor, degree: int) -> Tensor:
+def sh_color(shs: Tensor, means: Tensor, center: Tensor, degree: int) -> Tensor:
     """(S, 3): the SH series (S, K, 3) along the direction from the camera, + 0.5, not below 0."""
-    offsets = means - centre
+    offsets = means - center
     basis = sh_basis(offsets / offsets.norm(dim=-1, keepdim=True), degree)
     return ((basis[:, :, None] * shs[:, : basis.shape[1]]).sum(dim=1) + 0.5).clamp(min=0)
 

@@ -1,22 +1,22 @@
-// csrc/cuda compiled for the CPU, every file but bin_sort.cu and device.cu, which it stands in for.
+// csrc/cuda compiled for the CPU, every file but isect_sort.cu and device.cu, which it stands in for.
 #include "emulated.h"
 
 #include "emulator.h"
 
 #include "cuda/adam.cu"
-#include "cuda/bin.cu"
 #include "cuda/blend.cu"
 #include "cuda/blend_backward.cu"
+#include "cuda/isect_tiles.cu"
 #include "cuda/photometric.cu"
 #include "cuda/project.cu"
 #include "cuda/statistics.cu"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
-// ---- bin_sort.cuh, as plain as can be
+// ---- isect_sort.cuh, as plain as can be
 
-int exclusive_sums(const int32_t* counts, int32_t* sums, int64_t count, const Memory&, void*) {
+int exclusive_sums(const int32_t* counts, int32_t* sums, int64_t count, const Allocator&, void*) {
   int32_t total = 0;
   for (int64_t i = 0; i < count; ++i) {
     sums[i] = total;
@@ -27,7 +27,7 @@ int exclusive_sums(const int32_t* counts, int32_t* sums, int64_t count, const Me
 
 template <class Key>
 int sort_by_key(const Key* keys, Key* sorted_keys, const int32_t* values, int32_t* sorted_values, int64_t count,
-                int bits, const Memory&, void*) {
+                int bits, const Allocator&, void*) {
   const Key mask = bits < int(8 * sizeof(Key)) ? (Key(1) << bits) - 1 : ~Key(0);
   std::vector<int64_t> order(count);
   for (int64_t i = 0; i < count; ++i) order[i] = i;
@@ -39,13 +39,13 @@ int sort_by_key(const Key* keys, Key* sorted_keys, const int32_t* values, int32_
   }
   return 0;
 }
-template int sort_by_key<uint32_t>(const uint32_t*, uint32_t*, const int32_t*, int32_t*, int64_t, int, const Memory&,
+template int sort_by_key<uint32_t>(const uint32_t*, uint32_t*, const int32_t*, int32_t*, int64_t, int, const Allocator&,
                                    void*);
-template int sort_by_key<uint64_t>(const uint64_t*, uint64_t*, const int32_t*, int32_t*, int64_t, int, const Memory&,
+template int sort_by_key<uint64_t>(const uint64_t*, uint64_t*, const int32_t*, int32_t*, int64_t, int, const Allocator&,
                                    void*);
 
-int HostTotal::begin(const int32_t* counts, int64_t count, const Memory& memory, void*) {
-  total_ = scratch<int64_t>(memory, 1);
+int HostTotal::begin(const int32_t* counts, int64_t count, const Allocator& allocator, void*) {
+  total_ = scratch<int64_t>(allocator, 1);
   *total_ = 0;
   for (int64_t i = 0; i < count; ++i) *total_ += counts[i];
   return 0;
@@ -59,7 +59,7 @@ HostTotal::~HostTotal() = default;
 const char* error_text(int) { return "an error that the emulator does not know"; }
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr
 
 // ---- what Python calls besides the operators
 

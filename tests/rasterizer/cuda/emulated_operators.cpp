@@ -3,7 +3,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
-#include "cuda/place.h"
+#include "cuda/device_guard.h"
 #include "emulated.h"
 
 #define diff_gaussian_rasterization emulated
@@ -11,7 +11,7 @@
 #include "cuda/register.cpp"
 #include "ops.cpp"
 
-gsr::cuda::Place::Place(const torch::stable::Tensor&) {}
+dgr::cuda::DeviceGuard::DeviceGuard(const torch::stable::Tensor&) {}
 
 static void run_fault(int64_t which, torch::stable::Tensor out) { fault(which, out.mutable_data_ptr<int32_t>()); }
 

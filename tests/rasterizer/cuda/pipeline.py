@@ -13,14 +13,14 @@ from diff_gaussian_rasterization.rasterize import Thresholds
 
 from ..scenes import RasterScene
 
-PROJECTED = ("means2d", "conics", "opacities2d", "colors", "depths", "reaches", "radii", "num_nonfinite")
-LISTS = ("ids", "slots", "offsets", "ranges")
+PROJECTED = ("means2d", "inv_cov_factor", "opacities2d", "colors", "depths", "cutoff_sigmas", "radii", "num_nonfinite")
+LISTS = ("flatten_ids", "grad_slots", "isect_offsets", "tile_ranges")
 BLENDED = (
     "color", "inv_depth", "depth", "alpha", "distortion", "transmittance", "reference", "offset", "end"
 )  # fmt: skip
-SPLAT_GRADIENTS = ("v_means2d", "absgrad", "v_conics", "v_opacities2d", "v_colors", "v_depths", "v_background")
+SPLAT_GRADIENTS = ("v_means2d", "absgrad", "v_inv_cov_factor", "v_opacities2d", "v_colors", "v_depths", "v_background")
 GRADIENTS = ("v_means", "v_scales", "v_quats", "v_opacities", "v_features", "v_viewmat")
-STATISTICS = ("weight_sum", "weight_max", "distortion_share")
+STATISTICS = ("weight_sum", "max_contribution", "distortion_share")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def blend_arguments(
     scene: RasterScene, splats: tuple[Tensor, ...], lists: tuple[Tensor, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Any, ...]:
     s = scene.settings
-    means2d, conics, opacities, colors, depths, reaches = splats[:6]
+    means2d, inv_cov_factor, opacities, colors, depths, cutoff_sigmas = splats[:6]
     background = scene.tensors["background"].to(dtype)
     return (
-        means2d, conics, opacities, colors, depths, background, reaches, *lists, s["width"], s["height"],
+        means2d, inv_cov_factor, opacities, colors, depths, background, cutoff_sigmas, *lists, s["width"], s["height"],
         *s.get("thresholds", Thresholds()), s.get("distortion_space", "linear") == "inverse",
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ def run(
     scene = scene.with_tensors(**{name: tensor.to(on.device) for name, tensor in scene.tensors.items()})
     projecting = project_arguments(scene, dtype)
     splats = operators.project(*projecting)
-    lists = operators.bin(splats[0], splats[1], splats[4], splats[5], splats[6], *projecting[6:8])
+    lists = operators.isect_tiles(splats[0], splats[1], splats[4], splats[5], splats[6], *projecting[6:8])
     blending = blend_arguments(scene, splats, lists, dtype)
     blended = operators.blend(*blending)
     names, results = [*PROJECTED, *LISTS, *BLENDED], [*splats, *lists, *blended]

@@ -15,7 +15,7 @@ from diff_gaussian_rasterization._native.toolchain import find_nvcc
 
 from .emulated import CSRC
 
-KERNELS = ("adam", "bin", "blend", "blend_backward", "photometric", "project", "statistics")
+KERNELS = ("adam", "isect_tiles", "blend", "blend_backward", "photometric", "project", "statistics")
 
 REGISTERS = 65536  # of a multiprocessor, on every card so far
 THREADS = {"sm_75": 1024, "sm_80": 2048, "sm_90": 2048, "sm_100": 2048}  # of a multiprocessor; 1536 on the others

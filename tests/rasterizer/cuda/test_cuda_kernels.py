@@ -85,7 +85,7 @@ def test_thousands_of_splats_in_a_tile(kernels: Backend) -> None:
     scene = deep_tile()
     cotangents = cotangents_of(scene)
     expected = run(ON_CPU, scene, cotangents)
-    assert len(expected["ids"]) > 1000 and 300 < expected["end"].min() < expected["end"].max()
+    assert len(expected["flatten_ids"]) > 1000 and 300 < expected["end"].min() < expected["end"].max()
     assert_same(run(kernels, scene, cotangents), expected)
 
 

@@ -3,7 +3,7 @@
 #include "launch.h"
 #include "parallel.h"
 
-namespace gsr {
+namespace dgr {
 namespace cpu {
 
 constexpr int64_t CHUNK = 2048;  // rows
@@ -33,8 +33,8 @@ int adam(const AdamSettings& settings, const AdamArrays<T>* parameters, int coun
   });
   return 0;
 }
-GSR_INSTANTIATE_ADAM(float)
-GSR_INSTANTIATE_ADAM(double)
+DGR_INSTANTIATE_ADAM(float)
+DGR_INSTANTIATE_ADAM(double)
 
 }  // namespace cpu
-}  // namespace gsr
+}  // namespace dgr

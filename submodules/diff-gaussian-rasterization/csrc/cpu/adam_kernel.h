@@ -4,7 +4,7 @@
 #include "../params.h"
 #include "simd.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class L, class T>
 void adam_piece(const AdamSettings& s, const AdamArrays<T>& a, int64_t begin, int64_t end) {
@@ -21,4 +21,4 @@ void adam_piece(const AdamSettings& s, const AdamArrays<T>& a, int64_t begin, in
   for (; i < end; ++i) adam(step, rate, a.values[i], a.gradients[i], a.firsts[i], a.seconds[i]);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -4,7 +4,7 @@
 #include "launch.h"
 #include "parallel.h"
 
-namespace gsr {
+namespace dgr {
 namespace cpu {
 
 // f(tile, scratch) for every tile.
@@ -15,7 +15,7 @@ static void for_each_tile(const Image& image, const F& f) {
 }
 
 template <class T>
-int blend(const BlendInput<T>& in, int64_t, const BlendOutput<T>& out, const Memory&, void*) {
+int blend(const BlendInput<T>& in, int64_t, const BlendOutput<T>& out, const Allocator&, void*) {
   for_each_tile<T>(in.image, [&](int tile, void* scratch) { kernels<T>().blend(in, out, tile, scratch); });
   return 0;
 }
@@ -24,27 +24,27 @@ int blend(const BlendInput<T>& in, int64_t, const BlendOutput<T>& out, const Mem
 
 // A Gaussian's slots, added in their order, become its gradients.
 template <class T>
-static void reduce_slots(const BlendInput<T>& in, int64_t n, const int32_t* offsets, const T* sums,
+static void reduce_slots(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, const T* sums,
                          const SplatGradients<T>& out) {
   for_each_chunk(n, 4096, [&](int64_t begin, int64_t end, int64_t) {
     for (int64_t i = begin; i < end; ++i) {
       T total[SLOT] = {};
-      for (int64_t slot = offsets[i]; slot < offsets[i + 1]; ++slot)
+      for (int64_t slot = isect_offsets[i]; slot < isect_offsets[i + 1]; ++slot)
         for (int k = 0; k < SLOT; ++k) total[k] += sums[slot * SLOT + k];
-      write_gradients(in, i, offsets[i] < offsets[i + 1], total, out);
+      write_gradients(in, i, isect_offsets[i] < isect_offsets[i + 1], total, out);
     }
   });
 }
 
 template <class T>
-int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* offsets, int64_t intersections,
-                   const BlendCotangents<T>& given, const SplatGradients<T>& out, const Memory& memory, void*) {
+int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
+                   const BlendCotangents<T>& given, const SplatGradients<T>& out, const Allocator& allocator, void*) {
   BlendCotangents<T> v = given;
-  v.sums = scratch<T>(memory, intersections * SLOT);
+  v.sums = scratch<T>(allocator, intersections * SLOT);
   std::vector<T> v_background(3 * int64_t(in.image.tiles()));
   v.v_background = v_background.data();
   for_each_tile<T>(in.image, [&](int tile, void* scratch) { kernels<T>().blend_backward(in, v, tile, scratch); });
-  reduce_slots(in, n, offsets, v.sums, out);
+  reduce_slots(in, n, isect_offsets, v.sums, out);
   for (int c = 0; c < 3; ++c) out.background[c] = 0;
   for (size_t i = 0; i < v_background.size(); ++i) out.background[i % 3] += v_background[i];
   return 0;
@@ -53,33 +53,34 @@ int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* offsets, i
 // ---- statistics
 
 template <class T>
-int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* offsets, int64_t intersections,
-                     const BlendStatistics<T>& given, const SplatStatistics<T>& out, const Memory& memory, void*) {
+int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
+                     const BlendStatistics<T>& given, const SplatStatistics<T>& out, const Allocator& allocator,
+                     void*) {
   BlendStatistics<T> statistics = given;
-  statistics.statistics = scratch<T>(memory, intersections * STATISTICS_SLOT);
+  statistics.statistics = scratch<T>(allocator, intersections * STATISTICS_SLOT);
   for_each_tile<T>(in.image,
                    [&](int tile, void* scratch) { kernels<T>().blend_statistics(in, statistics, tile, scratch); });
   const T* values = statistics.statistics;
   for (int64_t i = 0; i < n; ++i) {
     T total = 0, most = 0, part = 0;
-    for (int64_t slot = offsets[i]; slot < offsets[i + 1]; ++slot) {
+    for (int64_t slot = isect_offsets[i]; slot < isect_offsets[i + 1]; ++slot) {
       total += values[STATISTICS_SLOT * slot];
       most = values[STATISTICS_SLOT * slot + 1] > most ? values[STATISTICS_SLOT * slot + 1] : most;
       part += values[STATISTICS_SLOT * slot + 2];
     }
     out.weight_sum[i] = total;
-    out.weight_max[i] = most;
+    out.max_contribution[i] = most;
     out.distortion_share[i] = part;
   }
   return 0;
 }
 
-GSR_INSTANTIATE_BLEND(float)
-GSR_INSTANTIATE_BLEND(double)
-GSR_INSTANTIATE_BLEND_BACKWARD(float)
-GSR_INSTANTIATE_BLEND_BACKWARD(double)
-GSR_INSTANTIATE_BLEND_STATISTICS(float)
-GSR_INSTANTIATE_BLEND_STATISTICS(double)
+DGR_INSTANTIATE_BLEND(float)
+DGR_INSTANTIATE_BLEND(double)
+DGR_INSTANTIATE_BLEND_BACKWARD(float)
+DGR_INSTANTIATE_BLEND_BACKWARD(double)
+DGR_INSTANTIATE_BLEND_STATISTICS(float)
+DGR_INSTANTIATE_BLEND_STATISTICS(double)
 
 }  // namespace cpu
-}  // namespace gsr
+}  // namespace dgr

@@ -2,7 +2,7 @@
 #pragma once
 #include "blend_tile.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class L, class T>
 struct BackwardScratch {
@@ -14,7 +14,7 @@ struct BackwardScratch {
 
 // Loads what the pixels know at their end; returns how many ids the longest of them saw.
 template <class L, class T>
-GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, const TileFrame& frame, int tile,
+DGR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, const TileFrame& frame, int tile,
                                 BackwardScratch<L, T>& scratch) {
   const L zero = L(T(0));
   L longest = zero;
@@ -39,7 +39,7 @@ GSR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
 
 // Writes the twelve sums over lanes to a slot.
 template <class L, class T>
-GSR_FN void sum_lanes(const SplatSums<L>& sums, T* slot) {
+DGR_FN void sum_lanes(const SplatSums<L>& sums, T* slot) {
   constexpr int W = L::width, ROUNDS = (SLOT + W - 1) / W;
   L all[SLOT];
   put_in_row(sums, all);
@@ -53,7 +53,7 @@ GSR_FN void sum_lanes(const SplatSums<L>& sums, T* slot) {
 }
 
 template <bool Depths, class L, class T>
-GSR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scratch, int i, int position, T* slot) {
+DGR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T>& scratch, int i, int position, T* slot) {
   const PixelSplat<T>& q = scratch.batch.records[i].splat;
   const PixelSplat<L> splat = broadcast<L>(q);
   const L zero = L(T(0));
@@ -81,7 +81,8 @@ void walk_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, co
     const int first = stop - BATCH > frame.begin ? stop - BATCH : frame.begin;
     gather(in, frame, first, stop - first, scratch.batch);
     for (int i = stop - first - 1; i >= 0; --i)
-      backward_record<Depths>(in, scratch, i, first - frame.begin + i, v.sums + int64_t(v.slots[first + i]) * SLOT);
+      backward_record<Depths>(in, scratch, i, first - frame.begin + i,
+                              v.sums + int64_t(v.grad_slots[first + i]) * SLOT);
     stop = first;
   }
 }
@@ -89,14 +90,14 @@ void walk_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, co
 template <class L, class T>
 void blend_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, int tile, void* memory) {
   BackwardScratch<L, T>& scratch = *static_cast<BackwardScratch<L, T>*>(memory);
-  const TileFrame frame = tile_frame(in.image, in.ranges, tile);
+  const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
   const int last = frame.begin + load_pixels_backward(in, v, frame, tile, scratch);
   for (int id = last; id < frame.end; ++id)  // behind every pixel's end
-    for (int k = 0; k < SLOT; ++k) v.sums[int64_t(v.slots[id]) * SLOT + k] = T(0);
+    for (int k = 0; k < SLOT; ++k) v.sums[int64_t(v.grad_slots[id]) * SLOT + k] = T(0);
   if (v.v_inv_depth != nullptr || v.v_depth != nullptr || v.v_distortion != nullptr)
     walk_tile_backward<true>(in, v, frame, last, scratch);
   else
     walk_tile_backward<false>(in, v, frame, last, scratch);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

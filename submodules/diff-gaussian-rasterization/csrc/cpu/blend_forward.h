@@ -2,7 +2,7 @@
 #pragma once
 #include "blend_tile.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class L, class T>
 struct ForwardScratch {
@@ -17,7 +17,7 @@ struct ForwardScratch {
 
 // The blocks' lists of the batch's records that may touch them, in order.
 template <class L, class T>
-GSR_FN void list_by_block(ForwardScratch<L, T>& s, int count) {
+DGR_FN void list_by_block(ForwardScratch<L, T>& s, int count) {
   for (int& n : s.listed) n = 0;
   for (int i = 0; i < count; ++i)
     for (BlockSet set = s.batch.touches[i]; set != 0; set &= set - 1) {
@@ -29,7 +29,7 @@ GSR_FN void list_by_block(ForwardScratch<L, T>& s, int count) {
 // Blends one block's list; returns whether any of its pixels goes on. Pixels end at random splats, which no branch
 // predictor can know: so their end is a select, and only now and then is it asked whether all have ended.
 template <class L, class T>
-GSR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, int s, int batch_start) {
+DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, int s, int batch_start) {
   constexpr int ROUND = 8;
   const Block<L> block = block_at<L>(s);
   const L alpha_max = L(in.alpha_max), transmittance_min = L(in.transmittance_min), zero = L(T(0));
@@ -58,7 +58,7 @@ GSR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, 
 }
 
 template <class L, class T>
-GSR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, const TileFrame& frame,
+DGR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, const TileFrame& frame,
                         const ForwardScratch<L, T>& scratch, int s) {
   const Block<L> block = block_at<L>(s);
   write_pixel(in, out, scratch.sums[s], scratch.end[s],
@@ -68,7 +68,7 @@ GSR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, cons
 template <class L, class T>
 void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, void* memory) {
   ForwardScratch<L, T>& scratch = *static_cast<ForwardScratch<L, T>*>(memory);
-  const TileFrame frame = tile_frame(in.image, in.ranges, tile);
+  const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
   int living = 0;
   for (int s = 0; s < blocks<L>(); ++s) {
     const Inside part = inside(frame, block_at<L>(s));
@@ -92,4 +92,4 @@ void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, vo
   for (int s = 0; s < blocks<L>(); ++s) write_block(in, out, frame, scratch, s);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

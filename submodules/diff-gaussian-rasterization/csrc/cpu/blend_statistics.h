@@ -2,7 +2,7 @@
 #pragma once
 #include "blend_tile.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class L, class T>
 struct StatisticsScratch {
@@ -12,7 +12,7 @@ struct StatisticsScratch {
 };
 
 template <class L, class T>
-GSR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int i, int position, T* slot) {
+DGR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int i, int position, T* slot) {
   const PixelSplat<T>& q = scratch.batch.records[i].splat;
   L weight = L(T(0)), most = weight, share = weight;
   for (BlockSet set = scratch.batch.touches[i]; set != 0; set &= set - 1) {
@@ -32,7 +32,7 @@ GSR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scr
 template <class L, class T>
 void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int tile, void* memory) {
   StatisticsScratch<L, T>& scratch = *static_cast<StatisticsScratch<L, T>*>(memory);
-  const TileFrame frame = tile_frame(in.image, in.ranges, tile);
+  const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
   for (int s = 0; s < blocks<L>(); ++s) {
     const Block<L> block = block_at<L>(s);
     const auto pixels = [&](const auto* plane) { return load_pixels<L, T>(plane, in.image, frame, block); };
@@ -44,8 +44,8 @@ void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int
     gather(in, frame, first, count, scratch.batch);
     for (int i = 0; i < count; ++i)
       measure_record(in, scratch, i, first - frame.begin + i,
-                     out.statistics + int64_t(out.slots[first + i]) * STATISTICS_SLOT);
+                     out.statistics + int64_t(out.grad_slots[first + i]) * STATISTICS_SLOT);
   }
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -10,7 +10,7 @@
 #include "../math/ellipse.h"
 #include "simd.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 constexpr int BATCH = 256;
 
@@ -39,14 +39,14 @@ struct TileFrame {
   int begin, end;     // its ids
 };
 
-inline TileFrame tile_frame(const Image& image, const int32_t* ranges, int tile) {
+inline TileFrame tile_frame(const Image& image, const int32_t* tile_ranges, int tile) {
   const int x = tile % image.tiles_x() * TILE, y = tile / image.tiles_x() * TILE;
   const int columns = image.width - x < TILE ? image.width - x : TILE;
   const int rows = image.height - y < TILE ? image.height - y : TILE;
-  return {x, y, columns, rows, ranges[tile], ranges[tile + 1]};
+  return {x, y, columns, rows, tile_ranges[tile], tile_ranges[tile + 1]};
 }
 
-// A gathered splat; u and v relative to the centre of the tile's first pixel.
+// A gathered splat; u and v relative to the center of the tile's first pixel.
 template <class T>
 struct alignas(64) Record {
   PixelSplat<T> splat;
@@ -57,18 +57,18 @@ struct Block {
   int row, column;  // of its first pixel, in the tile
 };
 template <class L>
-GSR_FN Block<L> block_at(int b) {
+DGR_FN Block<L> block_at(int b) {
   return {b % blocks_down<L>() * block_rows<L>(), b / blocks_down<L>() * BLOCK_COLUMNS};
 }
 // The lanes' pixels, relative to the block's first.
 template <class L>
-GSR_FN L lane_columns() {
+DGR_FN L lane_columns() {
   L columns;
   for (int l = 0; l < L::width; ++l) columns.v[l] = typename RealTraits<L>::Scalar(l % BLOCK_COLUMNS);
   return columns;
 }
 template <class L>
-GSR_FN L lane_rows() {
+DGR_FN L lane_rows() {
   L rows;
   for (int l = 0; l < L::width; ++l) rows.v[l] = typename RealTraits<L>::Scalar(l / BLOCK_COLUMNS);
   return rows;
@@ -82,25 +82,25 @@ struct Gathered {
 
 // The number of a set's first block. A walk over all of them drops that bit each time: set &= set - 1.
 template <class L>
-GSR_FN int first_block(BlockSet set) {
+DGR_FN int first_block(BlockSet set) {
   return __builtin_ctzll(set) / block_rows<L>();
 }
 
 // A tile's splats lie anywhere in memory: ask for them some records ahead.
 constexpr int PREFETCH = 12;
 template <class T>
-GSR_FN void prefetch(const BlendInput<T>& in, int64_t id) {
+DGR_FN void prefetch(const BlendInput<T>& in, int64_t id) {
   __builtin_prefetch(in.means2d + 2 * id);
-  __builtin_prefetch(in.conics + 3 * id);
+  __builtin_prefetch(in.inv_cov_factor + 3 * id);
   __builtin_prefetch(in.colors + 3 * id);
   __builtin_prefetch(in.opacities + id);
   __builtin_prefetch(in.depths + id);
-  __builtin_prefetch(in.reaches + id);
+  __builtin_prefetch(in.cutoff_sigmas + id);
 }
 
 // The blocks with a row that the ellipse around (u, v) reaches.
 template <class L, class T>
-GSR_FN BlockSet touched_blocks(const Ellipse<T>& e, T u, T v) {
+DGR_FN BlockSet touched_blocks(const Ellipse<T>& e, T u, T v) {
   constexpr int W = L::width;
   const Ellipse<L> lanes = {L(e.xx), L(e.xy), L(e.yy), L(e.radius), L(e.half_width), L(e.half_height)};
   BlockSet set = 0;
@@ -120,20 +120,20 @@ GSR_FN BlockSet touched_blocks(const Ellipse<T>& e, T u, T v) {
 }
 
 template <class L, class T>
-GSR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, int count, Gathered<L, T>& batch) {
+DGR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, int count, Gathered<L, T>& batch) {
   for (int i = 0; i < count; ++i) {
-    prefetch(in, first + i + PREFETCH < frame.end ? in.ids[first + i + PREFETCH] : 0);
-    const int64_t id = in.ids[first + i];
-    const T xx = in.conics[3 * id], xy = in.conics[3 * id + 1], yy = in.conics[3 * id + 2];
+    prefetch(in, first + i + PREFETCH < frame.end ? in.flatten_ids[first + i + PREFETCH] : 0);
+    const int64_t id = in.flatten_ids[first + i];
+    const T xx = in.inv_cov_factor[3 * id], xy = in.inv_cov_factor[3 * id + 1], yy = in.inv_cov_factor[3 * id + 2];
     const T u = in.means2d[2 * id] - T(frame.x) - T(0.5), v = in.means2d[2 * id + 1] - T(frame.y) - T(0.5);
     batch.records[i] = {pixel_splat(u, v, xx, xy, yy, in.opacities[id], in.colors[3 * id], in.colors[3 * id + 1],
                                     in.colors[3 * id + 2], in.depths[id], in.inverse_distortion)};
-    batch.touches[i] = touched_blocks<L>(ellipse(xx, xy, yy, in.reaches[id]), u, v);
+    batch.touches[i] = touched_blocks<L>(ellipse(xx, xy, yy, in.cutoff_sigmas[id]), u, v);
   }
 }
 
 template <class L, class T>
-GSR_FN PixelSplat<L> broadcast(const PixelSplat<T>& q) {
+DGR_FN PixelSplat<L> broadcast(const PixelSplat<T>& q) {
   return {L(q.u),
           L(q.v),
           L(q.xx),
@@ -150,7 +150,7 @@ GSR_FN PixelSplat<L> broadcast(const PixelSplat<T>& q) {
 
 // A splat at the pixels of a block.
 template <class L, class T>
-GSR_FN Pair<L> pair_at(const PixelSplat<T>& q, const Block<L>& block) {
+DGR_FN Pair<L> pair_at(const PixelSplat<T>& q, const Block<L>& block) {
   return pair_at(q, L(q.u - T(block.column)) - lane_columns<L>(), L(q.v - T(block.row)) - lane_rows<L>());
 }
 
@@ -159,7 +159,7 @@ struct Inside {
   int columns, rows;
 };
 template <class L>
-GSR_FN Inside inside(const TileFrame& frame, const Block<L>& block) {
+DGR_FN Inside inside(const TileFrame& frame, const Block<L>& block) {
   const int columns = frame.columns - block.column, rows = frame.rows - block.row;
   return {columns < 0               ? 0
           : columns < BLOCK_COLUMNS ? columns
@@ -172,7 +172,7 @@ GSR_FN Inside inside(const TileFrame& frame, const Block<L>& block) {
 // Pixels of a block from and to an image plane (null: all 0); lanes beyond the image read as 0 and are not written. A whole
 // block has a loop of its own, of fixed length, which the compiler turns into a few instructions.
 template <class L, class T, class P>
-GSR_FN L load_pixels(const P* plane, const Image& image, const TileFrame& frame, const Block<L>& block) {
+DGR_FN L load_pixels(const P* plane, const Image& image, const TileFrame& frame, const Block<L>& block) {
   T lanes[L::width] = {};
   const Inside part = plane == nullptr ? Inside{0, 0} : inside(frame, block);
   const P* pixels = plane + int64_t(frame.y + block.row) * image.width + frame.x + block.column;
@@ -186,7 +186,7 @@ GSR_FN L load_pixels(const P* plane, const Image& image, const TileFrame& frame,
   return L::load(lanes);
 }
 template <class L, class P>
-GSR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, const Block<L>& block, L value) {
+DGR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, const Block<L>& block, L value) {
   typename RealTraits<L>::Scalar lanes[L::width];
   value.store(lanes);
   const Inside part = inside(frame, block);
@@ -202,10 +202,10 @@ GSR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, c
 
 // Alpha of a splat at the pixels of a block that last longer than to `position` in the tile's list.
 template <class L, class T>
-GSR_FN PairAlpha<L> pair_alpha(const BlendInput<T>& in, const PixelSplat<T>& q, const Falloff<L>& f, int position,
+DGR_FN PairAlpha<L> pair_alpha(const BlendInput<T>& in, const PixelSplat<T>& q, const Falloff<L>& f, int position,
                                L end) {
   const L limit = select(L(T(position)) < end, L(in.alpha_min), ended<L>());
   return pair_alpha(L(q.opacity), f.weight, limit, L(in.alpha_max));
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

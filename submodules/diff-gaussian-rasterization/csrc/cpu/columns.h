@@ -2,11 +2,11 @@
 #pragma once
 #include "simd.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // Column c of W consecutive rows; the block's last rows are repeated where the array ends inside the vector.
 template <class L, class T>
-GSR_FN L load_column(const T* rows, int stride, int c, int64_t first, int64_t end) {
+DGR_FN L load_column(const T* rows, int stride, int c, int64_t first, int64_t end) {
   T lanes[L::width];
   for (int l = 0; l < L::width; ++l) {
     const int64_t row = first + l < end ? first + l : end - 1;
@@ -15,7 +15,7 @@ GSR_FN L load_column(const T* rows, int stride, int c, int64_t first, int64_t en
   return L::load(lanes);
 }
 template <class L, class T>
-GSR_FN void store_column(T* rows, int stride, int c, int64_t first, int count, L value) {
+DGR_FN void store_column(T* rows, int stride, int c, int64_t first, int count, L value) {
   T lanes[L::width];
   value.store(lanes);
   for (int l = 0; l < count; ++l) rows[(first + l) * stride + c] = lanes[l];
@@ -23,7 +23,7 @@ GSR_FN void store_column(T* rows, int stride, int c, int64_t first, int count, L
 
 // The first `columns` columns of W consecutive rows. Where rows are long, W×W blocks of them are transposed in registers.
 template <class L, class T>
-GSR_FN void load_columns(const T* rows, int stride, int columns, int64_t first, int64_t end, L* out) {
+DGR_FN void load_columns(const T* rows, int stride, int columns, int64_t first, int64_t end, L* out) {
   constexpr int W = L::width;
   int c = 0;
   for (; c + W <= columns; c += W) {
@@ -35,7 +35,7 @@ GSR_FN void load_columns(const T* rows, int stride, int columns, int64_t first, 
   for (; c < columns; ++c) out[c] = load_column<L>(rows, stride, c, first, end);
 }
 template <class L, class T>
-GSR_FN void store_columns(T* rows, int stride, int columns, int64_t first, int count, const L* values) {
+DGR_FN void store_columns(T* rows, int stride, int columns, int64_t first, int count, const L* values) {
   constexpr int W = L::width;
   int c = 0;
   for (; c + W <= columns; c += W) {
@@ -47,4 +47,4 @@ GSR_FN void store_columns(T* rows, int stride, int columns, int64_t first, int c
   for (; c < columns; ++c) store_column(rows, stride, c, first, count, values[c]);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

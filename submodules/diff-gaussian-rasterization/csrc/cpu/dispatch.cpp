@@ -7,9 +7,9 @@
 
 #include "kernels.h"
 
-namespace gsr {
+namespace dgr {
 
-#define GSR_DECLARE(isa)                         \
+#define DGR_DECLARE(isa)                         \
   const Kernels<float>& kernels_##isa##_float(); \
   const Kernels<double>& kernels_##isa##_double();
 
@@ -20,9 +20,9 @@ struct Choice {
 };
 
 #if defined(__x86_64__)
-GSR_DECLARE(v1)
-GSR_DECLARE(v3)
-GSR_DECLARE(v4)
+DGR_DECLARE(v1)
+DGR_DECLARE(v3)
+DGR_DECLARE(v4)
 
 static Choice choose() {
   const Choice v1 = {"v1", kernels_v1_float, kernels_v1_double}, v3 = {"v3", kernels_v3_float, kernels_v3_double},
@@ -42,7 +42,7 @@ static Choice choose() {
                            (has_v4 ? ", v4" : ""));
 }
 #else
-GSR_DECLARE(portable)
+DGR_DECLARE(portable)
 
 static Choice choose() { return {"portable", kernels_portable_float, kernels_portable_double}; }
 #endif
@@ -63,8 +63,8 @@ const Kernels<double>& kernels<double>() {
 
 static std::string instruction_set() { return choice().name; }
 
-}  // namespace gsr
+}  // namespace dgr
 
 STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CompositeExplicitAutograd, m) {
-  m.impl("instruction_set", TORCH_BOX(&gsr::instruction_set));
+  m.impl("instruction_set", TORCH_BOX(&dgr::instruction_set));
 }

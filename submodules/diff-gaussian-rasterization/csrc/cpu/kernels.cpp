@@ -1,14 +1,14 @@
-// Compiled once for each instruction set, with GSR_ISA naming it (v1, v3, v4: the x86-64 levels; portable elsewhere).
+// Compiled once for each instruction set, with DGR_ISA naming it (v1, v3, v4: the x86-64 levels; portable elsewhere).
 #include "kernels.h"
 
 #include "adam_kernel.h"
-#include "bin_kernel.h"
 #include "blend_backward.h"
 #include "blend_forward.h"
 #include "blend_statistics.h"
+#include "isect_kernel.h"
 #include "photometric_kernel.h"
 #include "project_kernel.h"
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 #if defined(__AVX512F__)
 constexpr int REGISTER = 64;  // bytes
@@ -45,11 +45,11 @@ struct Table {
   }
 };
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END
 
-namespace gsr {
-#define GSR_TABLE_(isa, type) kernels_##isa##_##type
-#define GSR_TABLE(isa, type) GSR_TABLE_(isa, type)
-const Kernels<float>& GSR_TABLE(GSR_ISA, float)() { return Table<float>::get(); }
-const Kernels<double>& GSR_TABLE(GSR_ISA, double)() { return Table<double>::get(); }
-}  // namespace gsr
+namespace dgr {
+#define DGR_TABLE_(isa, type) kernels_##isa##_##type
+#define DGR_TABLE(isa, type) DGR_TABLE_(isa, type)
+const Kernels<float>& DGR_TABLE(DGR_ISA, float)() { return Table<float>::get(); }
+const Kernels<double>& DGR_TABLE(DGR_ISA, double)() { return Table<double>::get(); }
+}  // namespace dgr

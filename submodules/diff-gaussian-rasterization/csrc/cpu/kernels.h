@@ -4,7 +4,7 @@
 
 #include "../params.h"
 
-namespace gsr {
+namespace dgr {
 
 template <class T>
 struct Kernels {
@@ -38,4 +38,4 @@ struct Kernels {
 template <class T>
 const Kernels<T>& kernels();
 
-}  // namespace gsr
+}  // namespace dgr

@@ -1,4 +1,4 @@
 // The CPU backend: backend.h's functions.
 #pragma once
-#define GSR_BACKEND cpu
+#define DGR_BACKEND cpu
 #include "../backend.h"

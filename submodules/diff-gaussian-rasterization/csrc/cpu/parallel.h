@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace gsr {
+namespace dgr {
 
 // Runs f(task, worker) for each task on torch's threads, each worker taking the next task when it is free. What a task
 // computes must not depend on its worker, so that results do not depend on the number of threads.
@@ -44,4 +44,4 @@ class WorkerScratch {
   std::vector<char> memory_;
 };
 
-}  // namespace gsr
+}  // namespace dgr

@@ -3,7 +3,7 @@
 #include "launch.h"
 #include "parallel.h"
 
-namespace gsr {
+namespace dgr {
 namespace cpu {
 
 // f(tile, scratch) for every tile of every channel.
@@ -26,7 +26,7 @@ static void write_means(const std::vector<T>& sums, const PhotometricMeans<T>& m
 
 template <class T>
 int photometric(const PhotometricShape& shape, const PhotometricInput<T>& in, PhotometricOutput<T> out,
-                const PhotometricMeans<T>& means, const Memory&, void*) {
+                const PhotometricMeans<T>& means, const Allocator&, void*) {
   std::vector<T> sums(shape.channels * shape.tiles_of_channel() * PHOTOMETRIC_SUMS);
   out.sums = sums.data();
   for_each_photometric_tile<T>(
@@ -43,8 +43,8 @@ int photometric_backward(const PhotometricShape& shape, const PhotometricInput<T
   return 0;
 }
 
-GSR_INSTANTIATE_PHOTOMETRIC(float)
-GSR_INSTANTIATE_PHOTOMETRIC(double)
+DGR_INSTANTIATE_PHOTOMETRIC(float)
+DGR_INSTANTIATE_PHOTOMETRIC(double)
 
 }  // namespace cpu
-}  // namespace gsr
+}  // namespace dgr

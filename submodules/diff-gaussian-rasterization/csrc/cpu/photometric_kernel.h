@@ -8,7 +8,7 @@
 #include "../params.h"
 #include "simd.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 constexpr int FILTERED_ROWS = PHOTOMETRIC_ROWS + 2 * SSIM_RADIUS;
 
@@ -46,7 +46,7 @@ inline PhotometricFrame photometric_frame(const PhotometricShape& shape, int64_t
 
 // `line` becomes value(i) of the pixels i of row y of a channel, 0 beyond the image.
 template <class T, class F>
-GSR_FN void fill_line(const PhotometricShape& shape, const PhotometricFrame& frame, int y, PixelLine<T>& line,
+DGR_FN void fill_line(const PhotometricShape& shape, const PhotometricFrame& frame, int y, PixelLine<T>& line,
                       const F& value) {
   const int begin = frame.x < SSIM_RADIUS ? SSIM_RADIUS - frame.x : 0, right = shape.width - frame.x + SSIM_RADIUS;
   const int length = PHOTOMETRIC_COLUMNS + 2 * SSIM_RADIUS, end = right < length ? right : length;
@@ -58,7 +58,7 @@ GSR_FN void fill_line(const PhotometricShape& shape, const PhotometricFrame& fra
 
 // f(row, y) for the rows of the scratch and where they lie in the image; those beyond it become 0.
 template <class Scratch, class F>
-GSR_FN void filter_rows(const PhotometricShape& shape, const PhotometricFrame& frame, Scratch& scratch, const F& f) {
+DGR_FN void filter_rows(const PhotometricShape& shape, const PhotometricFrame& frame, Scratch& scratch, const F& f) {
   for (int row = 0; row < frame.rows + 2 * SSIM_RADIUS; ++row) {
     const int y = frame.y + row - SSIM_RADIUS;
     if (y >= 0 && y < shape.height)
@@ -71,7 +71,7 @@ GSR_FN void filter_rows(const PhotometricShape& shape, const PhotometricFrame& f
 
 // The sums over a column of PLANES planes of scratch.
 template <class L, class T, int LINES, int PLANES>
-GSR_FN void filter_column(const SsimWeights<T>& weights, const WindowScratch<T, LINES, PLANES>& scratch, int row,
+DGR_FN void filter_column(const SsimWeights<T>& weights, const WindowScratch<T, LINES, PLANES>& scratch, int row,
                           int column, L (&sums)[PLANES]) {
   for (L& sum : sums) sum = L(T(0));
   for (int k = 0; k < SSIM_WINDOW; ++k)
@@ -80,14 +80,14 @@ GSR_FN void filter_column(const SsimWeights<T>& weights, const WindowScratch<T, 
 
 // Part of a row from and to an image; lanes beyond the tile read as 0 and are not written.
 template <class L, class T>
-GSR_FN L load_some(const T* pixels, int count) {
+DGR_FN L load_some(const T* pixels, int count) {
   if (count >= L::width) return L::load(pixels);
   L value = L(T(0));
   for (int l = 0; l < count; ++l) value.v[l] = pixels[l];
   return value;
 }
 template <class L, class T>
-GSR_FN void store_some(T* pixels, int count, L value) {
+DGR_FN void store_some(T* pixels, int count, L value) {
   if (count >= L::width)
     value.store(pixels);
   else
@@ -95,7 +95,7 @@ GSR_FN void store_some(T* pixels, int count, L value) {
 }
 // The weights of `count` pixels; those of lanes beyond the tile are 0.
 template <class L, class T>
-GSR_FN L load_weights(const T* mask, int64_t pixel, int count) {
+DGR_FN L load_weights(const T* mask, int64_t pixel, int count) {
   if (mask != nullptr) return load_some<L>(mask + pixel, count);
   L ones = L(T(1));
   for (int l = count; l < L::width; ++l) ones.v[l] = T(0);
@@ -105,7 +105,7 @@ GSR_FN L load_weights(const T* mask, int64_t pixel, int count) {
 // f(row, column, pixel, count) for the strips of a tile: where they begin in the tile and in the channel, and how many of their
 // lanes are in the tile.
 template <class L, class F>
-GSR_FN void for_each_strip(const PhotometricShape& shape, const PhotometricFrame& frame, const F& f) {
+DGR_FN void for_each_strip(const PhotometricShape& shape, const PhotometricFrame& frame, const F& f) {
   for (int row = 0; row < frame.rows; ++row)
     for (int c = 0; c < frame.columns; c += L::width)
       f(row, c, int64_t(frame.y + row) * shape.width + frame.x + c, frame.columns - c);
@@ -115,7 +115,7 @@ GSR_FN void for_each_strip(const PhotometricShape& shape, const PhotometricFrame
 
 // A row of one image, without what is masked out.
 template <class T>
-GSR_FN void fill_masked(const PhotometricShape& shape, const PhotometricFrame& frame, int y, PixelLine<T>& line,
+DGR_FN void fill_masked(const PhotometricShape& shape, const PhotometricFrame& frame, int y, PixelLine<T>& line,
                         const T* pixels, const T* mask) {
   const T* plane = pixels + frame.plane;
   if (mask == nullptr)
@@ -125,7 +125,7 @@ GSR_FN void fill_masked(const PhotometricShape& shape, const PhotometricFrame& f
 }
 
 template <class L, class T>
-GSR_FN SsimMeans<L> filter_pixels(const SsimWeights<T>& weights, const T* x, const T* y) {
+DGR_FN SsimMeans<L> filter_pixels(const SsimWeights<T>& weights, const T* x, const T* y) {
   const L zero = L(T(0));
   SsimMeans<L> means = {zero, zero, zero, zero};
   for (int k = 0; k < SSIM_WINDOW; ++k) add_pixel(means, L(weights.at[k]), L::load(x + k), L::load(y + k));
@@ -133,7 +133,7 @@ GSR_FN SsimMeans<L> filter_pixels(const SsimWeights<T>& weights, const T* x, con
 }
 
 template <class L, class T>
-GSR_FN void write_partials(const PhotometricShape& shape, const PhotometricOutput<T>& out,
+DGR_FN void write_partials(const PhotometricShape& shape, const PhotometricOutput<T>& out,
                            const SsimCotangent<L>& partial, int64_t pixel, int count) {
   const int64_t size = shape.pixels();
   store_some(out.partials + SSIM_SQUARES * size + pixel, count, partial.squares);
@@ -208,4 +208,4 @@ void photometric_tile_backward(const PhotometricShape& shape, const PhotometricI
   });
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -3,7 +3,7 @@
 #include "launch.h"
 #include "parallel.h"
 
-namespace gsr {
+namespace dgr {
 namespace cpu {
 
 constexpr int64_t CHUNK = 2048;  // Gaussians
@@ -21,7 +21,7 @@ int project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
 
 template <class T>
 int project_backward(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
-                     const GaussianCotangents<T>& v, T* v_viewmat, const Memory&, void*) {
+                     const GaussianCotangents<T>& v, T* v_viewmat, const Allocator&, void*) {
   std::vector<T> pose(12 * ((gaussians.count + CHUNK - 1) / CHUNK));
   for_each_chunk(gaussians.count, CHUNK, [&](int64_t begin, int64_t end, int64_t chunk) {
     kernels<T>().project_backward(settings, gaussians, v, begin, end, &pose[12 * chunk]);
@@ -35,8 +35,8 @@ int project_backward(const ProjectSettings& settings, const GaussianArrays<T>& g
   return 0;
 }
 
-GSR_INSTANTIATE_PROJECT(float)
-GSR_INSTANTIATE_PROJECT(double)
+DGR_INSTANTIATE_PROJECT(float)
+DGR_INSTANTIATE_PROJECT(double)
 
 }  // namespace cpu
-}  // namespace gsr
+}  // namespace dgr

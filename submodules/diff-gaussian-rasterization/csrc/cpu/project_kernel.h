@@ -3,10 +3,10 @@
 #include "../project_constants.h"
 #include "columns.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class L, class T>
-GSR_FN Gaussian<L> load_gaussians(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first,
+DGR_FN Gaussian<L> load_gaussians(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first,
                                   int64_t end) {
   const auto column = [&](const T* rows, int stride, int c) { return load_column<L>(rows, stride, c, first, end); };
   const L modifier = L(s.scale_modifier);
@@ -16,10 +16,10 @@ GSR_FN Gaussian<L> load_gaussians(const ProjectConstants<T>& s, const GaussianAr
           column(g.opacities, 1, 0)};
 }
 
-// A block's features: colours, or coefficients of which only those in use are loaded.
+// A block's features: colors, or coefficients of which only those in use are loaded.
 constexpr int MAX_FEATURES = 3 * SH_MAX_COUNT;
 template <class L, class T>
-GSR_FN void load_features(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
+DGR_FN void load_features(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
                           L* features) {
   // Features are most of what is read, and rows in parts are too irregular for the hardware to foresee: ask for the next block.
   const int stride = s.stride();
@@ -48,12 +48,12 @@ int64_t project_block(const ProjectSettings& settings, const GaussianArrays<T>& 
 
     store_column(out.means2d, 2, 0, first, count, select(visible, splat.u, zero));
     store_column(out.means2d, 2, 1, first, count, select(visible, splat.v, zero));
-    store_column(out.conics, 3, 0, first, count, select(visible, splat.xx, zero));
-    store_column(out.conics, 3, 1, first, count, select(visible, splat.xy, zero));
-    store_column(out.conics, 3, 2, first, count, select(visible, splat.yy, zero));
+    store_column(out.inv_cov_factor, 3, 0, first, count, select(visible, splat.xx, zero));
+    store_column(out.inv_cov_factor, 3, 1, first, count, select(visible, splat.xy, zero));
+    store_column(out.inv_cov_factor, 3, 2, first, count, select(visible, splat.yy, zero));
     store_column(out.opacities, 1, 0, first, count, select(visible, splat.opacity, zero));
     store_column(out.depths, 1, 0, first, count, select(visible, splat.depth, zero));
-    store_column(out.reaches, 1, 0, first, count, select(visible, e.radius, zero));
+    store_column(out.cutoff_sigmas, 1, 0, first, count, select(visible, e.radius, zero));
     store_column(out.colors, 3, 0, first, count, select(visible, color.x, zero));
     store_column(out.colors, 3, 1, first, count, select(visible, color.y, zero));
     store_column(out.colors, 3, 2, first, count, select(visible, color.z, zero));
@@ -66,9 +66,9 @@ int64_t project_block(const ProjectSettings& settings, const GaussianArrays<T>& 
   return nonfinite;
 }
 
-// d(colour)/d(features) is the basis; d(colour)/d(mean, pose) goes through the direction.
+// d(color)/d(features) is the basis; d(color)/d(mean, pose) goes through the direction.
 template <class L, class T>
-GSR_FN void color_backward(const ProjectConstants<T>& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
+DGR_FN void color_backward(const ProjectConstants<T>& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
                            const Pinhole<L>& camera, Vec3<L> mean, typename L::Mask visible, int64_t first, int64_t end,
                            int count, Vec3<L>& v_mean, PoseCotangent<L>& v_pose) {
   const L zero = L(T(0));
@@ -107,8 +107,9 @@ void project_backward_block(const ProjectSettings& settings, const GaussianArray
 
     const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
     const auto column = [&](const T* rows, int stride, int c) { return load_column<L>(rows, stride, c, first, end); };
-    const Splat<L> v_splat = {column(v.v_means2d, 2, 0), column(v.v_means2d, 2, 1), column(v.v_conics, 3, 0),
-                              column(v.v_conics, 3, 1),  column(v.v_conics, 3, 2),  column(v.v_opacities2d, 1, 0),
+    const Splat<L> v_splat = {column(v.v_means2d, 2, 0),        column(v.v_means2d, 2, 1),
+                              column(v.v_inv_cov_factor, 3, 0), column(v.v_inv_cov_factor, 3, 1),
+                              column(v.v_inv_cov_factor, 3, 2), column(v.v_opacities2d, 1, 0),
                               column(v.v_depths, 1, 0)};
     const Vec3<L> none = {zero, zero, zero};
     PoseCotangent<L> v_pose = {{{{zero, zero, zero}, {zero, zero, zero}, {zero, zero, zero}}}, none};
@@ -139,4 +140,4 @@ void project_backward_block(const ProjectSettings& settings, const GaussianArray
   for (int i = 0; i < 12; ++i) v_pose_out[i] = sum(pose[i]);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -1,6 +1,6 @@
 // The operators on the CPU.
-#include "place.h"
+#include "device_guard.h"
 
 #include "../operators.h"
 
-STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CPU, m) { gsr::cpu::implement(m); }
+STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CPU, m) { dgr::cpu::implement(m); }

@@ -9,7 +9,7 @@
 
 #include "../math/real.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class T>
 struct IntegerOf;
@@ -27,7 +27,7 @@ struct IntegerOf<double> {
 // One bit for each lane of a mask. Lanes are all ones or all zeros, so their signs tell; that is one instruction where there
 // is one, and a loop elsewhere.
 template <class Integer, class RawInteger>
-GSR_FN uint32_t sign_bits(RawInteger mask) {
+DGR_FN uint32_t sign_bits(RawInteger mask) {
   [[maybe_unused]] constexpr bool narrow = sizeof(Integer) == 4;
 #if defined(__AVX512DQ__)
   if constexpr (sizeof mask == 64)
@@ -53,8 +53,8 @@ struct Lanes {
   Raw v;
 
   Lanes() = default;
-  GSR_FN Lanes(T s) : v(s - Raw{}) {}  // s − 0 is s for every s, so this is a broadcast and no sum
-  GSR_FN static Lanes of(Raw r) {
+  DGR_FN Lanes(T s) : v(s - Raw{}) {}  // s − 0 is s for every s, so this is a broadcast and no sum
+  DGR_FN static Lanes of(Raw r) {
     Lanes lanes;
     lanes.v = r;
     return lanes;
@@ -62,59 +62,59 @@ struct Lanes {
 
   struct Mask {
     RawInteger m;
-    GSR_FN friend Mask operator&(Mask a, Mask b) { return {a.m & b.m}; }
-    GSR_FN friend Mask operator|(Mask a, Mask b) { return {a.m | b.m}; }
-    GSR_FN friend Mask operator!(Mask a) { return {~a.m}; }
+    DGR_FN friend Mask operator&(Mask a, Mask b) { return {a.m & b.m}; }
+    DGR_FN friend Mask operator|(Mask a, Mask b) { return {a.m | b.m}; }
+    DGR_FN friend Mask operator!(Mask a) { return {~a.m}; }
   };
 
-  GSR_FN static Lanes load(const T* p) {
+  DGR_FN static Lanes load(const T* p) {
     Raw r;
     __builtin_memcpy(&r, p, sizeof r);
     return of(r);
   }
-  GSR_FN void store(T* p) const { __builtin_memcpy(p, &v, sizeof v); }
+  DGR_FN void store(T* p) const { __builtin_memcpy(p, &v, sizeof v); }
 
-  GSR_FN friend Lanes operator+(Lanes a, Lanes b) { return of(a.v + b.v); }
-  GSR_FN friend Lanes operator-(Lanes a, Lanes b) { return of(a.v - b.v); }
-  GSR_FN friend Lanes operator*(Lanes a, Lanes b) { return of(a.v * b.v); }
-  GSR_FN friend Lanes operator/(Lanes a, Lanes b) { return of(a.v / b.v); }
-  GSR_FN friend Lanes operator-(Lanes a) { return of(-a.v); }
-  GSR_FN Lanes& operator+=(Lanes b) {
+  DGR_FN friend Lanes operator+(Lanes a, Lanes b) { return of(a.v + b.v); }
+  DGR_FN friend Lanes operator-(Lanes a, Lanes b) { return of(a.v - b.v); }
+  DGR_FN friend Lanes operator*(Lanes a, Lanes b) { return of(a.v * b.v); }
+  DGR_FN friend Lanes operator/(Lanes a, Lanes b) { return of(a.v / b.v); }
+  DGR_FN friend Lanes operator-(Lanes a) { return of(-a.v); }
+  DGR_FN Lanes& operator+=(Lanes b) {
     v += b.v;
     return *this;
   }
-  GSR_FN friend Mask operator<(Lanes a, Lanes b) { return {a.v < b.v}; }
-  GSR_FN friend Mask operator>(Lanes a, Lanes b) { return {a.v > b.v}; }
-  GSR_FN friend Mask operator<=(Lanes a, Lanes b) { return {a.v <= b.v}; }
-  GSR_FN friend Mask operator>=(Lanes a, Lanes b) { return {a.v >= b.v}; }
-  GSR_FN friend Mask operator==(Lanes a, Lanes b) { return {a.v == b.v}; }
-  GSR_FN friend Lanes select(Mask c, Lanes a, Lanes b) { return of(c.m ? a.v : b.v); }
-  GSR_FN friend Lanes absolute(Lanes a) {
+  DGR_FN friend Mask operator<(Lanes a, Lanes b) { return {a.v < b.v}; }
+  DGR_FN friend Mask operator>(Lanes a, Lanes b) { return {a.v > b.v}; }
+  DGR_FN friend Mask operator<=(Lanes a, Lanes b) { return {a.v <= b.v}; }
+  DGR_FN friend Mask operator>=(Lanes a, Lanes b) { return {a.v >= b.v}; }
+  DGR_FN friend Mask operator==(Lanes a, Lanes b) { return {a.v == b.v}; }
+  DGR_FN friend Lanes select(Mask c, Lanes a, Lanes b) { return of(c.m ? a.v : b.v); }
+  DGR_FN friend Lanes absolute(Lanes a) {
     const Integer magnitude = Integer(~(typename IntegerOf<T>::unsigned_type(1) << (8 * sizeof(T) - 1)));
     return of((Raw)((RawInteger)a.v & (RawInteger{} + magnitude)));
   }
   // Lane by lane: the compilers turn this loop into one instruction.
-  GSR_FN friend Lanes square_root(Lanes a) {
-    for (int l = 0; l < W; ++l) a.v[l] = gsr::square_root(T(a.v[l]));
+  DGR_FN friend Lanes square_root(Lanes a) {
+    for (int l = 0; l < W; ++l) a.v[l] = dgr::square_root(T(a.v[l]));
     return a;
   }
-  GSR_FN friend Lanes logarithm(Lanes a) {
-    for (int l = 0; l < W; ++l) a.v[l] = gsr::logarithm(T(a.v[l]));
+  DGR_FN friend Lanes logarithm(Lanes a) {
+    for (int l = 0; l < W; ++l) a.v[l] = dgr::logarithm(T(a.v[l]));
     return a;
   }
   // One instruction where there is one; elsewhere by truncation, and a step back where that went the wrong way.
-  GSR_FN friend Lanes round_down(Lanes a) {
+  DGR_FN friend Lanes round_down(Lanes a) {
 #if defined(__SSE4_1__)
-    for (int l = 0; l < W; ++l) a.v[l] = gsr::round_down(T(a.v[l]));
+    for (int l = 0; l < W; ++l) a.v[l] = dgr::round_down(T(a.v[l]));
     return a;
 #else
     const Lanes whole = of(__builtin_convertvector(__builtin_convertvector(a.v, RawInteger), Raw));
     return whole - select(whole > a, Lanes(T(1)), Lanes(T(0)));
 #endif
   }
-  GSR_FN friend Lanes round_up(Lanes a) { return -round_down(-a); }
-  GSR_FN friend uint32_t bits(Mask c) { return sign_bits<Integer>(c.m); }
-  GSR_FN friend bool any(Mask c) { return bits(c) != 0; }
+  DGR_FN friend Lanes round_up(Lanes a) { return -round_down(-a); }
+  DGR_FN friend uint32_t bits(Mask c) { return sign_bits<Integer>(c.m); }
+  DGR_FN friend bool any(Mask c) { return bits(c) != 0; }
 };
 
 template <class T, int W>
@@ -125,10 +125,10 @@ struct RealTraits<Lanes<T, W>> {
 
 #if defined(__AVX512F__)
 // As in math/real.h, NaN included, but in one instruction: where one side is a constant, GCC compares and then blends.
-GSR_FN Lanes<float, 16> maximum(Lanes<float, 16> a, Lanes<float, 16> b) {
+DGR_FN Lanes<float, 16> maximum(Lanes<float, 16> a, Lanes<float, 16> b) {
   return Lanes<float, 16>::of(_mm512_maskz_max_ps(0xffff, a.v, b.v));
 }
-GSR_FN Lanes<float, 16> minimum(Lanes<float, 16> a, Lanes<float, 16> b) {
+DGR_FN Lanes<float, 16> minimum(Lanes<float, 16> a, Lanes<float, 16> b) {
   return Lanes<float, 16>::of(_mm512_maskz_min_ps(0xffff, a.v, b.v));
 }
 #endif
@@ -136,7 +136,7 @@ GSR_FN Lanes<float, 16> minimum(Lanes<float, 16> a, Lanes<float, 16> b) {
 // 2^x for x ≤ 0. float32: x = n + f with |f| ≤ ½; 2^f by a polynomial fitted at Chebyshev nodes (relative error 1e-7, that of
 // float32 itself); 2^n by adding n to the exponent. float64 is for proofs, so exactness matters there and speed does not.
 template <int W>
-GSR_FN Lanes<float, W> exponential2(Lanes<float, W> x) {
+DGR_FN Lanes<float, W> exponential2(Lanes<float, W> x) {
   using L = Lanes<float, W>;
   const L bounded = maximum(x, L(-126.f));
   const L rounded = bounded + L(12582912.f);  // 1.5·2²³: the sum's low bits are the nearest integer
@@ -150,14 +150,14 @@ GSR_FN Lanes<float, W> exponential2(Lanes<float, W> x) {
   return L::of((typename L::Raw)((typename L::RawInteger)p.v + ((typename L::RawInteger)rounded.v << 23)));
 }
 template <int W>
-GSR_FN Lanes<double, W> exponential2(Lanes<double, W> x) {
-  for (int l = 0; l < W; ++l) x.v[l] = gsr::exponential2(double(x.v[l]));
+DGR_FN Lanes<double, W> exponential2(Lanes<double, W> x) {
+  for (int l = 0; l < W; ++l) x.v[l] = dgr::exponential2(double(x.v[l]));
   return x;
 }
 
 // The sum of all lanes, in a fixed order.
 template <class T, int W>
-GSR_FN T sum(Lanes<T, W> a) {
+DGR_FN T sum(Lanes<T, W> a) {
   T s = 0;
   for (int l = 0; l < W; ++l) s += a.v[l];
   return s;
@@ -165,7 +165,7 @@ GSR_FN T sum(Lanes<T, W> a) {
 
 // Lanes index[l] of a (0..W−1) and b (W..2W−1). The index is a constant of the program.
 template <class T, int W>
-GSR_FN Lanes<T, W> pick(Lanes<T, W> a, Lanes<T, W> b, typename Lanes<T, W>::RawInteger index) {
+DGR_FN Lanes<T, W> pick(Lanes<T, W> a, Lanes<T, W> b, typename Lanes<T, W>::RawInteger index) {
 #if defined(__clang__)
   T lanes[2 * W], picked[W];
   a.store(lanes);
@@ -179,7 +179,7 @@ GSR_FN Lanes<T, W> pick(Lanes<T, W> a, Lanes<T, W> b, typename Lanes<T, W>::RawI
 
 // Row i, lane l <-> row l, lane i, in log₂W steps; a step swaps the off-diagonal blocks of SIZE×SIZE.
 template <int SIZE, class T, int W>
-GSR_FN void swap_blocks(Lanes<T, W> (&rows)[W]) {
+DGR_FN void swap_blocks(Lanes<T, W> (&rows)[W]) {
   typename Lanes<T, W>::RawInteger upper{}, lower{};
   for (int l = 0; l < W; ++l) {
     upper[l] = l & SIZE ? W + l - SIZE : l;
@@ -194,13 +194,13 @@ GSR_FN void swap_blocks(Lanes<T, W> (&rows)[W]) {
   if constexpr (SIZE > 1) swap_blocks<SIZE / 2>(rows);
 }
 template <class T, int W>
-GSR_FN void transpose(Lanes<T, W> (&rows)[W]) {
+DGR_FN void transpose(Lanes<T, W> (&rows)[W]) {
   swap_blocks<W / 2>(rows);
 }
 
 // Halves of segments: of a's and b's segments of SIZE lanes, the first (or second) halves side by side, a's before b's.
 template <int SIZE, int HALF, class T, int W>
-GSR_FN Lanes<T, W> segment_halves(Lanes<T, W> a, Lanes<T, W> b) {
+DGR_FN Lanes<T, W> segment_halves(Lanes<T, W> a, Lanes<T, W> b) {
   typename Lanes<T, W>::RawInteger index{};
   for (int l = 0; l < W; ++l) {
     const int segment = l / (SIZE / 2), lane = l % (SIZE / 2) + HALF * (SIZE / 2), own = W / SIZE;
@@ -210,7 +210,7 @@ GSR_FN Lanes<T, W> segment_halves(Lanes<T, W> a, Lanes<T, W> b) {
 }
 // The sums of W vectors at once, as the lanes of one: a tree that halves the segments, two vectors into one, at each level.
 template <int SIZE, class T, int W>
-GSR_FN Lanes<T, W> sums_of(const Lanes<T, W>* vectors) {
+DGR_FN Lanes<T, W> sums_of(const Lanes<T, W>* vectors) {
   if constexpr (SIZE == 1) {
     return vectors[0];
   } else {
@@ -222,8 +222,8 @@ GSR_FN Lanes<T, W> sums_of(const Lanes<T, W>* vectors) {
   }
 }
 template <class T, int W>
-GSR_FN Lanes<T, W> sums_of(const Lanes<T, W> (&vectors)[W]) {
+DGR_FN Lanes<T, W> sums_of(const Lanes<T, W> (&vectors)[W]) {
   return sums_of<W>(static_cast<const Lanes<T, W>*>(vectors));
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

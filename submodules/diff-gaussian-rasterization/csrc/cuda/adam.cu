@@ -2,7 +2,7 @@
 #include "../math/adam.h"
 #include "device.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 constexpr int ADAM_THREADS = 256;
@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(ADAM_THREADS, 4)
     const int64_t i = first + number;
     const T gradient = a.gradients[i];
     T value = a.values[i], mean = a.firsts[i], square = a.seconds[i];  // all four on their way before one is used
-    gsr::adam(step, rate, value, gradient, mean, square);
+    dgr::adam(step, rate, value, gradient, mean, square);
     a.values[i] = value;
     a.firsts[i] = mean;
     a.seconds[i] = square;
@@ -31,13 +31,13 @@ int adam(const AdamSettings& s, const AdamArrays<T>* parameters, int count, int6
          void* stream) {
   const AdamStep<T> step = adam_step<T>(s.beta1, s.beta2, s.epsilon, double(s.step));
   for (int i = 0; i < count; ++i)
-    GSR_TRY(launch(adam_kernel<T>, blocks_for(rows, ADAM_ROWS), ADAM_THREADS, stream, step, parameters[i],
+    DGR_TRY(launch(adam_kernel<T>, blocks_for(rows, ADAM_ROWS), ADAM_THREADS, stream, step, parameters[i],
                    T(parameters[i].rate), rows, visible));
   return 0;
 }
 
-GSR_INSTANTIATE_ADAM(float)
-GSR_INSTANTIATE_ADAM(double)
+DGR_INSTANTIATE_ADAM(float)
+DGR_INSTANTIATE_ADAM(double)
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

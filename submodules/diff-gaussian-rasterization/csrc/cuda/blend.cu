@@ -1,7 +1,7 @@
 // blend on CUDA: a block for each tile, a thread for each pixel, splats from near to far.
 #include "tile.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 constexpr int FORWARD_BATCH = 256;
@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
   for (int start = pixel.begin; start < pixel.end; start += FORWARD_BATCH) {
     if (__syncthreads_and(limit == ended<T>())) break;
     const int count = pixel.end - start < FORWARD_BATCH ? pixel.end - start : FORWARD_BATCH, own = threadIdx.x;
-    if (own < count) gather(in, splats[in.ids[start + own]], own, batch);
+    if (own < count) gather(in, splats[in.flatten_ids[start + own]], own, batch);
     __syncthreads();
     for (int first = 0; first < count; first += WARP) {
       if (__all_sync(ALL_LANES, limit == ended<T>())) break;
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
           limit = ended<T>();
           end = start - pixel.begin + i;
         } else {
-          gsr::blend(sums, q, light.weight, light.transmittance);
+          dgr::blend(sums, q, light.weight, light.transmittance);
         }
       }
     }
@@ -40,14 +40,14 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
 }
 
 template <class T>
-int blend(const BlendInput<T>& in, int64_t n, const BlendOutput<T>& out, const Memory& memory, void* stream) {
-  PackedSplat<T>* splats = scratch<PackedSplat<T>>(memory, n);
-  GSR_TRY(pack(in, n, splats, stream));
+int blend(const BlendInput<T>& in, int64_t n, const BlendOutput<T>& out, const Allocator& allocator, void* stream) {
+  PackedSplat<T>* splats = scratch<PackedSplat<T>>(allocator, n);
+  DGR_TRY(pack(in, n, splats, stream));
   return launch(blend_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
 }
 
-GSR_INSTANTIATE_BLEND(float)
-GSR_INSTANTIATE_BLEND(double)
+DGR_INSTANTIATE_BLEND(float)
+DGR_INSTANTIATE_BLEND(double)
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -5,7 +5,7 @@
 #include "../gradients.h"
 #include "slots.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 // As many as let three tiles share a multiprocessor of 100 KiB, and fit in the 48 KiB that a block may have.
@@ -76,24 +76,25 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
   if (own < 3) v.v_background[3 * at.tile + own] = v_background;
 
   const int last = longest;
-  clear_slots<SLOT>(v.slots + at.begin + last, at.end - at.begin - last, v.sums);
+  clear_slots<SLOT>(v.grad_slots + at.begin + last, at.end - at.begin - last, v.sums);
   for (int stop = last; stop > 0; stop -= BATCH) {
     const int start = stop > BATCH ? stop - BATCH : 0, count = stop - start;
-    if (own < count) gather(in, splats[in.ids[at.begin + start + own]], own, batch);
+    if (own < count) gather(in, splats[in.flatten_ids[at.begin + start + own]], own, batch);
     __syncthreads();
     walk_batch<Depths, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, sums);
     __syncthreads();
-    write_slots(sums, v.slots + at.begin + start, count, v.sums, Sum{});
+    write_slots(sums, v.grad_slots + at.begin + start, count, v.sums, Sum{});
   }
 }
 
 // A Gaussian's slots become its gradients.
 template <class T>
-__global__ void __launch_bounds__(REDUCE_THREADS) finish_gradients(BlendInput<T> in, int64_t n, const int32_t* offsets,
-                                                                   const Slot<T, SLOT>* slots, SplatGradients<T> out) {
+__global__ void __launch_bounds__(REDUCE_THREADS)
+    finish_gradients(BlendInput<T> in, int64_t n, const int32_t* isect_offsets, const Slot<T, SLOT>* slots,
+                     SplatGradients<T> out) {
   const int64_t i = (int64_t(blockIdx.x) * REDUCE_THREADS + threadIdx.x) / REDUCE_GROUP;
   if (i >= n) return;
-  const int32_t begin = offsets[i], end = offsets[i + 1];
+  const int32_t begin = isect_offsets[i], end = isect_offsets[i + 1];
   const Slot<T, SLOT> s = reduce_slots(slots, begin, end, Sum{});
   if (threadIdx.x % REDUCE_GROUP != 0) return;
   write_gradients(in, i, begin < end, s.at, out);
@@ -107,25 +108,25 @@ static auto kernel_for(const BlendCotangents<T>& v) {
 }
 
 template <class T>
-int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* offsets, int64_t intersections,
-                   const BlendCotangents<T>& cotangents, const SplatGradients<T>& gradients, const Memory& memory,
+int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
+                   const BlendCotangents<T>& cotangents, const SplatGradients<T>& gradients, const Allocator& allocator,
                    void* stream) {
   using SlotOf = Slot<T, SLOT>;
-  SlotOf* slots = scratch<SlotOf>(memory, intersections);
+  SlotOf* slots = scratch<SlotOf>(allocator, intersections);
   const int64_t tiles = in.image.tiles();
   BlendCotangents<T> v = cotangents;
   v.sums = reinterpret_cast<T*>(slots);
-  v.v_background = scratch<T>(memory, 3 * tiles);
-  PackedSplat<T>* splats = scratch<PackedSplat<T>>(memory, n);
-  GSR_TRY(pack(in, n, splats, stream));
-  GSR_TRY(launch(kernel_for(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
-  GSR_TRY(launch(finish_gradients<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, in, n,
-                 offsets, slots, gradients));
+  v.v_background = scratch<T>(allocator, 3 * tiles);
+  PackedSplat<T>* splats = scratch<PackedSplat<T>>(allocator, n);
+  DGR_TRY(pack(in, n, splats, stream));
+  DGR_TRY(launch(kernel_for(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
+  DGR_TRY(launch(finish_gradients<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, in, n,
+                 isect_offsets, slots, gradients));
   return launch(sum_rows<3, T>, 1, SUM_THREADS, stream, v.v_background, tiles, gradients.background);
 }
 
-GSR_INSTANTIATE_BLEND_BACKWARD(float)
-GSR_INSTANTIATE_BLEND_BACKWARD(double)
+DGR_INSTANTIATE_BLEND_BACKWARD(float)
+DGR_INSTANTIATE_BLEND_BACKWARD(double)
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -1,7 +1,7 @@
 // Which card is in use, and what its errors mean.
 #include "device.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 int use_device(int index) { return cudaSetDevice(index); }
@@ -12,4 +12,4 @@ const char* error_text(int error) {
 }
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -11,7 +11,7 @@
 
 #include "launch.h"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 constexpr int WARP = 32;
@@ -32,8 +32,8 @@ int launch(void (*kernel)(Parameters...), dim3 blocks, int threads, void* stream
 inline unsigned blocks_for(int64_t count, int64_t per_block) { return unsigned((count + per_block - 1) / per_block); }
 
 // The first thing that went wrong among some steps, of which later ones are not begun.
-#define GSR_TRY(step) \
+#define DGR_TRY(step) \
   if (const int failure = (step)) return failure
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

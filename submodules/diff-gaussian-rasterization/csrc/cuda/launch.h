@@ -1,9 +1,9 @@
 // The CUDA backend: backend.h's functions, and what its operators need to know of the device.
 #pragma once
-#define GSR_BACKEND cuda
+#define DGR_BACKEND cuda
 #include "../backend.h"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 // Makes a card the current one of this thread.
@@ -11,4 +11,4 @@ int use_device(int index);
 const char* error_text(int error);
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -8,12 +8,12 @@
 #include "device.cuh"
 #include "reduce.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 constexpr int BLOCK_THREADS = 256, BLOCK_WIDTH = 32, HALO_WIDTH = BLOCK_WIDTH + 2 * SSIM_RADIUS;
 
-// A tile of 32×16 pixels, in float64 32×8, for which there is shared memory. A thread has neighbours of a column, which
+// A tile of 32×16 pixels, in float64 32×8, for which there is shared memory. A thread has neighbors of a column, which
 // share most of what they read.
 template <class T>
 constexpr int rows_of_thread() {
@@ -195,11 +195,11 @@ __global__ void __launch_bounds__(SUM_THREADS)
 
 template <class T>
 int photometric(const PhotometricShape& shape, const PhotometricInput<T>& in, PhotometricOutput<T> out,
-                const PhotometricMeans<T>& means, const Memory& memory, void* stream) {
+                const PhotometricMeans<T>& means, const Allocator& allocator, void* stream) {
   const dim3 grid = photometric_grid<T>(shape);
   const int64_t blocks = int64_t(grid.x) * grid.y * grid.z;
-  out.sums = scratch<T>(memory, blocks * PHOTOMETRIC_SUMS);
-  GSR_TRY(launch(photometric_kernel<T>, grid, BLOCK_THREADS, stream, shape, ssim_weights<T>(), in, out));
+  out.sums = scratch<T>(allocator, blocks * PHOTOMETRIC_SUMS);
+  DGR_TRY(launch(photometric_kernel<T>, grid, BLOCK_THREADS, stream, shape, ssim_weights<T>(), in, out));
   return launch(photometric_means<T>, 1, SUM_THREADS, stream, out.sums, blocks, means);
 }
 
@@ -243,8 +243,8 @@ int photometric_backward(const PhotometricShape& shape, const PhotometricInput<T
                 ssim_weights<T>(), in, v);
 }
 
-GSR_INSTANTIATE_PHOTOMETRIC(float)
-GSR_INSTANTIATE_PHOTOMETRIC(double)
+DGR_INSTANTIATE_PHOTOMETRIC(float)
+DGR_INSTANTIATE_PHOTOMETRIC(double)
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -5,7 +5,7 @@
 #include "../project_constants.h"
 #include "reduce.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 template <class T>
@@ -68,14 +68,14 @@ __device__ __forceinline__ void store_features(const ProjectConstants<T>& s, con
 
 template <class T>
 __device__ __forceinline__ void store_splat(const SplatArrays<T>& out, int64_t i, const Splat<T>& splat, Vec3<T> color,
-                                            T reach, int32_t radius) {
+                                            T cutoff, int32_t radius) {
   out.means2d[2 * i] = splat.u;
   out.means2d[2 * i + 1] = splat.v;
-  store3(out.conics, i, {splat.xx, splat.xy, splat.yy});
+  store3(out.inv_cov_factor, i, {splat.xx, splat.xy, splat.yy});
   out.opacities[i] = splat.opacity;
   store3(out.colors, i, color);
   out.depths[i] = splat.depth;
-  out.reaches[i] = reach;
+  out.cutoff_sigmas[i] = cutoff;
   out.radii[i] = radius;
 }
 
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(project_threads<T>())
     const T* features = rows.at[threadIdx.x % WARP];
     const Vec3<T> raw = s.has_sh() ? raw_color(s.sh_degree, camera, gaussian.mean, features)
                                    : Vec3<T>{features[0], features[1], features[2]};
-    const Splat<T> splat = gsr::project(camera, gaussian, s.antialiasing);
+    const Splat<T> splat = dgr::project(camera, gaussian, s.antialiasing);
     const Visibility<T> seen = visibility(s.rules, gaussian, raw, splat);
     finite = seen.finite;
     if (seen.visible) {
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(project_threads<T>())
 template <class T>
 int project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians, const SplatArrays<T>& splats,
             int64_t* num_nonfinite, void* stream) {
-  GSR_TRY(cudaMemsetAsync(num_nonfinite, 0, sizeof *num_nonfinite, static_cast<cudaStream_t>(stream)));
+  DGR_TRY(cudaMemsetAsync(num_nonfinite, 0, sizeof *num_nonfinite, static_cast<cudaStream_t>(stream)));
   constexpr int THREADS = project_threads<T>();
   return launch(project_kernel<T>, blocks_for(gaussians.count, THREADS), THREADS, stream, constants_of<T>(settings),
                 gaussians, splats, reinterpret_cast<unsigned long long*>(num_nonfinite));
@@ -121,7 +121,7 @@ int project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
 
 // ---- backward
 
-// d(colour)/d(features) is the basis; d(colour)/d(mean, pose) goes through the direction. The features become their
+// d(color)/d(features) is the basis; d(color)/d(mean, pose) goes through the direction. The features become their
 // cotangents.
 template <class T>
 __device__ __forceinline__ void color_backward(const ProjectConstants<T>& s, const Pinhole<T>& camera, Vec3<T> mean,
@@ -167,9 +167,9 @@ __global__ void __launch_bounds__(project_threads<T>())
     const Gaussian<T> gaussian = load_gaussian(s, g, i);
     Vec3<T> v_mean = {};
     color_backward(s, camera, gaussian.mean, load3(v.v_colors, i), features, v_mean, v_pose);
-    const Vec3<T> conic = load3(v.v_conics, i);
-    const Splat<T> v_splat = {v.v_means2d[2 * i], v.v_means2d[2 * i + 1], conic.x, conic.y, conic.z,
-                              v.v_opacities2d[i], v.v_depths[i]};
+    const Vec3<T> factor = load3(v.v_inv_cov_factor, i);
+    const Splat<T> v_splat = {v.v_means2d[2 * i], v.v_means2d[2 * i + 1], factor.x,     factor.y,
+                              factor.z,           v.v_opacities2d[i],     v.v_depths[i]};
     v_gaussian = project_vjp(camera, gaussian, s.antialiasing, v_splat, v_pose);
     v_gaussian.mean = v_gaussian.mean + v_mean;
   } else {
@@ -194,18 +194,18 @@ __global__ void write_viewmat(const T* pose, T* v_viewmat) {
 
 template <class T>
 int project_backward(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
-                     const GaussianCotangents<T>& cotangents, T* v_viewmat, const Memory& memory, void* stream) {
+                     const GaussianCotangents<T>& cotangents, T* v_viewmat, const Allocator& allocator, void* stream) {
   constexpr int THREADS = project_threads<T>();
   const int64_t blocks = blocks_for(gaussians.count, THREADS);
-  T *poses = scratch<T>(memory, blocks * POSE), *pose = scratch<T>(memory, POSE);
-  GSR_TRY(launch(project_backward_kernel<T>, unsigned(blocks), THREADS, stream, constants_of<T>(settings), gaussians,
+  T *poses = scratch<T>(allocator, blocks * POSE), *pose = scratch<T>(allocator, POSE);
+  DGR_TRY(launch(project_backward_kernel<T>, unsigned(blocks), THREADS, stream, constants_of<T>(settings), gaussians,
                  cotangents, poses));
-  GSR_TRY(launch(sum_rows<POSE, T>, 1, SUM_THREADS, stream, poses, blocks, pose));
+  DGR_TRY(launch(sum_rows<POSE, T>, 1, SUM_THREADS, stream, poses, blocks, pose));
   return launch(write_viewmat<T>, 1, 16, stream, pose, v_viewmat);
 }
 
-GSR_INSTANTIATE_PROJECT(float)
-GSR_INSTANTIATE_PROJECT(double)
+DGR_INSTANTIATE_PROJECT(float)
+DGR_INSTANTIATE_PROJECT(double)
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

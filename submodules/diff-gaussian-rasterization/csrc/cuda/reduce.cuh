@@ -2,7 +2,7 @@
 #pragma once
 #include "device.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 // COUNT sums over a warp at once. In each of five rounds lanes in pairs deal their values between them, each adding up
@@ -86,4 +86,4 @@ __global__ void __launch_bounds__(SUM_THREADS) sum_rows(const T* rows, int64_t c
 }
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -1,6 +1,6 @@
 // The operators on CUDA.
-#include "place.h"
+#include "device_guard.h"
 
 #include "../operators.h"
 
-STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CUDA, m) { gsr::cuda::implement(m); }
+STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CUDA, m) { dgr::cuda::implement(m); }

@@ -6,7 +6,7 @@
 #include "reduce.cuh"
 #include "tile.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 // A slot: what a tile's pixels say to one of its splats.
@@ -66,4 +66,4 @@ __device__ __forceinline__ Slot<T, COLUMNS> reduce_slots(const Slot<T, COLUMNS>*
 }
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -1,7 +1,7 @@
 // blend_statistics on CUDA: what each splat weighs at its pixels, and how much of the distortion is its.
 #include "slots.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 constexpr int STATISTICS_BATCH = 64;
@@ -55,44 +55,44 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
   }
   for (int start = 0; start < at.end - at.begin; start += STATISTICS_BATCH) {
     const int left = at.end - at.begin - start, count = left < STATISTICS_BATCH ? left : STATISTICS_BATCH;
-    if (own < count) gather(in, splats[in.ids[at.begin + start + own]], own, batch);
+    if (own < count) gather(in, splats[in.flatten_ids[at.begin + start + own]], own, batch);
     __syncthreads();
     measure_batch(in, batch, start, count, at, p, end, sums);
     __syncthreads();
-    write_slots(sums, out.slots + at.begin + start, count, out.statistics, SumOrMaximum{});
+    write_slots(sums, out.grad_slots + at.begin + start, count, out.statistics, SumOrMaximum{});
   }
 }
 
 template <class T>
 __global__ void __launch_bounds__(REDUCE_THREADS)
-    finish_statistics(int64_t n, const int32_t* offsets, const Slot<T, STATISTICS_SLOT>* slots,
+    finish_statistics(int64_t n, const int32_t* isect_offsets, const Slot<T, STATISTICS_SLOT>* slots,
                       SplatStatistics<T> out) {
   const int64_t i = (int64_t(blockIdx.x) * REDUCE_THREADS + threadIdx.x) / REDUCE_GROUP;
   if (i >= n) return;
-  const Slot<T, STATISTICS_SLOT> s = reduce_slots(slots, offsets[i], offsets[i + 1], SumOrMaximum{});
+  const Slot<T, STATISTICS_SLOT> s = reduce_slots(slots, isect_offsets[i], isect_offsets[i + 1], SumOrMaximum{});
   if (threadIdx.x % REDUCE_GROUP != 0) return;
   out.weight_sum[i] = s.at[0];
-  out.weight_max[i] = s.at[1];
+  out.max_contribution[i] = s.at[1];
   out.distortion_share[i] = s.at[2];
 }
 
 template <class T>
-int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* offsets, int64_t intersections,
-                     const BlendStatistics<T>& statistics, const SplatStatistics<T>& gathered, const Memory& memory,
-                     void* stream) {
+int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
+                     const BlendStatistics<T>& statistics, const SplatStatistics<T>& gathered,
+                     const Allocator& allocator, void* stream) {
   using SlotOf = Slot<T, STATISTICS_SLOT>;
-  SlotOf* slots = scratch<SlotOf>(memory, intersections);
+  SlotOf* slots = scratch<SlotOf>(allocator, intersections);
   BlendStatistics<T> out = statistics;
   out.statistics = reinterpret_cast<T*>(slots);
-  PackedSplat<T>* splats = scratch<PackedSplat<T>>(memory, n);
-  GSR_TRY(pack(in, n, splats, stream));
-  GSR_TRY(launch(statistics_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
-  return launch(finish_statistics<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, n, offsets,
-                slots, gathered);
+  PackedSplat<T>* splats = scratch<PackedSplat<T>>(allocator, n);
+  DGR_TRY(pack(in, n, splats, stream));
+  DGR_TRY(launch(statistics_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
+  return launch(finish_statistics<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, n,
+                isect_offsets, slots, gathered);
 }
 
-GSR_INSTANTIATE_BLEND_STATISTICS(float)
-GSR_INSTANTIATE_BLEND_STATISTICS(double)
+DGR_INSTANTIATE_BLEND_STATISTICS(float)
+DGR_INSTANTIATE_BLEND_STATISTICS(double)
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

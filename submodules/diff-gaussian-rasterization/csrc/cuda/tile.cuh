@@ -7,7 +7,7 @@
 #include "../math/ellipse.h"
 #include "device.cuh"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 constexpr int TILE_THREADS = TILE * TILE, TILE_WARPS = TILE_THREADS / WARP;
@@ -17,7 +17,7 @@ constexpr int WARPS_ACROSS = TILE / WARP_COLUMNS, WARPS_DOWN = TILE / WARP_ROWS;
 // A splat in one piece: its arrays would cost a tile six cache lines, this costs two. 12 numbers.
 template <class T>
 struct alignas(16) PackedSplat {
-  T u, v, xx, xy, yy, opacity, r, g, b, depth, reach, unused;
+  T u, v, xx, xy, yy, opacity, r, g, b, depth, cutoff, unused;
 };
 
 constexpr int PACK_THREADS = 256;
@@ -26,9 +26,18 @@ template <class T>
 __global__ void __launch_bounds__(PACK_THREADS) pack_splats(BlendInput<T> in, int64_t n, PackedSplat<T>* packed) {
   const int64_t i = int64_t(blockIdx.x) * PACK_THREADS + threadIdx.x;
   if (i < n)
-    packed[i] = {in.means2d[2 * i],    in.means2d[2 * i + 1], in.conics[3 * i], in.conics[3 * i + 1],
-                 in.conics[3 * i + 2], in.opacities[i],       in.colors[3 * i], in.colors[3 * i + 1],
-                 in.colors[3 * i + 2], in.depths[i],          in.reaches[i],    T(0)};
+    packed[i] = {in.means2d[2 * i],
+                 in.means2d[2 * i + 1],
+                 in.inv_cov_factor[3 * i],
+                 in.inv_cov_factor[3 * i + 1],
+                 in.inv_cov_factor[3 * i + 2],
+                 in.opacities[i],
+                 in.colors[3 * i],
+                 in.colors[3 * i + 1],
+                 in.colors[3 * i + 2],
+                 in.depths[i],
+                 in.cutoff_sigmas[i],
+                 T(0)};
 }
 template <class T>
 int pack(const BlendInput<T>& in, int64_t n, PackedSplat<T>* packed, void* stream) {
@@ -51,8 +60,8 @@ __device__ __forceinline__ TilePixel tile_pixel(const BlendInput<T>& in) {
   const int row = warp / WARPS_ACROSS * WARP_ROWS + lane / WARP_COLUMNS;
   const int x = blockIdx.x * TILE + column, y = blockIdx.y * TILE + row;
   return {tile,
-          in.ranges[tile],
-          in.ranges[tile + 1],
+          in.tile_ranges[tile],
+          in.tile_ranges[tile + 1],
           column,
           row,
           int64_t(y) * in.image.width + x,
@@ -63,7 +72,7 @@ __device__ __forceinline__ TilePixel tile_pixel(const BlendInput<T>& in) {
 
 template <class T>
 struct alignas(16) Record {
-  PixelSplat<T> splat;  // u and v relative to the centre of the tile's first pixel
+  PixelSplat<T> splat;  // u and v relative to the center of the tile's first pixel
 };
 
 template <class T, int SIZE>
@@ -94,7 +103,7 @@ __device__ __forceinline__ void gather(const BlendInput<T>& in, const PackedSpla
   const T u = s.u - T(blockIdx.x * TILE) - T(0.5), v = s.v - T(blockIdx.y * TILE) - T(0.5);
   batch.records[i].splat =
       pixel_splat(u, v, s.xx, s.xy, s.yy, s.opacity, s.r, s.g, s.b, s.depth, in.inverse_distortion);
-  batch.touches[i] = uint8_t(touched_warps(ellipse(s.xx, s.xy, s.yy, s.reach), u, v));
+  batch.touches[i] = uint8_t(touched_warps(ellipse(s.xx, s.xy, s.yy, s.cutoff), u, v));
 }
 
 // Which of 32 records, from `first` on and before `end`, may touch this warp: a bit each.
@@ -118,4 +127,4 @@ constexpr int tiles_at_once(int blocks) {
 }
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

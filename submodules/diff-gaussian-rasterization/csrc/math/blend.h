@@ -2,12 +2,12 @@
 #pragma once
 #include "real.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // A splat as the pixels see it. The triangular factor is scaled by √(½·log₂e), so that the falloff is a power of two.
 template <class V>
 struct PixelSplat {
-  V u, v;        // centre, pixels
+  V u, v;        // center, pixels
   V xx, xy, yy;  // scaled
   V opacity;
   V r, g, b;
@@ -20,9 +20,9 @@ constexpr S falloff_scale() {
   return S(0.8493218002880191);  // √(½·log₂e)
 }
 
-// From a splat's place among the pixels, its factor as project gives it, opacity, colour and depth.
+// From a splat's place among the pixels, its factor as project gives it, opacity, color and depth.
 template <class V>
-GSR_FN PixelSplat<V> pixel_splat(V u, V v, V xx, V xy, V yy, V opacity, V r, V g, V b, V depth,
+DGR_FN PixelSplat<V> pixel_splat(V u, V v, V xx, V xy, V yy, V opacity, V r, V g, V b, V depth,
                                  bool inverse_distortion) {
   using S = Scalar<V>;
   const V scale = V(falloff_scale<S>()), inverse_depth = S(1) / depth;
@@ -38,19 +38,19 @@ struct Falloff {
 };
 // All pixels of a row share xy·dy and (yy·dy)².
 template <class V>
-GSR_FN Falloff<V> falloff(V xx, V dx, V row_slant, V row_square) {
+DGR_FN Falloff<V> falloff(V xx, V dx, V row_slant, V row_square) {
   const V slant = xx * dx + row_slant;
   return {slant, exponential2(-(slant * slant + row_square))};
 }
 
-// A splat and a pixel: the offset from the pixel to the splat's centre, and the falloff there.
+// A splat and a pixel: the offset from the pixel to the splat's center, and the falloff there.
 template <class V>
 struct Pair {
   V dx, dy;
   Falloff<V> falloff;
 };
 template <class V, class Splat>
-GSR_FN Pair<V> pair_at(const Splat& s, V dx, V dy) {
+DGR_FN Pair<V> pair_at(const Splat& s, V dx, V dy) {
   const V rise = V(s.yy) * dy;
   return {dx, dy, falloff(V(s.xx), dx, V(s.xy) * dy, rise * rise)};
 }
@@ -62,13 +62,13 @@ struct PairAlpha {
   V counted, free;
 };
 template <class V>
-GSR_FN PairAlpha<V> pair_alpha(V opacity, V weight, V limit, V alpha_max) {
+DGR_FN PairAlpha<V> pair_alpha(V opacity, V weight, V limit, V alpha_max) {
   const V zero = V(Scalar<V>(0)), raw = opacity * weight, alpha = minimum(raw, alpha_max);
   const V counted = select(alpha >= limit, alpha, zero);
   return {counted, select(raw > alpha_max, zero, counted)};
 }
 template <class V>
-GSR_FN constexpr V ended() {
+DGR_FN constexpr V ended() {
   return V(Scalar<V>(2));
 }
 
@@ -80,7 +80,7 @@ struct Passage {
   Mask<V> ends;
 };
 template <class V>
-GSR_FN Passage<V> pass(V transmittance, V alpha, V transmittance_min) {
+DGR_FN Passage<V> pass(V transmittance, V alpha, V transmittance_min) {
   const V weight = alpha * transmittance, next = transmittance - weight;
   return {weight, next, next < transmittance_min};
 }
@@ -88,13 +88,13 @@ GSR_FN Passage<V> pass(V transmittance, V alpha, V transmittance_min) {
 // m − m₀ for the measure m = z, or m = −1/z, whose distortion is that of 1/z. Both are (z − z₀)·f·f₀ with factors f of 1 or of
 // 1/z: so far away, where all 1/z look alike in float32, their difference keeps the digits of z.
 template <class V>
-GSR_FN V measure_difference(V depth, V factor, V depth0, V factor0) {
+DGR_FN V measure_difference(V depth, V factor, V depth0, V factor0) {
   return (depth - depth0) * (factor * factor0);
 }
 
 // The factor of a pixel's reference, whose depth is 0 where nothing was hit: so is the factor then.
 template <class V>
-GSR_FN V reference_factor(V reference, bool inverse_distortion) {
+DGR_FN V reference_factor(V reference, bool inverse_distortion) {
   const V zero = V(Scalar<V>(0)), one = V(Scalar<V>(1));
   return select(reference > zero, inverse_distortion ? one / reference : one, zero);
 }
@@ -111,12 +111,12 @@ struct PixelSums {
   V first, second;                 // Σw·δ, Σw·δ², δ = m − m₀
 };
 template <class V>
-GSR_FN PixelSums<V> empty_pixel() {
+DGR_FN PixelSums<V> empty_pixel() {
   const V zero = V(Scalar<V>(0));
   return {V(Scalar<V>(1)), zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
 }
 template <class V>
-GSR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittance) {
+DGR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittance) {
   sums.transmittance = transmittance;
   sums.r += w * s.r;
   sums.g += w * s.g;
@@ -134,13 +134,13 @@ GSR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittan
 }
 // M − m₀, the mean measure relative to the reference; 0 where nothing was hit.
 template <class V>
-GSR_FN V mean_offset(const PixelSums<V>& sums) {
+DGR_FN V mean_offset(const PixelSums<V>& sums) {
   const V zero = V(Scalar<V>(0));
   return select(sums.weight > zero, sums.first / sums.weight, zero);
 }
 // Σw·(m − M)²
 template <class V>
-GSR_FN V distortion(const PixelSums<V>& sums) {
+DGR_FN V distortion(const PixelSums<V>& sums) {
   return maximum(sums.second - sums.first * mean_offset(sums), V(Scalar<V>(0)));
 }
 
@@ -155,7 +155,7 @@ struct PairShare {
   V weight, distortion;
 };
 template <class V>
-GSR_FN PairShare<V> measure(PixelMeasure<V>& pixel, V depth, V measure_factor, V alpha) {
+DGR_FN PairShare<V> measure(PixelMeasure<V>& pixel, V depth, V measure_factor, V alpha) {
   const V weight = alpha * pixel.transmittance;
   const V delta = measure_difference(depth, measure_factor, pixel.reference, pixel.reference_factor) - pixel.offset;
   pixel.transmittance = pixel.transmittance - weight;
@@ -192,7 +192,7 @@ struct PairCotangent {
 // where it is held at alpha_max. dm/dz is the square of the measure's factor. Without Depths no gradient comes by inverse
 // depth, depth or distortion, without Distortion none by it alone: their terms, all 0, are not computed.
 template <bool Depths, bool Distortion = Depths, class V>
-GSR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V alpha, V alpha_free,
+DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V alpha, V alpha_free,
                                   const PixelCotangent<V>& v) {
   using S = Scalar<V>;
   walk.transmittance = walk.transmittance / (S(1) - alpha);
@@ -227,17 +227,17 @@ struct SplatSums {
 };
 // As the row of numbers that a slot is, and back.
 template <class V>
-GSR_FN void put_in_row(const SplatSums<V>& s, V row[12]) {
+DGR_FN void put_in_row(const SplatSums<V>& s, V row[12]) {
   const V sums[12] = {s.red,      s.green,    s.blue, s.depth,  s.total, s.slant,
                       s.slant_dx, s.slant_dy, s.row,  s.row_dy, s.abs_u, s.abs_v};
   for (int k = 0; k < 12; ++k) row[k] = sums[k];
 }
 template <class V>
-GSR_FN SplatSums<V> sums_in_row(const V row[12]) {
+DGR_FN SplatSums<V> sums_in_row(const V row[12]) {
   return {row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11]};
 }
 template <class V>
-GSR_FN void add_pair(SplatSums<V>& sums, const PixelSplat<V>& s, const PairCotangent<V>& pair, V slant, V dx, V dy,
+DGR_FN void add_pair(SplatSums<V>& sums, const PixelSplat<V>& s, const PairCotangent<V>& pair, V slant, V dx, V dy,
                      const PixelCotangent<V>& v) {
   sums.red += pair.weight * v.r;
   sums.green += pair.weight * v.g;
@@ -261,7 +261,7 @@ struct SplatCotangent {
 // From scaled moments, summed over all pixels, to the cotangents of a splat with the factor xx, xy, yy (not scaled).
 // alpha = opacity·weight, so Σp/opacity is ∂L/∂opacity.
 template <class V>
-GSR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, V xx, V xy, V yy, V opacity) {
+DGR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, V xx, V xy, V yy, V opacity) {
   using S = Scalar<V>;
   const S once = S(1) / falloff_scale<S>();
   return {-once * xx * sums.slant, -(once * xy * sums.slant + yy * yy * sums.row),
@@ -270,4 +270,4 @@ GSR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, V xx, V xy, V yy, V op
           -yy * sums.row_dy,       sums.total / opacity};
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -2,7 +2,7 @@
 #pragma once
 #include "linalg.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // viewmat's rotation and translation, the intrinsics in pixels, and the bounds of x/z and y/z inside J.
 template <class V>
@@ -18,11 +18,11 @@ inline double slope_limit(double size, double focal) { return 1.3 * size / (2 * 
 
 // p = R·mean + t
 template <class V>
-GSR_FN Vec3<V> to_camera(const Pinhole<V>& camera, Vec3<V> mean) {
+DGR_FN Vec3<V> to_camera(const Pinhole<V>& camera, Vec3<V> mean) {
   return multiply(camera.rotation, mean) + camera.translation;
 }
 template <class V>
-GSR_FN void to_camera_vjp(const Pinhole<V>& camera, Vec3<V> mean, Vec3<V> v, Vec3<V>& v_mean, Mat3<V>& v_rotation,
+DGR_FN void to_camera_vjp(const Pinhole<V>& camera, Vec3<V> mean, Vec3<V> v, Vec3<V>& v_mean, Mat3<V>& v_rotation,
                           Vec3<V>& v_translation) {
   v_mean = v_mean + multiply_transposed(camera.rotation, v);
   accumulate_outer(v, mean, v_rotation);
@@ -38,7 +38,7 @@ struct PixelAndJacobian {
 
 // The slopes x/z and y/z are clamped in J alone, where a point far outside the image would make it explode.
 template <class V>
-GSR_FN PixelAndJacobian<V> pinhole(const Pinhole<V>& camera, Vec3<V> p) {
+DGR_FN PixelAndJacobian<V> pinhole(const Pinhole<V>& camera, Vec3<V> p) {
   using S = Scalar<V>;
   const V inverse_z = S(1) / p.z, slope_x = p.x * inverse_z, slope_y = p.y * inverse_z;
   const V clamped_x = clamp(slope_x, -camera.limit_x, camera.limit_x);
@@ -48,7 +48,7 @@ GSR_FN PixelAndJacobian<V> pinhole(const Pinhole<V>& camera, Vec3<V> p) {
 }
 // With the slope clamped, xz = −fx·limit/z: it still depends on z, once, and no longer on x.
 template <class V>
-GSR_FN Vec3<V> pinhole_vjp(const Pinhole<V>& camera, Vec3<V> p, const PixelAndJacobian<V>& v) {
+DGR_FN Vec3<V> pinhole_vjp(const Pinhole<V>& camera, Vec3<V> p, const PixelAndJacobian<V>& v) {
   using S = Scalar<V>;
   const V zero = V(S(0));
   const V inverse_z = S(1) / p.z, slope_x = p.x * inverse_z, slope_y = p.y * inverse_z;
@@ -63,17 +63,17 @@ GSR_FN Vec3<V> pinhole_vjp(const Pinhole<V>& camera, Vec3<V> p, const PixelAndJa
   return {v_slope_x * inverse_z, v_slope_y * inverse_z, -v_inverse_z * inverse_z * inverse_z};
 }
 
-// From the camera's centre −Rᵀt to the mean: the direction (not of unit length) in which SH are seen.
+// From the camera's center −Rᵀt to the mean: the direction (not of unit length) in which SH are seen.
 template <class V>
-GSR_FN Vec3<V> view_ray(const Pinhole<V>& camera, Vec3<V> mean) {
+DGR_FN Vec3<V> view_ray(const Pinhole<V>& camera, Vec3<V> mean) {
   return mean + multiply_transposed(camera.rotation, camera.translation);
 }
 template <class V>
-GSR_FN void view_ray_vjp(const Pinhole<V>& camera, Vec3<V> v, Vec3<V>& v_mean, Mat3<V>& v_rotation,
+DGR_FN void view_ray_vjp(const Pinhole<V>& camera, Vec3<V> v, Vec3<V>& v_mean, Mat3<V>& v_rotation,
                          Vec3<V>& v_translation) {
   v_mean = v_mean + v;
   accumulate_outer(camera.translation, v, v_rotation);
   v_translation = v_translation + multiply(camera.rotation, v);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

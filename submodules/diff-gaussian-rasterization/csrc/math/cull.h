@@ -4,7 +4,7 @@
 #include "pixels.h"
 #include "splat.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // Of the image and of a pixel's rules, what culling needs to know.
 template <class S>
@@ -23,27 +23,27 @@ struct Visibility {
 
 // A sum is finite only if its terms are; terms too large for their sum are not worth distinguishing.
 template <class V>
-GSR_FN Mask<V> all_finite(const Gaussian<V>& g, Vec3<V> color) {
+DGR_FN Mask<V> all_finite(const Gaussian<V>& g, Vec3<V> color) {
   return is_finite(g.mean.x + g.mean.y + g.mean.z + g.scale.x + g.scale.y + g.scale.z + g.quat.w + g.quat.x + g.quat.y +
                    g.quat.z + g.opacity + color.x + color.y + color.z);
 }
 template <class V>
-GSR_FN Mask<V> all_finite(const Splat<V>& s) {
+DGR_FN Mask<V> all_finite(const Splat<V>& s) {
   return is_finite(s.u + s.v + s.xx + s.xy + s.yy + s.opacity);
 }
 
 // Whether the box around the ellipse at (u, v) holds a pixel.
 template <class V>
-GSR_FN Mask<V> meets_pixels(const Ellipse<V>& e, V u, V v, int width, int height) {
+DGR_FN Mask<V> meets_pixels(const Ellipse<V>& e, V u, V v, int width, int height) {
   const PixelRange<V> columns = pixels_within(u - e.half_width, u + e.half_width, width);
   const PixelRange<V> rows = pixels_within(v - e.half_height, v + e.half_height, height);
   return (columns.first <= columns.last) & (rows.first <= rows.last);
 }
 
 template <class V>
-GSR_FN Visibility<V> visibility(const CullRules<Scalar<V>>& rules, const Gaussian<V>& g, Vec3<V> color,
+DGR_FN Visibility<V> visibility(const CullRules<Scalar<V>>& rules, const Gaussian<V>& g, Vec3<V> color,
                                 const Splat<V>& s) {
-  const Ellipse<V> e = ellipse(s.xx, s.xy, s.yy, reach(s.opacity, rules.alpha_min));
+  const Ellipse<V> e = ellipse(s.xx, s.xy, s.yy, cutoff_sigmas(s.opacity, rules.alpha_min));
   const Mask<V> in_front = s.depth > V(rules.near), opaque = s.opacity >= V(rules.alpha_min);
   const Mask<V> finite = all_finite(g, color) & (all_finite(s) | !in_front);
   const Mask<V> visible = finite & in_front & opaque & meets_pixels(e, s.u, s.v, rules.width, rules.height);
@@ -52,8 +52,8 @@ GSR_FN Visibility<V> visibility(const CullRules<Scalar<V>>& rules, const Gaussia
 
 // The splat's reach in whole pixels.
 template <class V>
-GSR_FN V splat_radius(const Ellipse<V>& e) {
+DGR_FN V splat_radius(const Ellipse<V>& e) {
   return round_up(minimum(maximum(e.half_width, e.half_height), V(Scalar<V>(1 << 30))));
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

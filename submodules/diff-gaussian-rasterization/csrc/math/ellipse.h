@@ -4,7 +4,7 @@
 #pragma once
 #include "real.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class V>
 struct Ellipse {
@@ -20,32 +20,32 @@ struct Interval {
 
 // How many standard deviations away a splat can still count; not a number where opacity < alpha_min: nowhere.
 template <class V>
-GSR_FN V reach(V opacity, Scalar<V> alpha_min) {
+DGR_FN V cutoff_sigmas(V opacity, Scalar<V> alpha_min) {
   using S = Scalar<V>;
   return square_root(S(2) * logarithm(opacity / V(alpha_min))) * S(1.0001) + S(0.0001);
 }
 
 template <class V>
-GSR_FN Ellipse<V> ellipse(V xx, V xy, V yy, V radius) {
+DGR_FN Ellipse<V> ellipse(V xx, V xy, V yy, V radius) {
   using S = Scalar<V>;
   const V slant = xy / yy;
   return {xx, xy, yy, radius, radius * square_root(S(1) + slant * slant) / xx, radius / yy};
 }
 
-// Whether the ellipse reaches into a piece of a row: offsets dx in [low, high] from the centre, at height dy. The slant
+// Whether the ellipse reaches into a piece of a row: offsets dx in [low, high] from the center, at height dy. The slant
 // xx·dx + xy·dy is smallest in size where it is nearest to 0.
 template <class V>
-GSR_FN Mask<V> reaches_row(const Ellipse<V>& e, V low, V high, V dy) {
+DGR_FN Mask<V> reaches_row(const Ellipse<V>& e, V low, V high, V dy) {
   const V shift = e.xy * dy, rise = e.yy * dy;
   const V slant = clamp(V(Scalar<V>(0)), e.xx * low + shift, e.xx * high + shift);
   return slant * slant + rise * rise <= e.radius * e.radius;
 }
 
-// The ellipse's extent in x over the rows with centres in [top, bottom], relative to its centre row. The right-hand
+// The ellipse's extent in x over the rows with centers in [top, bottom], relative to its center row. The right-hand
 // boundary is concave in dy, with its summit at dy*; over an interval it is highest at dy* or at the end nearest to it.
 // Empty (low > high) where no row meets the ellipse.
 template <class V>
-GSR_FN Interval<V> extent_over_rows(const Ellipse<V>& e, V top, V bottom) {
+DGR_FN Interval<V> extent_over_rows(const Ellipse<V>& e, V top, V bottom) {
   using S = Scalar<V>;
   const V low = maximum(top, -e.half_height), high = minimum(bottom, e.half_height);
   const V summit = -e.xy * e.half_height / square_root(e.xy * e.xy + e.yy * e.yy);
@@ -58,4 +58,4 @@ GSR_FN Interval<V> extent_over_rows(const Ellipse<V>& e, V top, V bottom) {
   return {select(empty, V(S(1)), left), select(empty, V(S(-1)), right)};
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -7,9 +7,9 @@
 #pragma once
 #include "camera.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
-// The upper triangular factor of Σ₂⁻¹ (the project calls it the conic), and the opacity's factor with antialiasing.
+// The upper triangular factor of Σ₂⁻¹ (`inv_cov_factor` in the arrays), and the opacity's factor with antialiasing.
 template <class V>
 struct Footprint {
   V xx, xy, yy;
@@ -27,7 +27,7 @@ struct PixelCovariance {
 };
 
 template <class V>
-GSR_FN PixelCovariance<V> pixel_covariance(const PixelAndJacobian<V>& j, const Mat3<V>& axes) {
+DGR_FN PixelCovariance<V> pixel_covariance(const PixelAndJacobian<V>& j, const Mat3<V>& axes) {
   using S = Scalar<V>;
   const V blur = V(S(0.3));
   PixelCovariance<V> c;
@@ -56,7 +56,7 @@ struct PixelCovarianceCotangent {
 
 // -> cotangents of J and of the scaled axes (columns of R·R(q)·diag(s)).
 template <class V>
-GSR_FN void pixel_covariance_vjp(const PixelAndJacobian<V>& j, const Mat3<V>& axes, const PixelCovariance<V>& c,
+DGR_FN void pixel_covariance_vjp(const PixelAndJacobian<V>& j, const Mat3<V>& axes, const PixelCovariance<V>& c,
                                  const PixelCovarianceCotangent<V>& v, PixelAndJacobian<V>& v_j, Mat3<V>& v_axes) {
   using S = Scalar<V>;
   const V two = V(S(2)), blur = V(S(0.3));
@@ -83,7 +83,7 @@ GSR_FN void pixel_covariance_vjp(const PixelAndJacobian<V>& j, const Mat3<V>& ax
 
 // compensation = sqrt(max(det(Σ₂ − λI)/det Σ₂, 0.000025)) (Mip-Splatting, Yu et al. 2024, eq. 9, with a floor).
 template <class V>
-GSR_FN Footprint<V> footprint(const PixelCovariance<V>& c) {
+DGR_FN Footprint<V> footprint(const PixelCovariance<V>& c) {
   using S = Scalar<V>;
   const V inverse_det = S(1) / c.det, inverse_yy = S(1) / c.yy;
   return {square_root(c.yy * inverse_det), -c.xy * square_root(inverse_det * inverse_yy), square_root(inverse_yy),
@@ -91,7 +91,7 @@ GSR_FN Footprint<V> footprint(const PixelCovariance<V>& c) {
 }
 // Powers of yy and det, so each derivative is the value times exponent over argument; the floor has none.
 template <class V>
-GSR_FN PixelCovarianceCotangent<V> footprint_vjp(const PixelCovariance<V>& c, const Footprint<V>& f,
+DGR_FN PixelCovarianceCotangent<V> footprint_vjp(const PixelCovariance<V>& c, const Footprint<V>& f,
                                                  const Footprint<V>& v) {
   using S = Scalar<V>;
   const V half = V(S(0.5)), zero = V(S(0));
@@ -103,4 +103,4 @@ GSR_FN PixelCovarianceCotangent<V> footprint_vjp(const PixelCovariance<V>& c, co
           -half * (x + xy + v_compensation * f.compensation) * inverse_det};
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

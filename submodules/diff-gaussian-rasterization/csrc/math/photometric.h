@@ -4,11 +4,11 @@
 #pragma once
 #include "ssim.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // A product with the weight would keep NaN and infinity.
 template <class V>
-GSR_FN V masked(V value, V weight) {
+DGR_FN V masked(V value, V weight) {
   return select(weight > V(Scalar<V>(0)), value, V(Scalar<V>(0)));
 }
 
@@ -17,7 +17,7 @@ struct PhotometricSums {
   V l1, dssim, weight;
 };
 template <class V>
-GSR_FN void add_difference(PhotometricSums<V>& sums, V x, V y, V weight, V similarity) {
+DGR_FN void add_difference(PhotometricSums<V>& sums, V x, V y, V weight, V similarity) {
   sums.l1 += weight * absolute(x - y);
   sums.dssim += weight * (Scalar<V>(1) - similarity);
   sums.weight += weight;
@@ -26,9 +26,9 @@ GSR_FN void add_difference(PhotometricSums<V>& sums, V x, V y, V weight, V simil
 // The gradient by x. `windows` is what x receives from the similarities around it, by pixel_vjp, if Σ w·(1 − ssim) has the
 // cotangent 1. Where x = y that of |x − y| is 0, as torch has it.
 template <class V>
-GSR_FN V difference_vjp(V x, V y, V weight, V windows, V v_l1, V v_dssim) {
+DGR_FN V difference_vjp(V x, V y, V weight, V windows, V v_l1, V v_dssim) {
   const V zero = V(Scalar<V>(0)), v = weight * v_l1;
   return masked(v_dssim * windows + select(x > y, v, select(x < y, -v, zero)), weight);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

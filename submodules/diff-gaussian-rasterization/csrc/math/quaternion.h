@@ -2,7 +2,7 @@
 #pragma once
 #include "linalg.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class V>
 struct Quat {
@@ -11,14 +11,14 @@ struct Quat {
 
 // q/‖q‖
 template <class V>
-GSR_FN Quat<V> normalize(Quat<V> q) {
+DGR_FN Quat<V> normalize(Quat<V> q) {
   using S = Scalar<V>;
   const V inverse = S(1) / square_root(q.w * q.w + q.x * q.x + q.y * q.y + q.z * q.z);
   return {q.w * inverse, q.x * inverse, q.y * inverse, q.z * inverse};
 }
 // The cotangent's part along q cannot matter: the length was divided away.
 template <class V>
-GSR_FN Quat<V> normalize_vjp(Quat<V> q, Quat<V> v) {
+DGR_FN Quat<V> normalize_vjp(Quat<V> q, Quat<V> v) {
   using S = Scalar<V>;
   const V inverse = S(1) / square_root(q.w * q.w + q.x * q.x + q.y * q.y + q.z * q.z);
   const Quat<V> u = {q.w * inverse, q.x * inverse, q.y * inverse, q.z * inverse};
@@ -29,7 +29,7 @@ GSR_FN Quat<V> normalize_vjp(Quat<V> q, Quat<V> v) {
 
 // The rotation matrix of a unit quaternion.
 template <class V>
-GSR_FN Mat3<V> rotation(Quat<V> q) {
+DGR_FN Mat3<V> rotation(Quat<V> q) {
   using S = Scalar<V>;
   const V one = V(S(1)), two = V(S(2));
   return {{{one - two * (q.y * q.y + q.z * q.z), two * (q.x * q.y - q.w * q.z), two * (q.x * q.z + q.w * q.y)},
@@ -38,7 +38,7 @@ GSR_FN Mat3<V> rotation(Quat<V> q) {
 }
 // Derivative of the nine polynomials above, with q's four numbers taken as free.
 template <class V>
-GSR_FN Quat<V> rotation_vjp(Quat<V> q, const Mat3<V>& v) {
+DGR_FN Quat<V> rotation_vjp(Quat<V> q, const Mat3<V>& v) {
   using S = Scalar<V>;
   const V two = V(S(2));
   const V(&g)[3][3] = v.m;
@@ -51,4 +51,4 @@ GSR_FN Quat<V> rotation_vjp(Quat<V> q, const Mat3<V>& v) {
                  two * q.z * (g[0][0] + g[1][1]))};
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

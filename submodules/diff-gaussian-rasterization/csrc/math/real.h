@@ -9,24 +9,24 @@
 #include <cmath>
 
 #if defined(__CUDACC__)
-#define GSR_FN __host__ __device__ __forceinline__
+#define DGR_FN __host__ __device__ __forceinline__
 #else
-#define GSR_FN inline __attribute__((always_inline))
+#define DGR_FN inline __attribute__((always_inline))
 #endif
 
 // Each instruction set compiles these headers for itself. Without a namespace of its own, the linker could keep the
 // AVX-512 copy of an inline function for everybody.
-#ifndef GSR_ISA
-#define GSR_ISA scalar
+#ifndef DGR_ISA
+#define DGR_ISA scalar
 #endif
-#define GSR_NAMESPACE_BEGIN \
-  namespace gsr {           \
-  inline namespace GSR_ISA {
-#define GSR_NAMESPACE_END \
+#define DGR_NAMESPACE_BEGIN \
+  namespace dgr {           \
+  inline namespace DGR_ISA {
+#define DGR_NAMESPACE_END \
   }                       \
   }
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 // Scalar<V> is the element type of V; Mask<V> is what a comparison of two V gives.
 template <class V>
@@ -39,39 +39,39 @@ using Scalar = typename RealTraits<V>::Scalar;
 template <class V>
 using Mask = typename RealTraits<V>::Mask;
 
-GSR_FN float select(bool c, float a, float b) { return c ? a : b; }
-GSR_FN double select(bool c, double a, double b) { return c ? a : b; }
-GSR_FN float square_root(float x) { return sqrtf(x); }
-GSR_FN double square_root(double x) { return sqrt(x); }
-GSR_FN float exponential2(float x) { return exp2f(x); }
-GSR_FN double exponential2(double x) { return exp2(x); }
-GSR_FN float absolute(float x) { return fabsf(x); }
-GSR_FN double absolute(double x) { return fabs(x); }
-GSR_FN float logarithm(float x) { return logf(x); }
-GSR_FN double logarithm(double x) { return log(x); }
+DGR_FN float select(bool c, float a, float b) { return c ? a : b; }
+DGR_FN double select(bool c, double a, double b) { return c ? a : b; }
+DGR_FN float square_root(float x) { return sqrtf(x); }
+DGR_FN double square_root(double x) { return sqrt(x); }
+DGR_FN float exponential2(float x) { return exp2f(x); }
+DGR_FN double exponential2(double x) { return exp2(x); }
+DGR_FN float absolute(float x) { return fabsf(x); }
+DGR_FN double absolute(double x) { return fabs(x); }
+DGR_FN float logarithm(float x) { return logf(x); }
+DGR_FN double logarithm(double x) { return log(x); }
 // To the whole number above or below; of lanes, for numbers that an integer of their size can hold.
-GSR_FN float round_up(float x) { return ceilf(x); }
-GSR_FN double round_up(double x) { return ceil(x); }
-GSR_FN float round_down(float x) { return floorf(x); }
-GSR_FN double round_down(double x) { return floor(x); }
-GSR_FN bool any(bool m) { return m; }
+DGR_FN float round_up(float x) { return ceilf(x); }
+DGR_FN double round_up(double x) { return ceil(x); }
+DGR_FN float round_down(float x) { return floorf(x); }
+DGR_FN double round_down(double x) { return floor(x); }
+DGR_FN bool any(bool m) { return m; }
 
 template <class V>
-GSR_FN V minimum(V a, V b) {
+DGR_FN V minimum(V a, V b) {
   return select(a < b, a, b);
 }
 template <class V>
-GSR_FN V maximum(V a, V b) {
+DGR_FN V maximum(V a, V b) {
   return select(a > b, a, b);
 }
 template <class V>
-GSR_FN V clamp(V x, V low, V high) {
+DGR_FN V clamp(V x, V low, V high) {
   return minimum(maximum(x, low), high);
 }
 // False for NaN and both infinities, whose difference with themselves is NaN.
 template <class V>
-GSR_FN Mask<V> is_finite(V x) {
+DGR_FN Mask<V> is_finite(V x) {
   return x - x == V(Scalar<V>(0));
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

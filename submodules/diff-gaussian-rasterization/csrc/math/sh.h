@@ -4,13 +4,13 @@
 #pragma once
 #include "linalg.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 constexpr int sh_count(int degree) { return (degree + 1) * (degree + 1); }
 
 // The basis functions at the unit direction d. Entries above the degree are left alone.
 template <class V>
-GSR_FN void sh_basis(int degree, Vec3<V> d, V basis[16]) {
+DGR_FN void sh_basis(int degree, Vec3<V> d, V basis[16]) {
   using S = Scalar<V>;
   basis[0] = V(S(0.28209479177387814));  // 1/(2√π)
   if (degree < 1) return;
@@ -45,7 +45,7 @@ GSR_FN void sh_basis(int degree, Vec3<V> d, V basis[16]) {
 }
 // The polynomials above differentiated, with d's three numbers taken as free.
 template <class V>
-GSR_FN Vec3<V> sh_basis_vjp(int degree, Vec3<V> d, const V v[16]) {
+DGR_FN Vec3<V> sh_basis_vjp(int degree, Vec3<V> d, const V v[16]) {
   using S = Scalar<V>;
   const V zero = V(S(0));
   Vec3<V> g = {zero, zero, zero};
@@ -71,10 +71,10 @@ GSR_FN Vec3<V> sh_basis_vjp(int degree, Vec3<V> d, const V v[16]) {
   return g;
 }
 
-// Σ basis·coefficient + ½: the colour before it is clamped at 0 from below. Coefficients are (16, 3), those in use alone are read.
+// Σ basis·coefficient + ½: the color before it is clamped at 0 from below. Coefficients are (16, 3), those in use alone are read.
 constexpr int SH_MAX_COUNT = sh_count(3);
 template <class V>
-GSR_FN Vec3<V> sh_color(int degree, const V* coefficients, const V basis[SH_MAX_COUNT]) {
+DGR_FN Vec3<V> sh_color(int degree, const V* coefficients, const V basis[SH_MAX_COUNT]) {
   const V half = V(Scalar<V>(0.5));
   Vec3<V> color = {half, half, half};
   for (int k = 0; k < SH_MAX_COUNT; ++k)
@@ -84,7 +84,7 @@ GSR_FN Vec3<V> sh_color(int degree, const V* coefficients, const V basis[SH_MAX_
 }
 // Puts the coefficients' cotangents in their place, and the basis functions' in v_basis.
 template <class V>
-GSR_FN void sh_color_vjp(int degree, V* coefficients, const V basis[SH_MAX_COUNT], Vec3<V> v, V v_basis[SH_MAX_COUNT]) {
+DGR_FN void sh_color_vjp(int degree, V* coefficients, const V basis[SH_MAX_COUNT], Vec3<V> v, V v_basis[SH_MAX_COUNT]) {
   for (int k = 0; k < SH_MAX_COUNT; ++k)
     if (k < sh_count(degree)) {
       V* c = coefficients + 3 * k;
@@ -95,22 +95,22 @@ GSR_FN void sh_color_vjp(int degree, V* coefficients, const V basis[SH_MAX_COUNT
     }
 }
 
-// d/‖d‖, and 0 for 0: a camera in a Gaussian's very centre sees no direction, but must not see NaN.
+// d/‖d‖, and 0 for 0: a camera in a Gaussian's very center sees no direction, but must not see NaN.
 template <class V>
-GSR_FN V inverse_length(Vec3<V> d) {
+DGR_FN V inverse_length(Vec3<V> d) {
   using S = Scalar<V>;
   const V square = dot(d, d), zero = V(S(0));
   return select(square > zero, S(1) / square_root(square), zero);
 }
 template <class V>
-GSR_FN Vec3<V> unit(Vec3<V> d) {
+DGR_FN Vec3<V> unit(Vec3<V> d) {
   return inverse_length(d) * d;
 }
 template <class V>
-GSR_FN Vec3<V> unit_vjp(Vec3<V> d, Vec3<V> v) {
+DGR_FN Vec3<V> unit_vjp(Vec3<V> d, Vec3<V> v) {
   const V inverse = inverse_length(d);
   const Vec3<V> u = inverse * d;
   return inverse * (v + (-dot(u, v)) * u);
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -4,7 +4,7 @@
 #include "footprint.h"
 #include "quaternion.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 template <class V>
 struct Gaussian {
@@ -16,7 +16,7 @@ struct Gaussian {
 
 template <class V>
 struct Splat {
-  V u, v;        // centre, pixels
+  V u, v;        // center, pixels
   V xx, xy, yy;  // triangular factor of the inverse covariance, 1/pixels (footprint.h)
   V opacity;     // antialiasing's compensation included
   V depth;       // z in the camera's frame
@@ -24,7 +24,7 @@ struct Splat {
 
 // Columns: the Gaussian's axes in the camera's frame, each as long as its standard deviation.
 template <class V>
-GSR_FN Mat3<V> scaled_axes(const Mat3<V>& turn, Vec3<V> scale) {
+DGR_FN Mat3<V> scaled_axes(const Mat3<V>& turn, Vec3<V> scale) {
   Mat3<V> axes;
   for (int i = 0; i < 3; ++i) {
     axes.m[i][0] = turn.m[i][0] * scale.x;
@@ -34,7 +34,7 @@ GSR_FN Mat3<V> scaled_axes(const Mat3<V>& turn, Vec3<V> scale) {
   return axes;
 }
 template <class V>
-GSR_FN void scaled_axes_vjp(const Mat3<V>& turn, Vec3<V> scale, const Mat3<V>& v, Mat3<V>& v_turn, Vec3<V>& v_scale) {
+DGR_FN void scaled_axes_vjp(const Mat3<V>& turn, Vec3<V> scale, const Mat3<V>& v, Mat3<V>& v_turn, Vec3<V>& v_scale) {
   V length[3];
   for (int k = 0; k < 3; ++k)
     length[k] = v.m[0][k] * turn.m[0][k] + v.m[1][k] * turn.m[1][k] + v.m[2][k] * turn.m[2][k];
@@ -43,7 +43,7 @@ GSR_FN void scaled_axes_vjp(const Mat3<V>& turn, Vec3<V> scale, const Mat3<V>& v
 }
 
 template <class V>
-GSR_FN Splat<V> project(const Pinhole<V>& camera, const Gaussian<V>& g, bool antialiasing) {
+DGR_FN Splat<V> project(const Pinhole<V>& camera, const Gaussian<V>& g, bool antialiasing) {
   const Vec3<V> p = to_camera(camera, g.mean);
   const PixelAndJacobian<V> pixel = pinhole(camera, p);
   const Mat3<V> turn = multiply(camera.rotation, rotation(normalize(g.quat)));
@@ -52,7 +52,7 @@ GSR_FN Splat<V> project(const Pinhole<V>& camera, const Gaussian<V>& g, bool ant
 }
 
 template <class V>
-GSR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, bool antialiasing, const Splat<V>& v,
+DGR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, bool antialiasing, const Splat<V>& v,
                                PoseCotangent<V>& v_pose) {
   using S = Scalar<V>;
   const V zero = V(S(0));
@@ -81,4 +81,4 @@ GSR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, b
   return v_g;
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

@@ -5,7 +5,7 @@
 #pragma once
 #include "real.h"
 
-GSR_NAMESPACE_BEGIN
+DGR_NAMESPACE_BEGIN
 
 constexpr int SSIM_RADIUS = 5;  // pixels
 constexpr int SSIM_WINDOW = 2 * SSIM_RADIUS + 1;
@@ -16,7 +16,7 @@ struct SsimWeights {
   T at[SSIM_WINDOW];
 };
 template <class T>
-GSR_FN SsimWeights<T> ssim_weights() {
+DGR_FN SsimWeights<T> ssim_weights() {
   double total = 0, gaussian[SSIM_WINDOW];
   for (int k = 0; k < SSIM_WINDOW; ++k) {
     const double offset = (k - SSIM_RADIUS) / 1.5;
@@ -33,7 +33,7 @@ struct SsimMeans {
   V x, y, squares, product;
 };
 template <class V>
-GSR_FN void add_pixel(SsimMeans<V>& means, V weight, V x, V y) {
+DGR_FN void add_pixel(SsimMeans<V>& means, V weight, V x, V y) {
   const V wx = weight * x, wy = weight * y;
   means.x += wx;
   means.y += wy;
@@ -48,7 +48,7 @@ struct SsimCotangent {
 };
 // What a pixel of x receives from all windows that hold it: `mean` and the others are sums of weight·cotangent.
 template <class V>
-GSR_FN V pixel_vjp(V x, V y, V mean, V squares, V product) {
+DGR_FN V pixel_vjp(V x, V y, V mean, V squares, V product) {
   return mean + Scalar<V>(2) * x * squares + y * product;
 }
 
@@ -60,7 +60,7 @@ struct SsimFactors {
   V inverse;       // of the product of the denominators
 };
 template <class V>
-GSR_FN SsimFactors<V> ssim_factors(const SsimMeans<V>& m) {
+DGR_FN SsimFactors<V> ssim_factors(const SsimMeans<V>& m) {
   using S = Scalar<V>;
   const V c1 = V(S(0.01 * 0.01)), c2 = V(S(0.03 * 0.03)), squares = m.x * m.x + m.y * m.y, product = m.x * m.y;
   // Never negative but by rounding, which far beyond [0,1] could otherwise make the denominator 0.
@@ -70,13 +70,13 @@ GSR_FN SsimFactors<V> ssim_factors(const SsimMeans<V>& m) {
   return f;
 }
 template <class V>
-GSR_FN V ssim(const SsimFactors<V>& f) {
+DGR_FN V ssim(const SsimFactors<V>& f) {
   return f.luminance[0] * f.structure[0] * f.inverse;
 }
 // With S = ssim, and l, s its factors: ∂S/∂E[xy] = 2·l₀/(l₁·s₁), ∂S/∂(E[x²] + E[y²]) = −S/s₁,
 // ∂S/∂E[x] = 2·E[y]·(s₀ − l₀)/(l₁·s₁) + 2·E[x]·(S/s₁ − S/l₁).
 template <class V>
-GSR_FN SsimCotangent<V> ssim_vjp(const SsimMeans<V>& m, const SsimFactors<V>& f, V v) {
+DGR_FN SsimCotangent<V> ssim_vjp(const SsimMeans<V>& m, const SsimFactors<V>& f, V v) {
   using S = Scalar<V>;
   const V v_inverse = v * f.inverse, similarity = ssim(f);
   const V other = S(2) * v_inverse * (f.structure[0] - f.luminance[0]);
@@ -85,4 +85,4 @@ GSR_FN SsimCotangent<V> ssim_vjp(const SsimMeans<V>& m, const SsimFactors<V>& f,
           S(2) * v_inverse * f.luminance[0]};
 }
 
-GSR_NAMESPACE_END
+DGR_NAMESPACE_END

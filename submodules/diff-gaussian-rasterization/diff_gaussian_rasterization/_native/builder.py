@@ -64,7 +64,7 @@ def is_fresh(root: Path, directory: Path) -> bool:
 
 
 def build(root: Path, directory: Path) -> Path:
-    """Brings `directory`/libgsr.so up to date with `root`/csrc and returns its path.
+    """Brings `directory`/libdgr.so up to date with `root`/csrc and returns its path.
 
     Does nothing, in about a millisecond, if it is up to date already. Several processes may call it at once.
 

@@ -13,7 +13,7 @@ from .builder import RECIPE, build, cuda_of, locked
 from .plan import LIBRARY, sources
 from .toolchain import BuildError, find_compiler, find_torch, require_compiler
 
-CACHE_VARIABLE = "DIFF_GAUSSIAN_RASTERIZATION_CACHE"
+CACHE_VARIABLE = "DGR_CACHE"
 
 
 def cache_folder() -> Path:

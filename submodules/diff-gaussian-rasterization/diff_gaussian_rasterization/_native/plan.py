@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .toolchain import MACOS, Compiler, Cuda, Torch
 
-LIBRARY = "libgsr.so"  # on macOS too, since torch loads it by its path; no Python module, so not named like one
+LIBRARY = "libdgr.so"  # on macOS too, since torch loads it by its path; no Python module, so not named like one
 TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020A000000000000"  # OLDEST_TORCH as the stable ABI's headers spell it
 
 # -ffast-math is left out on purpose: it breaks the rounding in the exponential and the tests for NaN.
@@ -131,7 +131,7 @@ class Recipe:
 
 
 def plan(root: Path, directory: Path, compiler: Compiler, torch: Torch, cuda: Cuda | None = None) -> list[Step]:
-    """Every command that makes `directory`/libgsr.so out of `root`/csrc: slow ones first, the last one links.
+    """Every command that makes `directory`/libdgr.so out of `root`/csrc: slow ones first, the last one links.
 
     The CPU's kernels never see a torch header: an inline function of one, compiled for a newer instruction set, could
     be the copy that the linker keeps for everybody.
@@ -139,12 +139,12 @@ def plan(root: Path, directory: Path, compiler: Compiler, torch: Torch, cuda: Cu
     recipe, csrc = Recipe(root, directory, compiler), root / "csrc"
     steps = [recipe.compile_cuda(source, cuda) for source in cuda_sources(root)] if cuda else []
     steps += [
-        recipe.compile(csrc / KERNELS, f"kernels_{name}", (*flags, f"-DGSR_ISA={name}"))
+        recipe.compile(csrc / KERNELS, f"kernels_{name}", (*flags, f"-DDGR_ISA={name}"))
         for name, flags in variants().items()
     ]
     glue = sorted({*csrc.glob("*.cpp"), *csrc.glob("cpu/*.cpp")} - {csrc / KERNELS})
     steps += [recipe.compile_glue(source, torch) for source in glue]
     if cuda:
-        built_for = f'-DGSR_CUDA_BUILD="{cuda.summary()}"'
+        built_for = f'-DDGR_CUDA_BUILD="{cuda.summary()}"'
         steps += [recipe.compile_glue(source, torch, built_for) for source in sorted(csrc.glob("cuda/*.cpp"))]
     return steps + recipe.link([step.output for step in steps], cuda)

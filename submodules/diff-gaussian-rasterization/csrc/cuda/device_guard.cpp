@@ -1,12 +1,12 @@
-// Place, as torch's CUDA library tells it, if torch has loaded one; and what this backend was built for.
+// DeviceGuard, as torch's CUDA library tells it, if torch has loaded one; and what this backend was built for.
 //
 // A reference that the linker knows of would keep our library from loading under a torch without CUDA.
-#include "place.h"
+#include "device_guard.h"
 
 #include <dlfcn.h>
 #include <torch/csrc/stable/library.h>
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 using CurrentStream = int32_t (*)(int32_t device, void** stream);  // of torch's stable C interface
@@ -20,7 +20,7 @@ static CurrentStream find_current_stream() {
 
 // Our CUDA runtime is not torch's, so it is told by itself. What both share, the driver's current context, torch's guard
 // puts back.
-Place::Place(const torch::stable::Tensor& tensor) {
+DeviceGuard::DeviceGuard(const torch::stable::Tensor& tensor) {
   static const CurrentStream current_stream = find_current_stream();
   const int32_t device = tensor.get_device_index();
   guard_ = std::make_unique<torch::stable::accelerator::DeviceGuard>(device);
@@ -29,10 +29,10 @@ Place::Place(const torch::stable::Tensor& tensor) {
 }
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr
 
 // The toolkit's version and the architectures: "13.0 sm_90 compute_90". The build says it.
-static std::string cuda_build() { return GSR_CUDA_BUILD; }
+static std::string cuda_build() { return DGR_CUDA_BUILD; }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(diff_gaussian_rasterization, m) { m.def("cuda_build() -> str"); }
 STABLE_TORCH_LIBRARY_IMPL(diff_gaussian_rasterization, CompositeExplicitAutograd, m) {

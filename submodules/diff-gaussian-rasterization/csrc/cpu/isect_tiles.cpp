@@ -1,4 +1,4 @@
-// bin on the CPU: which splats each tile sees, near ones first.
+// isect_tiles on the CPU: which splats each tile sees, near ones first.
 //
 // A splat's tiles are found once, row by row of tiles, in the order of the arrays. Splats are then sorted by depth (a stable
 // radix sort, so ties stay in index order) and dealt out to their tiles in that order: each tile's list is sorted without
@@ -10,7 +10,7 @@
 #include "launch.h"
 #include "parallel.h"
 
-namespace gsr {
+namespace dgr {
 namespace cpu {
 
 // Positive floats order as their bits do.
@@ -79,7 +79,7 @@ static std::vector<int32_t> order_by_depth(int64_t n, const int32_t* radii, cons
 
 // The spans of all splats, in chunks whose memory stays where it is.
 struct AllSpans {
-  std::unique_ptr<TileReach[]> reaches;  // (N)
+  std::unique_ptr<TileReach[]> tile_reaches;  // (N)
   std::vector<std::unique_ptr<TileSpan[]>> chunks;
 };
 
@@ -88,12 +88,12 @@ template <class T>
 static AllSpans find_all_spans(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* counts) {
   constexpr int64_t CHUNK = 4096;
   AllSpans all;
-  all.reaches.reset(new TileReach[n]);
+  all.tile_reaches.reset(new TileReach[n]);
   all.chunks.resize((n + CHUNK - 1) / CHUNK);
   for_each_chunk(n, CHUNK, [&](int64_t begin, int64_t end, int64_t chunk) {
-    const int64_t rows = kernels<T>().tile_rows(image, splats, begin, end, all.reaches.get());
+    const int64_t rows = kernels<T>().tile_rows(image, splats, begin, end, all.tile_reaches.get());
     all.chunks[chunk].reset(new TileSpan[rows]);
-    kernels<T>().tile_spans(image, splats, begin, end, all.reaches.get(), all.chunks[chunk].get(), counts);
+    kernels<T>().tile_spans(image, splats, begin, end, all.tile_reaches.get(), all.chunks[chunk].get(), counts);
   });
   return all;
 }
@@ -104,9 +104,9 @@ static void for_each_intersection(const Image& image, const AllSpans& all, const
                                   int64_t begin, int64_t end, const F& f) {
   constexpr int64_t AHEAD = 8;  // splats in order of depth lie anywhere in memory: ask for them in time
   for (int64_t i = begin; i < end; ++i) {
-    if (i + 2 * AHEAD < end) __builtin_prefetch(&all.reaches[order[i + 2 * AHEAD]]);
-    if (i + AHEAD < end) __builtin_prefetch(all.reaches[order[i + AHEAD]].spans);
-    const TileReach reach = all.reaches[order[i]];
+    if (i + 2 * AHEAD < end) __builtin_prefetch(&all.tile_reaches[order[i + 2 * AHEAD]]);
+    if (i + AHEAD < end) __builtin_prefetch(all.tile_reaches[order[i + AHEAD]].spans);
+    const TileReach reach = all.tile_reaches[order[i]];
     for (int row = 0; row < reach.rows; ++row) {
       const int tiles = (reach.first_row + row) * image.tiles_x();
       for (int x = reach.spans[row].first; x <= reach.spans[row].last; ++x) f(order[i], tiles + x);
@@ -114,37 +114,37 @@ static void for_each_intersection(const Image& image, const AllSpans& all, const
   }
 }
 
-// counts (N) -> offsets (N + 1), where each splat's slots begin; returns their number.
-static int64_t offsets_from_counts(int32_t* offsets, int64_t n) {
+// counts (N) -> isect_offsets (N + 1), where each splat's slots begin; returns their number.
+static int64_t offsets_from_counts(int32_t* isect_offsets, int64_t n) {
   int64_t total = 0;
   for (int64_t i = 0; i <= n; ++i) {
-    const int32_t count = i < n ? offsets[i] : 0;
-    offsets[i] = int32_t(total);
+    const int32_t count = i < n ? isect_offsets[i] : 0;
+    isect_offsets[i] = int32_t(total);
     total += count;
   }
   return total;
 }
 
 // How many intersections each share of the order has in each tile -> where it writes its first; and where tiles begin.
-static void ranges_from_counts(std::vector<int32_t>& places, int64_t tiles, int64_t shares, int32_t* ranges) {
+static void ranges_from_counts(std::vector<int32_t>& places, int64_t tiles, int64_t shares, int32_t* tile_ranges) {
   int32_t place = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
-    ranges[tile] = place;
+    tile_ranges[tile] = place;
     for (int64_t share = 0; share < shares; ++share) {
       const int32_t here = places[share * tiles + tile];
       places[share * tiles + tile] = place;
       place += here;
     }
   }
-  ranges[tiles] = place;
+  tile_ranges[tiles] = place;
 }
 
 template <class T>
-int bin(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* offsets, int32_t* ranges,
-        const Memory& memory, void*) {
+int isect_tiles(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* isect_offsets,
+                int32_t* tile_ranges, const Allocator& allocator, void*) {
   const int64_t tiles = image.tiles();
-  const AllSpans all = find_all_spans<T>(image, splats, n, offsets);
-  const int64_t total = offsets_from_counts(offsets, n);
+  const AllSpans all = find_all_spans<T>(image, splats, n, isect_offsets);
+  const int64_t total = offsets_from_counts(isect_offsets, n);
   if (total > INT32_MAX) return TOO_MANY_INTERSECTIONS;
   const std::vector<int32_t> order = order_by_depth(n, splats.radii, splats.depths);
 
@@ -156,25 +156,25 @@ int bin(const Image& image, const SplatInput<T>& splats, int64_t n, int32_t* off
     int32_t* counts = &places[chunk * tiles];
     for_each_intersection(image, all, order, begin, end, [&](int32_t, int tile) { ++counts[tile]; });
   });
-  ranges_from_counts(places, tiles, shares, ranges);
+  ranges_from_counts(places, tiles, shares, tile_ranges);
 
-  const auto list = [&](Purpose purpose) {
-    return static_cast<int32_t*>(memory.allocate(memory.context, purpose, total * sizeof(int32_t)));
+  const auto list = [&](BufferKind kind) {
+    return static_cast<int32_t*>(allocator.allocate(allocator.context, kind, total * sizeof(int32_t)));
   };
-  int32_t *ids = list(Purpose::Ids), *slots = list(Purpose::Slots);
+  int32_t *flatten_ids = list(BufferKind::FlattenIds), *grad_slots = list(BufferKind::GradSlots);
   for_each_chunk(visible, share, [&](int64_t begin, int64_t end, int64_t chunk) {
     int32_t *next = &places[chunk * tiles], splat = -1, next_slot = 0;
     for_each_intersection(image, all, order, begin, end, [&](int32_t i, int tile) {
-      if (i != splat) next_slot = offsets[i];
+      if (i != splat) next_slot = isect_offsets[i];
       splat = i;
-      ids[next[tile]] = i;
-      slots[next[tile]++] = next_slot++;
+      flatten_ids[next[tile]] = i;
+      grad_slots[next[tile]++] = next_slot++;
     });
   });
   return 0;
 }
-GSR_INSTANTIATE_BIN(float)
-GSR_INSTANTIATE_BIN(double)
+DGR_INSTANTIATE_ISECT_TILES(float)
+DGR_INSTANTIATE_ISECT_TILES(double)
 
 }  // namespace cpu
-}  // namespace gsr
+}  // namespace dgr

@@ -12,13 +12,13 @@
 
 #include "launch.h"
 
-namespace gsr {
+namespace dgr {
 namespace cpu {
 
 constexpr const char* OUT_OF_MEMORY = "out of memory";
 
-struct Place {
-  explicit Place(const torch::stable::Tensor&) {}
+struct DeviceGuard {
+  explicit DeviceGuard(const torch::stable::Tensor&) {}
   void* stream() const { return nullptr; }
 };
 
@@ -40,4 +40,4 @@ inline void check(const char* what, int error) {
 }
 
 }  // namespace cpu
-}  // namespace gsr
+}  // namespace dgr

@@ -9,13 +9,13 @@
 
 #include "launch.h"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 // Makes a tensor's card the current one for as long as this lives.
-class Place {
+class DeviceGuard {
  public:
-  explicit Place(const torch::stable::Tensor&);
+  explicit DeviceGuard(const torch::stable::Tensor&);
   void* stream() const { return stream_; }  // on which torch queues its own work
 
  private:
@@ -35,4 +35,4 @@ inline void check(const char* what, int error) {
 }
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr

@@ -1,18 +1,18 @@
-// The device-wide steps of `bin`: sums and stable sorts. bin_sort.cu does them with CUB; the tests' emulator has its
+// The device-wide steps of `isect_tiles`: sums and stable sorts. isect_sort.cu does them with CUB; the tests' emulator has its
 // own.
 #pragma once
 #include "launch.h"
 
-namespace gsr {
+namespace dgr {
 namespace cuda {
 
 // sums[i] is the sum of the first i counts; `sums` has `count` places.
-int exclusive_sums(const int32_t* counts, int32_t* sums, int64_t count, const Memory&, void* stream);
+int exclusive_sums(const int32_t* counts, int32_t* sums, int64_t count, const Allocator&, void* stream);
 
 // Sorts values by the lowest `bits` of their keys; equal keys keep their order.
 template <class Key>
 int sort_by_key(const Key* keys, Key* sorted_keys, const int32_t* values, int32_t* sorted_values, int64_t count,
-                int bits, const Memory&, void* stream);
+                int bits, const Allocator&, void* stream);
 
 // The sum of `count` counts, on its way to the host while the device goes on. One at a time in a thread.
 class HostTotal {
@@ -22,7 +22,7 @@ class HostTotal {
   HostTotal(const HostTotal&) = delete;
   HostTotal& operator=(const HostTotal&) = delete;
 
-  int begin(const int32_t* counts, int64_t count, const Memory&, void* stream);
+  int begin(const int32_t* counts, int64_t count, const Allocator&, void* stream);
   int wait(int64_t& total);
 
  private:
@@ -31,4 +31,4 @@ class HostTotal {
 };
 
 }  // namespace cuda
-}  // namespace gsr
+}  // namespace dgr
