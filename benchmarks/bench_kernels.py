@@ -58,7 +58,8 @@ def kernels(
     *splats, cutoff_sigmas, radii, _ = ops.project(*tensors, *settings)
     means2d, inv_cov_factor, depths = splats[0], splats[1], splats[4]
     lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
-    blended = (*splats, torch.zeros(3, device=device), cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
+    rules = (cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
+    blended = (*splats, torch.zeros(3, device=device), *rules, False)
     state = ops.blend(*blended)[5:]
     generator = torch.Generator().manual_seed(0)
     image, target = (torch.rand((3, height, width), generator=generator).to(device) for _ in range(2))

@@ -24,6 +24,7 @@ class RenderSettings:
     sh_degree: int  # of the spherical harmonics in use
     antialiasing: bool = False
     statistics: bool = False  # per-Gaussian sums of weights and of distortion as well
+    absgrad: bool = False  # a backward pass leaves means2d.absgrad, (N, 2)
     scale_modifier: float = 1.0  # all scales times this
     distortion_space: str = "linear"
 
@@ -68,4 +69,5 @@ def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: R
         antialiasing=settings.antialiasing,
         distortion_space=settings.distortion_space,
         statistics=settings.statistics,
+        absgrad=settings.absgrad,
     )

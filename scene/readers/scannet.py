@@ -29,7 +29,7 @@ from utils.sampling import subsample
 
 MILLIMETRES = 1 / 1000
 FULL_SIZE = (1296, 968)  # of the color camera, for which intrinsic_color.txt holds even where photos are smaller
-OFF_CENTRE = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
+OFF_CENTER = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
 SIZES = 5  # maps that are asked for their size
 LAYOUT = "color/ and pose/ (ScanNet)"
 
@@ -70,7 +70,7 @@ def _photo_lens(path: Path, photo: Path) -> tuple[CameraModel, tuple[str, ...]]:
     with Image.open(photo) as image:
         width, height = image.size
     matrix = _intrinsics(path)
-    if abs((matrix[0, 2] + HALF_PIXEL) / width - 0.5) <= OFF_CENTRE:
+    if abs((matrix[0, 2] + HALF_PIXEL) / width - 0.5) <= OFF_CENTER:
         return _lens(matrix, width, height), ()
     note = f"intrinsic_color.txt taken to hold for {FULL_SIZE[0]}×{FULL_SIZE[1]} pixels, not {width}×{height}"
     return _lens(matrix, *FULL_SIZE), (note,)

@@ -71,7 +71,7 @@ def test_the_peer_is_asked_for_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_kernels_are_timed_one_by_one() -> None:
     lines = list(bench_gpu.kernel_lines(60, 48, 32, 1, CPU))
-    assert {"project", "bin", "blend", "adam"} < {line["kernel"] for line in lines}
+    assert {"project", "isect_tiles", "blend", "adam"} < {line["kernel"] for line in lines}
     assert all(line["ms"] > 0 for line in lines)
 
 
@@ -85,7 +85,7 @@ def test_the_report_sets_rasterizers_side_by_side() -> None:
         CASE | theirs | {"outputs": "color", "forward_backward_mib": 300, "difference": 0.001},
         CASE | ours | {"outputs": "color", "forward_backward_mib": 200},
         CASE | {"n": 4_000_000, "rasterizer": "none", "error": "CUDA out of memory"},
-        CASE | {"kernel": "bin", "ms": 0.25},
+        CASE | {"kernel": "isect_tiles", "ms": 0.25},
         {"scene": "room", "iterations": 7000, "psnr": 30.5, "seconds": 41.0, "gaussians": 12345},
     ]
     text = report_text("Card", [("ours", "done", 1.5), ("gsplat", "out of time after 60 s", 60.0)], figures, False)
@@ -93,7 +93,8 @@ def test_the_report_sets_rasterizers_side_by_side() -> None:
     (first,), (second,) = ([row for row in rows if row[3:4] == [name]] for name in ("ours", "gsplat 1.5.3"))
     assert rows.index(first) + 1 == rows.index(second)
     assert second[-3:] == ["2.5", "1.5", "0.001 |"]
-    for words in ("Card", "| gsplat | out of time after 60 s | 60 |", "CUDA out of memory", "12,345", "| bin |"):
+    out_of_time = "| gsplat | out of time after 60 s | 60 |"
+    for words in ("Card", out_of_time, "CUDA out of memory", "12,345", "| isect_tiles |"):
         assert words in text
     assert "rehearsal" not in text and "rehearsal" in report_text("", [], [], True)
 

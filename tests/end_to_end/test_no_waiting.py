@@ -2,7 +2,7 @@
 
 Shown without a GPU, on tensors that have a shape and a device but no values. Operations on tensors of two devices are
 errors there. Operations that on a GPU would wait, because they need a value of the device's or copy without
-`non_blocking`, are noted. The one that a step does need, the length of `bin`'s lists, is inside that operator.
+`non_blocking`, are noted. The one that a step does need, the length of `isect_tiles`' lists, is inside that operator.
 """
 
 from __future__ import annotations

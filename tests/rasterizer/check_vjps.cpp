@@ -298,46 +298,47 @@ static void check_project() {
         });
 }
 
-// A pixel with five splats of nine numbers each (u v xx xy yy opacity r g b) and a depth, composed and differentiated as the
-// kernels do; also what the backgrounds sends through alpha.
-static constexpr int LAYERS = 5, FIELDS = 10;
-static const double background[3] = {0.3, 0.6, 0.2};
+// A pixel with five splats of six numbers each (u v xx xy yy opacity), three channels and a depth, composed and differentiated
+// as the kernels do; also what the background sends through alpha.
+static constexpr int LAYERS = 5, CHANNELS = 3, FIELDS = 7 + CHANNELS;
+static const double background[CHANNELS] = {0.3, 0.6, 0.2};
 
-static PixelSplat<double> layer_of(const Numbers& x, int i, bool inverse) {
+static PixelSplat<double, CHANNELS> layer_of(const Numbers& x, int i, bool inverse) {
   const double* p = &x[i * FIELDS];
   const double scale = falloff_scale<double>();
-  return {p[0], p[1], scale * p[2], scale * p[3], scale * p[4], p[5],
-          p[6], p[7], p[8],         p[9],         1 / p[9],     inverse ? 1 / p[9] : 1.0};
+  return {p[0], p[1], scale * p[2], scale * p[3], scale * p[4], p[5], {{p[6], p[7], p[8]}}, p[9], 1 / p[9],
+          inverse ? 1 / p[9] : 1.0};
 }
-static Falloff<double> falloff_at_origin(const PixelSplat<double>& s) {
+static Falloff<double> falloff_at_origin(const PixelSplat<double, CHANNELS>& s) {
   return falloff(s.xx, s.u, s.xy * s.v, s.yy * s.v * s.yy * s.v);
 }
-static PixelSums<double> compose(const Numbers& x, bool inverse) {
-  PixelSums<double> sums = empty_pixel<double>();
+static PixelSums<double, CHANNELS> compose(const Numbers& x, bool inverse) {
+  PixelSums<double, CHANNELS> sums = empty_pixel<double, CHANNELS>();
   for (int i = 0; i < LAYERS; ++i) {
-    const PixelSplat<double> s = layer_of(x, i, inverse);
+    const PixelSplat<double, CHANNELS> s = layer_of(x, i, inverse);
     const double w = s.opacity * falloff_at_origin(s).weight * sums.transmittance;
     blend(sums, s, w, sums.transmittance - w);
   }
   return sums;
 }
 static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) {
-  const PixelSums<double> sums = compose(x, inverse);
-  const PixelCotangent<double> c = {v[0], v[1], v[2], v[3], v[4], v[6]};
-  const double behind = c.r * background[0] + c.g * background[1] + c.b * background[2] - v[5];
+  const PixelSums<double, CHANNELS> sums = compose(x, inverse);
+  const PixelCotangent<double, CHANNELS> c = {{{v[0], v[1], v[2]}}, v[3], v[4], v[6]};
+  const double behind = v[0] * background[0] + v[1] * background[1] + v[2] * background[2] - v[5];
   PixelWalk<double> walk = {sums.transmittance, behind, sums.reference, sums.reference_factor, mean_offset(sums)};
   Numbers gradient(x.size());
   for (int i = LAYERS - 1; i >= 0; --i) {
-    const PixelSplat<double> s = layer_of(x, i, inverse);
+    const PixelSplat<double, CHANNELS> s = layer_of(x, i, inverse);
     const Falloff<double> f = falloff_at_origin(s);
     const double alpha = s.opacity * f.weight;
     const auto pair = blend_vjp<true>(walk, s, alpha, alpha, c);
-    SplatSums<double> splat_sums = {};
-    add_pair(splat_sums, s, pair, f.slant, s.u, s.v, c);
+    SplatSums<double, CHANNELS> splat_sums = {};
+    add_pair<true>(splat_sums, s, pair, f.slant, s.u, s.v, c);
     const double* p = &x[i * FIELDS];
     const SplatCotangent<double> g = finish(splat_sums, p[2], p[3], p[4], p[5]);
     const double all[FIELDS] = {
-        g.u, g.v, g.xx, g.xy, g.yy, g.opacity, splat_sums.red, splat_sums.green, splat_sums.blue, splat_sums.depth};
+        g.u, g.v, g.xx, g.xy, g.yy, g.opacity, splat_sums.color.at[0], splat_sums.color.at[1], splat_sums.color.at[2],
+        splat_sums.depth};
     std::copy(all, all + FIELDS, gradient.begin() + i * FIELDS);
   }
   return gradient;
@@ -356,9 +357,9 @@ static void check_blend() {
         inverse ? "blend, inverse distortion" : "blend, linear distortion", draw,
         [=](const Numbers& x) {
           const auto s = compose(x, inverse);
-          return Numbers{s.r + s.transmittance * background[0],
-                         s.g + s.transmittance * background[1],
-                         s.b + s.transmittance * background[2],
+          return Numbers{s.color.at[0] + s.transmittance * background[0],
+                         s.color.at[1] + s.transmittance * background[1],
+                         s.color.at[2] + s.transmittance * background[2],
                          s.inverse_depth,
                          s.depth,
                          s.weight,

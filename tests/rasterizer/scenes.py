@@ -98,9 +98,10 @@ def random_scene(
     kinds: Sequence[str] = KINDS,
     sh_degree: int | None = 3,
     move: bool = True,
+    channels: int = 3,
     **settings: Any,
 ) -> RasterScene:
-    """Gaussians of several kinds, placed by what the camera sees of them; `sh_degree` None means plain colors.
+    """Gaussians of several kinds, placed by what the camera sees of them; `sh_degree` None: colors of `channels`.
 
     Pixel sizes and slopes are chosen first, world sizes and positions follow from them.
     """
@@ -140,10 +141,10 @@ def random_scene(
         "quats": normal(rng, n, 4) * log_uniform(rng, n, 1, low=0.3, high=3.0),
         "opacities": opacity[:, None],
         "viewmat": viewmat,
-        "background": uniform(rng, 3),
+        "background": uniform(rng, channels),
     }
     if sh_degree is None:
-        tensors["colors"] = uniform(rng, n, 3)
+        tensors["colors"] = uniform(rng, n, channels)
     else:
         tensors["shs"] = normal(rng, n, (sh_degree + 1) ** 2, 3) * 0.4
         settings["sh_degree"] = sh_degree

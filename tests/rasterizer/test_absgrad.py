@@ -27,7 +27,7 @@ def test_means2d_receives_both(seed: int, images: tuple[str, ...]) -> None:
     signed, absolute = by_brute_force(scene, cotangents)
     assert (absolute > signed.abs() * 1.01).any(), "nothing cancels: the two would look alike"
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-3)):
-        output = rasterize(**scene.leaves(dtype), **scene.settings)
+        output = rasterize(**scene.leaves(dtype), **scene.settings, absgrad=True)
         output.means2d.retain_grad()
         torch.autograd.backward([getattr(output, name) for name in images], [v.to(dtype) for v in cotangents.values()])
         assert output.means2d.grad is not None
@@ -36,10 +36,22 @@ def test_means2d_receives_both(seed: int, images: tuple[str, ...]) -> None:
             assert (found.double() - expected).abs().max() <= tolerance * expected.abs().max()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 8, 16])
+def test_channels_count_together(channels: int) -> None:
+    """A pixel's absolute value is of what all its channels say, not of each."""
+    scene = random_scene(6, n=20, width=17, height=12, sh_degree=None, channels=channels)
+    cotangents = random_cotangents(scene.render(rasterize_reference), channels)
+    _, absolute = by_brute_force(scene, cotangents)
+    output = rasterize(**scene.leaves(), **scene.settings, absgrad=True)
+    torch.autograd.backward([getattr(output, name) for name in cotangents], list(cotangents.values()))
+    found = output.means2d.absgrad  # type: ignore[attr-defined]
+    assert absolute.any() and (found - absolute).abs().max() <= 1e-9 * absolute.max()
+
+
 def test_a_second_backward_pass_brings_its_own() -> None:
     """`absgrad` is of the latest backward pass, while `grad` adds up as torch's gradients do."""
     scene = random_scene(3, n=10)
-    output = rasterize(**scene.leaves(), **scene.settings)
+    output = rasterize(**scene.leaves(), **scene.settings, absgrad=True)
     output.means2d.retain_grad()
     output.color.sum().backward(retain_graph=True)
     first = output.means2d.absgrad.clone()  # type: ignore[attr-defined]

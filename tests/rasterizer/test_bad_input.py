@@ -109,9 +109,24 @@ def test_a_wrong_argument_is_named_with_what_it_is_and_must_be(name: str, value:
 
 
 def test_colors_are_checked_as_well() -> None:
-    for colors, found in ((ones(N, 4), r"\(5, 4\)"), (ones(N, 1, 3), r"\(5, 1, 3\)"), (ones(3), r"\(3,\)")):
-        with pytest.raises(ValueError, match=rf"colors.*{found}.*\(5, 3\)"):
+    for colors, found in ((ones(N + 1, 3), r"\(6, 3\)"), (ones(N, 1, 3), r"\(5, 1, 3\)"), (ones(N, 0), r"\(5, 0\)")):
+        with pytest.raises(ValueError, match=rf"colors.*{found}.*\(5, C\)"):
             rasterize(**{**arguments(sh_degree=None), "colors": colors})
+
+
+def test_the_background_has_the_channels_of_the_colors() -> None:
+    good = arguments(sh_degree=None)
+    with pytest.raises(ValueError, match=r"background has shape \(3,\); it must be \(4,\)"):
+        rasterize(**{**good, "colors": ones(N, 4)})
+    with pytest.raises(ValueError, match=r"background has shape \(4,\); it must be \(3,\)"):
+        rasterize(**{**arguments(), "background": ones(4)})
+
+
+def test_absolute_gradients_are_of_one_blend() -> None:
+    good = {**arguments(sh_degree=None), "colors": ones(N, 17), "background": ones(17)}
+    rasterize(**good)
+    with pytest.raises(ValueError, match=r"absgrad is asked for with 17 channels; it is made for at most 16"):
+        rasterize(**good, absgrad=True)
 
 
 def test_exactly_one_of_shs_and_colors() -> None:
@@ -204,7 +219,7 @@ def test_extreme_but_finite_values_spread_no_nan(name: str, value: float) -> Non
         assert gradient[torch.arange(len(gradient)) != 3].isfinite().all(), f"gradient of {image} is not finite"
 
 
-def test_a_gaussian_at_the_cameras_centre_is_culled() -> None:
+def test_a_gaussian_at_the_cameras_center_is_culled() -> None:
     scene = random_scene(22, n=10, kinds=["ordinary"], move=False, near=0.0)
     means = scene.tensors["means"].clone()
     means[4] = 0

@@ -14,18 +14,20 @@ from tests.rasterizer.scenes import IMAGES, RasterScene, random_cotangents, rand
 Bits = dict[str, Tensor]
 
 
-def everything(scene: RasterScene, dtype: torch.dtype, threads: int) -> Bits:
+def everything(scene: RasterScene, dtype: torch.dtype, threads: int, absgrad: bool = True) -> Bits:
     """All outputs, statistics and gradients. (The fixture in conftest.py puts the number of threads back.)"""
     torch.set_num_threads(threads)
     leaves = scene.leaves(dtype)
-    output = rasterize(**leaves, **scene.settings, statistics=True)
+    output = rasterize(**leaves, **scene.settings, statistics=True, absgrad=absgrad)
     output.means2d.retain_grad()
     cotangents = random_cotangents(output, 0)
     torch.autograd.backward([getattr(output, name) for name in IMAGES], [v.to(dtype) for v in cotangents.values()])
     assert output.statistics is not None and output.means2d.grad is not None
     bits = {name: getattr(output, name).detach() for name in (*IMAGES, "radii", "means2d", "num_nonfinite")}
     bits |= output.statistics._asdict()
-    bits |= {"means2d.grad": output.means2d.grad, "means2d.absgrad": output.means2d.absgrad}  # type: ignore[attr-defined]
+    bits["means2d.grad"] = output.means2d.grad
+    if absgrad:
+        bits["means2d.absgrad"] = output.means2d.absgrad  # type: ignore[attr-defined]
     for name, leaf in leaves.items():
         assert leaf.grad is not None
         bits[f"gradient of {name}"] = leaf.grad

@@ -106,7 +106,7 @@ def test_float32_as_scripts_use_it() -> None:
     assert ((color - expected).abs().amax(dim=0) < 1e-4).double().mean() >= 0.995
 
 
-def test_a_centred_projection_is_the_common_case() -> None:
+def test_a_centered_projection_is_the_common_case() -> None:
     scene = random_scene(3, n=40)
     centered = scene.with_settings(cx=scene.settings["width"] / 2, cy=scene.settings["height"] / 2)
     assert clip_from_camera(centered.settings)[:2, 2].abs().max() < 1e-12

@@ -12,15 +12,16 @@ from diff_gaussian_rasterization import Thresholds, ops
 from tests.rasterizer.scenes import RasterScene, random_scene
 
 OPERATORS = ["project", "project_backward", "isect_tiles", "blend", "blend_backward", "blend_statistics"]
-PROJECT_INPUTS = ("means", "scales", "quats", "opacities", "shs", "viewmat")
 
 
 def project_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) -> tuple[Any, ...]:
-    tensors = [scene.tensors[name].to(dtype).requires_grad_(gradient) for name in PROJECT_INPUTS]
+    features = "shs" if "shs" in scene.tensors else "colors"
+    names = ("means", "scales", "quats", "opacities", features, "viewmat")
+    tensors = [scene.tensors[name].to(dtype).requires_grad_(gradient) for name in names]
     s = scene.settings
     return (
         *tensors, s["width"], s["height"], s["fx"], s["fy"], s["cx"], s["cy"], 0.2, 1.0, Thresholds().alpha_min,
-        s["sh_degree"], True,
+        s.get("sh_degree", -1), True,
     )  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def blend_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) -> t
     lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, *size)
     inputs = (means2d, inv_cov_factor, opacities, colors, depths, scene.tensors["background"].to(dtype))
     leaves = [tensor.detach().clone().requires_grad_(gradient) for tensor in inputs]
-    return (*leaves, cutoff_sigmas, *lists, *size, *Thresholds(), False)
+    return (*leaves, cutoff_sigmas, *lists, *size, *Thresholds(), False, scene.settings.get("absgrad", False))
 
 
 def cotangents(outputs: tuple[Tensor, ...]) -> list[Tensor]:
@@ -63,7 +64,7 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
     if operator == "blend_backward":
         return (*blend_inputs, *state, *cotangents(images))
     assert operator == "blend_statistics"
-    return (*blend_inputs, *state[1:])
+    return (*blend_inputs[:-1], *state[1:])
 
 
 @pytest.mark.parametrize("n", [0, 12])
@@ -72,5 +73,14 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
 def test_opcheck(operator: str, dtype: torch.dtype, n: int) -> None:
     scene = random_scene(1, n=n, width=20, height=18, sh_degree=1)
     inputs = arguments(operator, scene, dtype)
+    results = library.opcheck(getattr(torch.ops.diff_gaussian_rasterization, operator).default, inputs)
+    assert len(results) >= 4 and set(results.values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("absgrad", [False, True])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_opcheck_of_features(operator: str, absgrad: bool) -> None:
+    scene = random_scene(1, n=12, width=20, height=18, sh_degree=None, channels=8, absgrad=absgrad)
+    inputs = arguments(operator, scene, torch.float32)
     results = library.opcheck(getattr(torch.ops.diff_gaussian_rasterization, operator).default, inputs)
     assert len(results) >= 4 and set(results.values()) == {"SUCCESS"}

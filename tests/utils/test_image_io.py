@@ -45,7 +45,7 @@ def test_resizing_keeps_shape_and_mean():
 
 
 @pytest.mark.parametrize("scale", image_io.SCALES)
-def test_colours_follow_the_scale(scale: str):
+def test_colors_follow_the_scale(scale: str):
     low, high = (1.0, 16.0) if scale == "logarithmic" else (0.0, 16.0)
     half = {"linear": 8.0, "square root": 4.0, "logarithmic": 4.0}[scale]
     painted = ColorScale("inferno", low, high, scale).paint(np.array([[low, half, high, -5.0, 99.0]]))[0]
@@ -56,14 +56,14 @@ def test_colours_follow_the_scale(scale: str):
     assert painted[1].tolist() == bar[0, 128].tolist()
 
 
-def test_reversed_colours():
+def test_reversed_colors():
     values = np.linspace(1, 3, 5)[None]
     forward, backward = (ColorScale("turbo", 1, 3, reverse=reverse) for reverse in (False, True))
     assert np.array_equal(forward.paint(values), backward.paint(4 - values))
     assert np.array_equal(forward.bar(11, 1), backward.bar(11, 1)[:, ::-1])
 
 
-def test_what_has_no_value_has_its_own_colour():
+def test_what_has_no_value_has_its_own_color():
     values = np.array([[1.0, np.nan, np.inf, 2.0]])
     painted = ColorScale("turbo", 1, 2).paint(values, np.array([[True, True, True, False]]))
     assert [tuple(pixel) == NOTHING for pixel in painted[0].tolist()] == [False, True, True, True]

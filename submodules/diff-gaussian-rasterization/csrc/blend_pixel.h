@@ -7,13 +7,11 @@
 DGR_NAMESPACE_BEGIN
 
 // put(plane, value) writes a pixel of an image; `end` is how many ids of the tile the pixel saw.
-template <class V, class T, class End, class Put>
-DGR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V>& sums, End end,
+template <class V, int C, class T, class End, class Put>
+DGR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V, C>& sums, End end,
                         const Put& put) {
   const int64_t plane = int64_t(in.image.width) * in.image.height;
-  put(out.color, sums.r + sums.transmittance * V(in.background[0]));
-  put(out.color + plane, sums.g + sums.transmittance * V(in.background[1]));
-  put(out.color + 2 * plane, sums.b + sums.transmittance * V(in.background[2]));
+  for (int c = 0; c < C; ++c) put(out.color + c * plane, sums.color.at[c] + sums.transmittance * V(in.background[c]));
   put(out.inv_depth, sums.inverse_depth);
   put(out.depth, sums.depth);
   put(out.alpha, sums.weight);
@@ -25,19 +23,20 @@ DGR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, cons
 }
 
 // A pixel's incoming gradients, and where its walk starts: behind its last splat.
-template <class V>
+template <class V, int C>
 struct PixelBackward {
-  PixelCotangent<V> v;
+  PixelCotangent<V, C> v;
   PixelWalk<V> walk;
 };
 // get(plane) reads a pixel of an image, 0 where that is null.
-template <class V, class T, class Get>
-DGR_FN PixelBackward<V> read_pixel(const BlendInput<T>& in, const BlendCotangents<T>& v, const Get& get) {
+template <class V, int C, class T, class Get>
+DGR_FN PixelBackward<V, C> read_pixel(const BlendInput<T>& in, const BlendCotangents<T>& v, const Get& get) {
   const int64_t plane = int64_t(in.image.width) * in.image.height;
-  const auto channel = [&](int c) { return get(v.v_color == nullptr ? nullptr : v.v_color + c * plane); };
-  const PixelCotangent<V> g = {channel(0),         channel(1),     channel(2),
-                               get(v.v_inv_depth), get(v.v_depth), get(v.v_distortion)};
-  const V behind = g.r * V(in.background[0]) + g.g * V(in.background[1]) + g.b * V(in.background[2]) - get(v.v_alpha);
+  PixelCotangent<V, C> g = {{}, get(v.v_inv_depth), get(v.v_depth), get(v.v_distortion)};
+  for (int c = 0; c < C; ++c) g.color.at[c] = get(v.v_color == nullptr ? nullptr : v.v_color + c * plane);
+  V behind = g.color.at[0] * V(in.background[0]);
+  for (int c = 1; c < C; ++c) behind += g.color.at[c] * V(in.background[c]);
+  behind = behind - get(v.v_alpha);
   const V reference = get(v.state.reference);
   return {g,
           {get(v.state.transmittance), behind, reference, reference_factor(reference, in.inverse_distortion),

@@ -107,8 +107,9 @@ static ProjectSettings settings_of(const Tensor& features, int64_t width, int64_
                                    double cx, double cy, double near, double scale_modifier, double alpha_min,
                                    int64_t sh_degree, bool antialiasing) {
   const Image image = {int(width), int(height)};
-  const int sh_count = features.dim() == 3 ? int(features.size(1)) : 1;
-  return {image, fx, fy, cx, cy, near, scale_modifier, alpha_min, int(sh_degree), sh_count, antialiasing};
+  const bool has_sh = sh_degree >= 0;
+  const int sh_count = has_sh ? int(features.size(1)) : 0, channels = has_sh ? 3 : int(features.size(1));
+  return {image, fx, fy, cx, cy, near, scale_modifier, alpha_min, int(sh_degree), sh_count, channels, antialiasing};
 }
 
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_op(
@@ -120,7 +121,7 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
   const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
   const int64_t n = means.size(0);
   Tensor means2d = empty(means, {n, 2}), inv_cov_factor = empty(means, {n, 3}), opacities2d = empty(means, {n}),
-         colors = empty(means, {n, 3}), depths = empty(means, {n}), cutoff_sigmas = empty(means, {n}),
+         colors = empty(means, {n, settings.channels}), depths = empty(means, {n}), cutoff_sigmas = empty(means, {n}),
          radii = empty(means, {n}, ScalarType::Int), num_nonfinite = empty(means, {}, ScalarType::Long);
   run("project", means, [&](auto t, void* stream) {
     using T = decltype(t);
@@ -181,13 +182,22 @@ struct BlendTensors {
 };
 struct BlendSettings {
   Image image;
+  int channels;
   double alpha_min, alpha_max, transmittance_min;
   bool inverse_distortion;
 };
 
+// Colors of a number of channels for which there are kernels.
+static int channels_of(const Tensor& colors) {
+  for (const int count : CHANNEL_COUNTS)
+    if (colors.size(1) == count) return count;
+  throw std::runtime_error("blend has no kernels for " + std::to_string(colors.size(1)) + " channels at once");
+}
+
 template <class T>
 static BlendInput<T> input_of(const BlendTensors& t, const BlendSettings& s) {
   return {s.image,
+          s.channels,
           read<T>(t.means2d),
           read<T>(t.inv_cov_factor),
           read<T>(t.opacities2d),
@@ -207,14 +217,14 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
     Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
     Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
     int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion) {
+    bool inverse_distortion, bool /* for the backward pass */) {
   const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
                            cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
-  const BlendSettings settings = {
-      {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
+  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min, alpha_max,
+                                  transmittance_min,         inverse_distortion};
   const auto plane = [&] { return empty(means2d, {1, height, width}); };
-  Tensor color = empty(means2d, {3, height, width}), inv_depth = plane(), depth = plane(), alpha = plane(),
-         distortion = plane(), transmittance = plane(), reference = plane(), offset = plane(),
+  Tensor color = empty(means2d, {settings.channels, height, width}), inv_depth = plane(), depth = plane(),
+         alpha = plane(), distortion = plane(), transmittance = plane(), reference = plane(), offset = plane(),
          end = empty(means2d, {1, height, width}, ScalarType::Int);
   Allocations allocations = {means2d};
   run("blend", means2d, [&](auto t, void* stream) {
@@ -232,15 +242,15 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_
     Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
     Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
     int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, Tensor transmittance, Tensor reference, Tensor offset, Tensor end, Tensor v_color,
-    Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
+    bool inverse_distortion, bool with_absgrad, Tensor transmittance, Tensor reference, Tensor offset, Tensor end,
+    Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
   const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
                            cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
-  const BlendSettings settings = {
-      {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
-  Tensor v_means2d = new_like(means2d), absgrad = new_like(means2d), v_inv_cov_factor = new_like(inv_cov_factor),
-         v_opacities2d = new_like(opacities2d), v_colors = new_like(colors), v_depths = new_like(depths),
-         v_background = new_like(background);
+  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min, alpha_max,
+                                  transmittance_min,         inverse_distortion};
+  Tensor v_means2d = new_like(means2d), absgrad = empty(means2d, {with_absgrad ? means2d.size(0) : 0, 2}),
+         v_inv_cov_factor = new_like(inv_cov_factor), v_opacities2d = new_like(opacities2d),
+         v_colors = new_like(colors), v_depths = new_like(depths), v_background = new_like(background);
   Allocations allocations = {means2d};
   run("blend_backward", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
@@ -253,8 +263,9 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_
                                   read<int32_t>(grad_slots),
                                   nullptr,
                                   nullptr};
-    const SplatGradients<T> out = {write<T>(v_means2d),     write<T>(absgrad),  write<T>(v_inv_cov_factor),
-                                   write<T>(v_opacities2d), write<T>(v_colors), write<T>(v_depths),
+    const SplatGradients<T> out = {write<T>(v_means2d),        with_absgrad ? write<T>(absgrad) : nullptr,
+                                   write<T>(v_inv_cov_factor), write<T>(v_opacities2d),
+                                   write<T>(v_colors),         write<T>(v_depths),
                                    write<T>(v_background)};
     return blend_backward<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(isect_offsets),
                              flatten_ids.size(0), v, out, allocations.allocator(), stream);
@@ -269,8 +280,8 @@ static std::tuple<Tensor, Tensor, Tensor> blend_statistics_op(
     bool inverse_distortion, Tensor reference, Tensor offset, Tensor end) {
   const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
                            cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
-  const BlendSettings settings = {
-      {int(width), int(height)}, alpha_min, alpha_max, transmittance_min, inverse_distortion};
+  const BlendSettings settings = {{int(width), int(height)}, 0, alpha_min, alpha_max, transmittance_min,
+                                  inverse_distortion};
   Tensor weight_sum = new_like(depths), max_contribution = new_like(depths), distortion_share = new_like(depths);
   Allocations allocations = {means2d};
   run("blend_statistics", means2d, [&](auto t, void* stream) {

@@ -25,14 +25,15 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "background, "
       "Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges, int "
       "width, int height, "
-      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion) -> "
+      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, bool absgrad) -> "
       "(Tensor color, Tensor inv_depth, Tensor depth, Tensor alpha, Tensor distortion, "
       "Tensor transmittance, Tensor reference, Tensor offset, Tensor end)");
   m.def(
       "blend_backward(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, "
       "Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor "
       "tile_ranges, "
-      "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
+      "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, bool "
+      "absgrad, "
       "Tensor transmittance, Tensor reference, Tensor offset, Tensor end, "
       "Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) -> "
       "(Tensor v_means2d, Tensor absgrad, Tensor v_inv_cov_factor, Tensor v_opacities2d, Tensor v_colors, Tensor "

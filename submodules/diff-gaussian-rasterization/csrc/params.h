@@ -4,11 +4,11 @@
 // pixels in tiles of TILE×TILE.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 
 namespace dgr {
 
 constexpr int TILE = 16;            // pixels
-constexpr int SLOT = 12;            // numbers in an intersection's part of the gradient: SplatSums in math/blend.h
 constexpr int STATISTICS_SLOT = 3;  // Σw, max w, Σw·(m − M)²
 
 struct Image {
@@ -18,6 +18,18 @@ struct Image {
   int tiles() const { return tiles_x() * tiles_y(); }
 };
 
+// The numbers of channels that blend's kernels are compiled for.
+constexpr int CHANNEL_COUNTS[] = {1, 3, 4, 8, 16};
+constexpr int CHANNEL_KINDS = sizeof(CHANNEL_COUNTS) / sizeof(int);
+
+// f(C) with C a constant of the program; what f returns. `channels` is one of CHANNEL_COUNTS.
+template <int Kind = 0, class F>
+auto with_channels(int channels, const F& f) {
+  if constexpr (Kind + 1 < CHANNEL_KINDS)
+    if (channels != CHANNEL_COUNTS[Kind]) return with_channels<Kind + 1>(channels, f);
+  return f(std::integral_constant<int, CHANNEL_COUNTS[Kind]>());
+}
+
 struct ProjectSettings {
   Image image;
   double fx, fy, cx, cy;  // pixels
@@ -26,6 +38,7 @@ struct ProjectSettings {
   double alpha_min;
   int sh_degree;  // 0..3; −1: `features` are colors as they are
   int sh_count;   // coefficients a Gaussian has in `features`, at least (degree + 1)²
+  int channels;   // C of its color; 3 with SH
   bool antialiasing;
 };
 
@@ -36,7 +49,7 @@ struct GaussianArrays {
   const T* scales;     // (N, 3) standard deviations, world units
   const T* quats;      // (N, 4) w x y z
   const T* opacities;  // (N)
-  const T* features;   // (N, sh_count, 3), or (N, 3) colors
+  const T* features;   // (N, sh_count, 3), or (N, C) colors
   const T* viewmat;    // (4, 4) world to camera
 };
 
@@ -45,7 +58,7 @@ struct SplatArrays {
   T* means2d;         // (N, 2) pixels
   T* inv_cov_factor;  // (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
   T* opacities;       // (N)
-  T* colors;          // (N, 3)
+  T* colors;          // (N, C)
   T* depths;          // (N) world units
   T* cutoff_sigmas;   // (N) standard deviations from the center within which alpha ≥ alpha_min
   Count* radii;       // (N) pixels, 0: touches no pixel
@@ -56,14 +69,14 @@ struct GaussianCotangents {
   const T* v_means2d;         // (N, 2)
   const T* v_inv_cov_factor;  // (N, 3)
   const T* v_opacities2d;     // (N)
-  const T* v_colors;          // (N, 3)
+  const T* v_colors;          // (N, C)
   const T* v_depths;          // (N)
   const int32_t* radii;       // (N)
   T* v_means;                 // (N, 3)
   T* v_scales;                // (N, 3)
   T* v_quats;                 // (N, 4)
   T* v_opacities;             // (N)
-  T* v_features;              // (N, sh_count, 3) or (N, 3)
+  T* v_features;              // (N, sh_count, 3) or (N, C)
 };
 
 template <class T>
@@ -82,13 +95,14 @@ struct TileReach {
 template <class T>
 struct BlendInput {
   Image image;
+  int channels;  // C, one of CHANNEL_COUNTS
   const T* means2d;
   const T* inv_cov_factor;
   const T* opacities;
   const T* colors;
   const T* depths;
   const T* cutoff_sigmas;
-  const T* background;         // (3)
+  const T* background;         // (C)
   const int32_t* flatten_ids;  // (M) Gaussians by tile, in each tile near ones first
   const int32_t* tile_ranges;  // (tiles + 1) where each tile's ids begin
   T alpha_min, alpha_max, transmittance_min;
@@ -106,7 +120,7 @@ struct PixelState {
 
 template <class T>
 struct BlendOutput {
-  T* color;       // (3, H, W)
+  T* color;       // (C, H, W)
   T* inv_depth;   // (H, W)
   T* depth;       // (H, W)
   T* alpha;       // (H, W)
@@ -117,26 +131,26 @@ struct BlendOutput {
 // Null where no gradient comes.
 template <class T>
 struct BlendCotangents {
-  const T* v_color;       // (3, H, W)
+  const T* v_color;       // (C, H, W)
   const T* v_inv_depth;   // (H, W)
   const T* v_depth;       // (H, W)
   const T* v_alpha;       // (H, W)
   const T* v_distortion;  // (H, W)
   PixelState<const T, const int32_t> state;
   const int32_t* grad_slots;  // (M) the slot of each intersection
-  T* sums;                    // (M, SLOT) to be added up over a Gaussian's slots in their order, then finished
-  T* v_background;            // (tiles, 3)
+  T* sums;                    // (M, sum_count) to be added up over a Gaussian's slots in their order, then finished
+  T* v_background;            // (tiles, C)
 };
 
 template <class T>
 struct SplatGradients {
   T* means2d;         // (N, 2)
-  T* absgrad;         // (N, 2)
+  T* absgrad;         // (N, 2); null if nobody asks for it
   T* inv_cov_factor;  // (N, 3)
   T* opacities2d;     // (N)
-  T* colors;          // (N, 3)
+  T* colors;          // (N, C)
   T* depths;          // (N)
-  T* background;      // (3)
+  T* background;      // (C)
 };
 
 template <class T>

@@ -10,12 +10,12 @@ struct ProjectConstants {
   T fx, fy, cx, cy, limit_x, limit_y;
   CullRules<T> rules;
   T scale_modifier;
-  int sh_degree, sh_count;
+  int sh_degree, sh_count, channels;
   bool antialiasing;
   DGR_FN bool has_sh() const { return sh_degree >= 0; }
-  // How many features of a Gaussian are in use, and how many it has.
-  DGR_FN int used() const { return has_sh() ? 3 * dgr::sh_count(sh_degree) : 3; }
-  DGR_FN int stride() const { return has_sh() ? 3 * sh_count : 3; }
+  // How many numbers of a Gaussian's SH are in use, and how many it has.
+  DGR_FN int used() const { return 3 * dgr::sh_count(sh_degree); }
+  DGR_FN int stride() const { return 3 * sh_count; }
 };
 template <class T>
 ProjectConstants<T> constants_of(const ProjectSettings& s) {
@@ -29,6 +29,7 @@ ProjectConstants<T> constants_of(const ProjectSettings& s) {
           T(s.scale_modifier),
           s.sh_degree,
           s.sh_count,
+          s.channels,
           s.antialiasing};
 }
 

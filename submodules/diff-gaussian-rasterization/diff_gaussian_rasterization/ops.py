@@ -19,6 +19,9 @@ from . import _native
 torch.ops.load_library(str(_native.load()))
 _ops = torch.ops.diff_gaussian_rasterization
 
+CHANNEL_COUNTS = (1, 3, 4, 8, 16)  # that blend has kernels for; csrc/params.h has the same
+MAX_CHANNELS = CHANNEL_COUNTS[-1]  # of one blend
+
 project = _ops.project
 isect_tiles = _ops.isect_tiles
 blend = _ops.blend
@@ -88,9 +91,12 @@ library.register_autograd("diff_gaussian_rasterization::project", _project_backw
 
 
 @library.register_fake("diff_gaussian_rasterization::project")
-def _(means: Tensor, *_settings: Any) -> tuple[Tensor, ...]:
+def _(
+    means: Tensor, scales: Tensor, quats: Tensor, opacities: Tensor, features: Tensor, viewmat: Tensor, *settings: Any
+) -> tuple[Tensor, ...]:
     n = means.shape[0]
-    floats = [means.new_empty(shape) for shape in ((n, 2), (n, 3), (n,), (n, 3), (n,), (n,))]
+    channels = 3 if settings[-2] >= 0 else features.shape[1]
+    floats = [means.new_empty(shape) for shape in ((n, 2), (n, 3), (n,), (n, channels), (n,), (n,))]
     return (*floats, means.new_empty((n,), dtype=torch.int32), means.new_empty((), dtype=torch.int64))
 
 
@@ -137,8 +143,9 @@ def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     # An image that no loss looks at has no gradient: the kernels take a tensor without elements for that, not zeros.
     images = [tensors[0].new_empty(0) if image is None else image.contiguous() for image in v[:5]]
     v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *ctx.settings, *state, *images)
-    # Not the gradient of anything, so no place in autograd's graph: it is left on the tensor that it describes.
-    tensors[0].absgrad = absgrad.detach()
+    if ctx.settings[-1]:
+        # Not the gradient of anything, so no place in autograd's graph: it is left on the tensor that it describes.
+        tensors[0].absgrad = absgrad.detach()
     return (v_means2d, *rest, *(None for _ in range(5 + len(ctx.settings))))
 
 
@@ -147,14 +154,16 @@ library.register_autograd("diff_gaussian_rasterization::blend", _blend_backward,
 
 @library.register_fake("diff_gaussian_rasterization::blend")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    width, height = inputs[10], inputs[11]
-    planes = [means2d.new_empty((channels, height, width)) for channels in (3, 1, 1, 1, 1, 1, 1, 1)]
+    colors, width, height = inputs[2], inputs[10], inputs[11]
+    planes = [means2d.new_empty((channels, height, width)) for channels in (colors.shape[1], 1, 1, 1, 1, 1, 1, 1)]
     return (*planes, means2d.new_empty((1, height, width), dtype=torch.int32))
 
 
 @library.register_fake("diff_gaussian_rasterization::blend_backward")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    return (torch.empty_like(means2d), torch.empty_like(means2d), *(torch.empty_like(t) for t in inputs[:5]))
+    with_absgrad = inputs[16]
+    absgrad = means2d.new_empty((len(means2d) if with_absgrad else 0, 2))
+    return (torch.empty_like(means2d), absgrad, *(torch.empty_like(t) for t in inputs[:5]))
 
 
 @library.register_fake("diff_gaussian_rasterization::blend_statistics")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from . import ops
 from .checks import check_device, check_integer, check_number, check_tensor
@@ -33,13 +35,13 @@ class Statistics(NamedTuple):
 class RasterOutput(NamedTuple):
     """The images, and what densification needs to know of each Gaussian."""
 
-    color: Tensor  # (3, H, W) Σw·c + T_end·background
+    color: Tensor  # (C, H, W) Σw·c + T_end·background
     inv_depth: Tensor  # (1, H, W) Σw/z, 1/world units
     depth: Tensor  # (1, H, W) Σw·z, world units; divide by alpha for the expected depth
     alpha: Tensor  # (1, H, W) Σw
     distortion: Tensor  # (1, H, W) Σw·(m − M)², world units² (linear) or 1/world units² (inverse)
     radii: Tensor  # (N,) int32, pixels; 0 for a Gaussian that can touch no pixel
-    means2d: Tensor  # (N, 2) pixels, in the graph; after backward its `absgrad` is Σ over pixels of |∂L/∂mean2d|
+    means2d: Tensor  # (N, 2) pixels, in the graph; with `absgrad` its attribute of that name is (N, 2) after backward
     num_nonfinite: Tensor  # () int64, Gaussians culled because a value of theirs is NaN or infinite
     statistics: Statistics | None
 
@@ -67,6 +69,7 @@ def rasterize(
     antialiasing: bool = False,
     distortion_space: str = "linear",
     statistics: bool = False,
+    absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
 ) -> RasterOutput:
@@ -82,17 +85,19 @@ def rasterize(
         quats: (N, 4) rotations w x y z, of any length but 0.
         opacities: (N, 1) in (0, 1).
         shs: (N, K, 3) spherical harmonics coefficients, K ≥ (sh_degree + 1)²; or
-        colors: (N, 3) colors as they are. Exactly one of the two.
+        colors: (N, C) features as they are, of any C ≥ 1: colors, normals, labels. Exactly one of the two.
         viewmat: (4, 4) world to camera, OpenCV axes (x right, y down, z forward).
         fx, fy, cx, cy: pinhole intrinsics, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5).
         width, height: of the image, pixels.
-        background: (3,) color behind everything.
+        background: (C,) color behind everything; C is 3 with `shs`.
         sh_degree: 0..3, the degree up to which `shs` is used.
         near: world units; Gaussians at z ≤ near are culled.
         scale_modifier: factor on all scales.
         antialiasing: lower the opacity of splats that the 0.3-pixel blur widens (Yu et al. 2024).
         distortion_space: "linear" measures the distortion over z, "inverse" over 1/z.
         statistics: also gather `Statistics`.
+        absgrad: let a backward pass leave `means2d.absgrad`, (N, 2): Σ over pixels of |∂L/∂mean2d| (Ye et al. 2024,
+            AbsGS). Of at most 16 channels, since the pixel's absolute value is that of all channels together.
         thresholds: the limits of a pixel's rules.
         means2d_offset: (N, 2) pixels, added to the projected means; zeros make a leaf that receives their gradient.
 
@@ -110,13 +115,16 @@ def rasterize(
     sh_degree = check_integer("sh_degree", sh_degree, 0, MAX_SH_DEGREE)
     features = _check_features(shs, colors, sh_degree, means)
     viewmat = check_tensor("viewmat", viewmat, (4, 4), means)
-    background = check_tensor("background", background, (3,), means)
+    channels = 3 if colors is None else features.shape[1]
+    background = check_tensor("background", background, (channels,), means)
     width, height = check_integer("width", width, 1), check_integer("height", height, 1)
     fx = check_number("fx", fx, 0, open_low=True)
     fy = check_number("fy", fy, 0, open_low=True)
     cx, cy = check_number("cx", cx), check_number("cy", cy)
     near = check_number("near", near, 0)
     scale_modifier = check_number("scale_modifier", scale_modifier, 0, open_low=True)
+    if absgrad and channels > ops.MAX_CHANNELS:
+        raise ValueError(f"absgrad is asked for with {channels} channels; it is made for at most {ops.MAX_CHANNELS}")
     limits = _check_thresholds(thresholds)
     if distortion_space not in DISTORTION_SPACES:
         raise ValueError(f"distortion_space is {distortion_space!r}; it must be one of {', '.join(DISTORTION_SPACES)}")
@@ -130,16 +138,41 @@ def rasterize(
     cutoff_sigmas = cutoff_sigmas.detach()  # says where to look, not what is seen there
     with torch.no_grad():
         lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
-    inputs = (
-        means2d, inv_cov_factor, opacities2d, splat_colors, depths, background, cutoff_sigmas, *lists, width, height,
-        *limits, distortion_space == "inverse",
-    )  # fmt: skip
-    color, inv_depth, depth, alpha, distortion, _, reference, offset, end = ops.blend(*inputs)
+    rules = (cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse")
+
+    def blended(colors: Tensor, background: Tensor) -> tuple[Tensor, ...]:
+        return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, background, *rules, bool(absgrad))
+
+    color, inv_depth, depth, alpha, distortion, _, reference, offset, end = _blend_in_chunks(
+        blended, splat_colors, background
+    )
     gathered = None
     if statistics:
+        splats = (means2d, inv_cov_factor, opacities2d, splat_colors, depths, background)
         with torch.no_grad():
-            gathered = Statistics(*ops.blend_statistics(*inputs, reference, offset, end))
+            gathered = Statistics(*ops.blend_statistics(*splats, *rules, reference, offset, end))
     return RasterOutput(color, inv_depth, depth, alpha, distortion, radii, means2d, num_nonfinite, gathered)
+
+
+def _blend_in_chunks(
+    blended: Callable[[Tensor, Tensor], tuple[Tensor, ...]], colors: Tensor, background: Tensor
+) -> tuple[Tensor, ...]:
+    """What `blended(colors, background)` returns, for any number of channels.
+
+    The kernels are compiled for ops.CHANNEL_COUNTS. Each chunk is filled up with channels of 0 to the next of these
+    numbers. The images other than color are the first chunk's.
+    """
+    channels = colors.shape[1]
+    if channels in ops.CHANNEL_COUNTS:
+        return blended(colors, background)
+    outputs = []
+    for first in range(0, channels, ops.MAX_CHANNELS):
+        count = min(channels - first, ops.MAX_CHANNELS)
+        missing = min(size for size in ops.CHANNEL_COUNTS if size >= count) - count
+        chunk = [tensor[..., first : first + count] for tensor in (colors, background)]
+        outputs.append(blended(*(pad(tensor, (0, missing)).contiguous() for tensor in chunk)))
+    color = torch.cat([output[0] for output in outputs])[:channels]
+    return color, *outputs[0][1:]
 
 
 def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor) -> Tensor:
@@ -148,7 +181,10 @@ def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, m
         raise ValueError(f"shs and colors are {found}; exactly one must be given")
     n = means.shape[0]
     if colors is not None:
-        return check_tensor("colors", colors, (n, 3), means)
+        colors = check_tensor("colors", colors, (n, "C"), means)
+        if colors.shape[1] == 0:
+            raise ValueError(f"colors has shape {tuple(colors.shape)}; it must be ({n}, C) with C of at least 1")
+        return colors
     shs = check_tensor("shs", shs, (n, "K", 3), means)
     needed = (sh_degree + 1) ** 2
     if shs.shape[1] < needed:

@@ -27,14 +27,14 @@ class Splats(NamedTuple):
     covariances: Tensor  # (S, 2, 2) pixels², blurred
     determinants: Tensor  # (S,) of the covariances
     opacities: Tensor  # (S,) with antialiasing: already compensated
-    colors: Tensor  # (S, 3)
+    colors: Tensor  # (S, C)
     depths: Tensor  # (S,) z in the camera's frame
 
 
 class Pixels(NamedTuple):
     """What some pixels see; `weights` is what the splats' statistics are made of."""
 
-    color: Tensor  # (P, 3)
+    color: Tensor  # (P, C)
     inv_depth: Tensor  # (P,)
     depth: Tensor  # (P,)
     alpha: Tensor  # (P,)
@@ -66,10 +66,11 @@ def rasterize_reference(
     antialiasing: bool = False,
     distortion_space: str = "linear",
     statistics: bool = False,
+    absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
 ) -> RasterOutput:
-    """`rasterize`, with the same arguments and results, for any floating dtype and device; `absgrad` is not made.
+    """`rasterize`, with the same arguments and results, for any floating dtype and device; `absgrad` is ignored.
 
     Arguments are not checked. Time and memory are O(N·H·W).
     """

@@ -45,14 +45,18 @@ def project_arguments(scene: RasterScene, dtype: torch.dtype = torch.float64) ->
 
 
 def blend_arguments(
-    scene: RasterScene, splats: tuple[Tensor, ...], lists: tuple[Tensor, ...], dtype: torch.dtype = torch.float64
+    scene: RasterScene,
+    splats: tuple[Tensor, ...],
+    lists: tuple[Tensor, ...],
+    dtype: torch.dtype = torch.float64,
+    absgrad: bool = True,
 ) -> tuple[Any, ...]:
     s = scene.settings
     means2d, inv_cov_factor, opacities, colors, depths, cutoff_sigmas = splats[:6]
     background = scene.tensors["background"].to(dtype)
     return (
         means2d, inv_cov_factor, opacities, colors, depths, background, cutoff_sigmas, *lists, s["width"], s["height"],
-        *s.get("thresholds", Thresholds()), s.get("distortion_space", "linear") == "inverse",
+        *s.get("thresholds", Thresholds()), s.get("distortion_space", "linear") == "inverse", absgrad,
     )  # fmt: skip
 
 
@@ -61,6 +65,7 @@ def run(
     scene: RasterScene,
     cotangents: dict[str, Tensor | None] | None = None,
     dtype: torch.dtype = torch.float64,
+    absgrad: bool = True,
 ) -> dict[str, Tensor]:
     """Everything that the operators return, by name, on the CPU.
 
@@ -71,7 +76,7 @@ def run(
     projecting = project_arguments(scene, dtype)
     splats = operators.project(*projecting)
     lists = operators.isect_tiles(splats[0], splats[1], splats[4], splats[5], splats[6], *projecting[6:8])
-    blending = blend_arguments(scene, splats, lists, dtype)
+    blending = blend_arguments(scene, splats, lists, dtype, absgrad)
     blended = operators.blend(*blending)
     names, results = [*PROJECTED, *LISTS, *BLENDED], [*splats, *lists, *blended]
     if cotangents is not None:
@@ -81,5 +86,5 @@ def run(
         v_means2d, _, *rest = gradients[:6]
         names += [*SPLAT_GRADIENTS, *GRADIENTS, *STATISTICS]
         results += [*gradients, *operators.project_backward(*projecting, splats[6], v_means2d, *rest)]
-        results += operators.blend_statistics(*blending, *blended[6:])
+        results += operators.blend_statistics(*blending[:-1], *blended[6:])
     return {name: result.cpu() for name, result in zip(names, results, strict=True)}

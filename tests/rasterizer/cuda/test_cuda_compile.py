@@ -22,6 +22,8 @@ THREADS = {"sm_75": 1024, "sm_80": 2048, "sm_90": 2048, "sm_100": 2048}  # of a 
 SHARED_BYTES = 100 * 1024  # of the smallest multiprocessor since sm_80
 SHARED_BYTES_OF_CUDA = 1024  # which it takes from every block
 
+TILES_AT_ONCE = {1: 4, 3: 4, 4: 4, 8: 3, 16: 2}  # by channels, csrc/cuda/tile.cuh's tiles_at_once
+
 # float32 kernels: threads of a block, and how many blocks must fit on a multiprocessor at a time, by registers and by
 # the shared memory of a small one (docs/measurements/gpu.md).
 PLAN = {
@@ -30,8 +32,8 @@ PLAN = {
     "count_tiles": (256, 6, 8),
     "write_tiles": (256, 4, 8),
     "pack_splats": (256, 8, 8),
-    "blend_kernel": (256, 4, 4),
-    "blend_backward_kernel": (256, 4, 3),
+    **{f"blend_kernelIfLi{channels}E": (256, tiles, 4) for channels, tiles in TILES_AT_ONCE.items()},
+    **{f"blend_backward_kernelIfLi{channels}E": (256, tiles, 3) for channels, tiles in TILES_AT_ONCE.items()},
     "statistics_kernel": (256, 4, 4),
     "finish_gradients": (256, 4, 8),
     "finish_statistics": (256, 8, 8),
@@ -67,7 +69,7 @@ def usages(name: str) -> list[Usage]:
 
 def planned(kernel: str) -> str | None:
     """The name in PLAN of a float32 kernel."""
-    return next((name for name in PLAN if re.search(rf"\d{name}If", kernel)), None)
+    return next((name for name in PLAN if re.search(rf"\d{name if 'If' in name else name + 'If'}", kernel)), None)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -109,6 +111,8 @@ def falloffs(name: str, folder: Path) -> list[list[str]]:
 def test_forward_and_backward_round_a_falloff_alike(tmp_path: Path) -> None:
     """Whether a splat counts at a pixel is decided anew in each kernel, and must not differ."""
     forward = falloffs("blend", tmp_path)
-    assert len(forward) == 1 and "fma" in "".join(forward[0])
+    assert len(forward) == len(ops.CHANNEL_COUNTS) and "fma" in "".join(forward[0])
     others = falloffs("blend_backward", tmp_path) + falloffs("statistics", tmp_path)
-    assert len(others) == 4 and all(other == forward[0] for other in others)
+    # Backward kernels with and without absgrad, with and without depths; three channels also without distortion alone.
+    assert len(others) == 4 * len(ops.CHANNEL_COUNTS) + 2 + 1
+    assert all(other == forward[0] for other in forward + others)

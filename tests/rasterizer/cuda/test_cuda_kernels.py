@@ -29,6 +29,7 @@ SPECIAL = {
     "plain colors": random_scene(22, width=24, height=24, sh_degree=None),
     "other thresholds": random_scene(23, width=24, height=24, thresholds=Thresholds(0.05, 0.7, 0.1)),
     "scale modifier": random_scene(24, width=24, height=24, scale_modifier=1.7),
+    **{f"{c} channels": random_scene(30 + c, width=40, height=24, sh_degree=None, channels=c) for c in (1, 4, 8, 16)},
     "needles": random_scene(25, width=70, height=50, kinds=["needle", "huge"]),
 }
 
@@ -44,7 +45,8 @@ def cotangents_of(scene: RasterScene, images: tuple[str, ...] = IMAGES, seed: in
     """None for an image that no loss looks at."""
     rng = torch.Generator().manual_seed(seed)
     s = scene.settings
-    everything = {name: normal(rng, 3 if name == "color" else 1, s["height"], s["width"]) for name in IMAGES}
+    channels = len(scene.tensors["background"])
+    everything = {name: normal(rng, channels if name == "color" else 1, s["height"], s["width"]) for name in IMAGES}
     return {name: everything[name] if name in images else None for name in IMAGES}
 
 
@@ -98,6 +100,18 @@ def test_images_that_no_loss_looks_at(kernels: Backend, images: tuple[str, ...])
         expected = run(ON_CPU, scene, cotangents_of(scene, images))
         assert bool(expected["v_opacities2d"].any()) == bool(images)
         assert_same(run(kernels, scene, cotangents_of(scene, images)), expected)
+
+
+@pytest.mark.parametrize("images", [IMAGES, ("color",), ("color", "depth")], ids=["all", "color", "depth"])
+@pytest.mark.parametrize("name", ["ragged", "1 channels", "8 channels"])
+def test_without_absolute_gradients(kernels: Backend, name: str, images: tuple[str, ...]) -> None:
+    scene = SPECIAL[name]
+    cotangents = cotangents_of(scene, images)
+    found = run(kernels, scene, cotangents, absgrad=False)
+    assert found.pop("absgrad").numel() == 0
+    expected = run(ON_CPU, scene, cotangents)
+    assert expected.pop("absgrad").any()
+    assert_same(found, expected)
 
 
 def test_values_that_are_not_finite_are_culled_and_counted(kernels: Backend) -> None:

@@ -197,7 +197,7 @@ def test_8_bit_depth_is_said(tmp_path: Path) -> None:
     assert scales(load_scene(pointless)) == {}
 
 
-def test_a_colour_picture_is_no_depth(tmp_path: Path) -> None:
+def test_a_color_picture_is_no_depth(tmp_path: Path) -> None:
     cameras = rgbd.write_scene(tmp_path)
     rgbd.write_depth(tmp_path, cameras)
     scenes.write_photo(tmp_path / "depth" / "001.png", 80, 60)

@@ -27,7 +27,7 @@ def test_a_grid_has_the_scale_of_its_step() -> None:
     assert gaussians.shs_rest.shape == (64, 15, 3) and not gaussians.shs_rest.any()
 
 
-def test_colours_come_back_from_the_harmonics() -> None:
+def test_colors_come_back_from_the_harmonics() -> None:
     points = cloud(np.random.default_rng(1).normal(size=(9, 3)))
     gaussians = initialize(points, sh_degree=0, extent=1.0)
     colors = 0.5 + 0.28209479177387814 * gaussians.shs_dc[:, 0]

@@ -31,7 +31,7 @@ from scene.types import Camera
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-GREY = srgb("#808080")
+GRAY = srgb("#808080")
 QUICK = Quality(spacing=6.0, sky=(2, 2), sun=1, bulb=1, gather=16)
 BELLY = smooth_profile([(0.3, 0), (0.6, 0.4), (0.2, 0.9), (0.35, 1.1)], 14)
 VASE = [(0, 0), *BELLY, (0.25, 1.1), (0.12, 0.9), (0, 0.8)]
@@ -159,7 +159,7 @@ def test_normals_stand_on_the_surface_and_face_the_viewer(shape: Shape) -> None:
         assert ((normal * way).sum(axis=0) < 0.2 * np.linalg.norm(way, axis=0)).all()
 
 
-@pytest.mark.parametrize("texture", [plain(GREY, depth=0.5), checker(GREY, 2 * GREY, 0.05)])
+@pytest.mark.parametrize("texture", [plain(GRAY, depth=0.5), checker(GRAY, 2 * GRAY, 0.05)])
 def test_textures_fade_before_they_alias(texture: Texture) -> None:
     p = np.random.default_rng(0).uniform(-1, 1, (3, 5000)).astype(np.float32)
     sharp, blurred = (texture(p, np.full(5000, blur, np.float32)) for blur in (0.001, 0.5))
@@ -241,7 +241,7 @@ def test_known_points_appear_where_the_camera_says(renderer: Renderer) -> None:
     assert depth.max() <= z + 0.1
 
 
-def test_pictures_are_lit_and_colourful(shots: tuple[list[Camera], list[Picture]]) -> None:
+def test_pictures_are_lit_and_colorful(shots: tuple[list[Camera], list[Picture]]) -> None:
     color = np.stack([picture.color for picture in shots[1]])
     assert color.min() >= 0 and color.max() <= 1
     assert 0.25 < color.mean() < 0.65
@@ -283,7 +283,7 @@ def test_distance_culling_changes_nothing() -> None:
     np.testing.assert_allclose(room.distance_to_surface(points), every, atol=1e-12)
 
 
-def test_cameras_stay_in_free_air_with_an_off_centre_principal_point() -> None:
+def test_cameras_stay_in_free_air_with_an_off_center_principal_point() -> None:
     for seed in (0, 1, 2):
         cameras = make_cameras(60, 480, 360, seed)
         centers = np.stack([camera.center for camera in cameras])
@@ -303,7 +303,7 @@ def flat(depth: np.ndarray, facing: float = 1.0, gray: float = 0.5, solid: int =
 
 
 def ordinary() -> list[Solid]:
-    shape, texture = SHAPES["rectangle"], plain(GREY)
+    shape, texture = SHAPES["rectangle"], plain(GRAY)
     return [Solid(shape, texture), Solid(shape, texture, thin=True), Solid(shape, texture, sensed=False)]
 
 

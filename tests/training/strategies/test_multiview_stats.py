@@ -133,7 +133,7 @@ def against(points: Tensor, sensor: LoadedView, margin: float) -> tuple[Tensor, 
     return against_depth(points, sensor.camera, sensor.depth, sensor.depth_valid, margins)
 
 
-def test_the_centre_is_looked_up_in_its_own_pixel() -> None:
+def test_the_center_is_looked_up_in_its_own_pixel() -> None:
     """One column is far; a center in it, or next to it, has the far depth in its window."""
     sensor = wall(1.0)
     assert sensor.depth is not None

@@ -8,45 +8,68 @@ namespace dgr {
 namespace cpu {
 
 // f(tile, scratch) for every tile.
-template <class T, class F>
-static void for_each_tile(const Image& image, const F& f) {
-  WorkerScratch scratch(kernels<T>().scratch_bytes);
+template <class F>
+static void for_each_tile(const Image& image, size_t scratch_bytes, const F& f) {
+  WorkerScratch scratch(scratch_bytes);
   for_each_task(image.tiles(), [&](int64_t tile, int64_t worker) { f(int(tile), scratch.of(worker)); });
+}
+
+// The kernels for a number of channels.
+template <class T>
+static const BlendKernels<T>& blend_kernels(int channels) {
+  int kind = 0;
+  while (CHANNEL_COUNTS[kind] != channels) ++kind;
+  return kernels<T>().blends[kind];
 }
 
 template <class T>
 int blend(const BlendInput<T>& in, int64_t, const BlendOutput<T>& out, const Allocator&, void*) {
-  for_each_tile<T>(in.image, [&](int tile, void* scratch) { kernels<T>().blend(in, out, tile, scratch); });
+  const BlendKernels<T>& table = blend_kernels<T>(in.channels);
+  for_each_tile(in.image, table.scratch_bytes, [&](int tile, void* scratch) { table.blend(in, out, tile, scratch); });
   return 0;
 }
 
 // ---- backward
 
 // A Gaussian's slots, added in their order, become its gradients.
-template <class T>
+template <int C, bool Absgrad, class T>
 static void reduce_slots(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, const T* sums,
                          const SplatGradients<T>& out) {
+  constexpr int COUNT = sum_count<C, Absgrad>();
   for_each_chunk(n, 4096, [&](int64_t begin, int64_t end, int64_t) {
     for (int64_t i = begin; i < end; ++i) {
-      T total[SLOT] = {};
+      T total[COUNT] = {};
       for (int64_t slot = isect_offsets[i]; slot < isect_offsets[i + 1]; ++slot)
-        for (int k = 0; k < SLOT; ++k) total[k] += sums[slot * SLOT + k];
-      write_gradients(in, i, isect_offsets[i] < isect_offsets[i + 1], total, out);
+        for (int k = 0; k < COUNT; ++k) total[k] += sums[slot * COUNT + k];
+      write_gradients<C, Absgrad>(in, i, isect_offsets[i] < isect_offsets[i + 1], total, out);
     }
   });
 }
 
+template <int C, bool Absgrad, class T>
+static void blend_backward_of(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
+                              BlendCotangents<T> v, const SplatGradients<T>& out, const Allocator& allocator) {
+  const BlendKernels<T>& table = blend_kernels<T>(C);
+  const auto backward = Absgrad ? table.backward_with_absgrad : table.backward;
+  v.sums = scratch<T>(allocator, intersections * sum_count<C, Absgrad>());
+  std::vector<T> v_background(C * int64_t(in.image.tiles()));
+  v.v_background = v_background.data();
+  for_each_tile(in.image, table.scratch_bytes, [&](int tile, void* scratch) { backward(in, v, tile, scratch); });
+  reduce_slots<C, Absgrad>(in, n, isect_offsets, v.sums, out);
+  for (int c = 0; c < C; ++c) out.background[c] = 0;
+  for (size_t i = 0; i < v_background.size(); ++i) out.background[i % C] += v_background[i];
+}
+
 template <class T>
 int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
-                   const BlendCotangents<T>& given, const SplatGradients<T>& out, const Allocator& allocator, void*) {
-  BlendCotangents<T> v = given;
-  v.sums = scratch<T>(allocator, intersections * SLOT);
-  std::vector<T> v_background(3 * int64_t(in.image.tiles()));
-  v.v_background = v_background.data();
-  for_each_tile<T>(in.image, [&](int tile, void* scratch) { kernels<T>().blend_backward(in, v, tile, scratch); });
-  reduce_slots(in, n, isect_offsets, v.sums, out);
-  for (int c = 0; c < 3; ++c) out.background[c] = 0;
-  for (size_t i = 0; i < v_background.size(); ++i) out.background[i % 3] += v_background[i];
+                   const BlendCotangents<T>& v, const SplatGradients<T>& out, const Allocator& allocator, void*) {
+  with_channels(in.channels, [&](auto channels) {
+    constexpr int C = decltype(channels)::value;
+    if (out.absgrad != nullptr)
+      blend_backward_of<C, true>(in, n, isect_offsets, intersections, v, out, allocator);
+    else
+      blend_backward_of<C, false>(in, n, isect_offsets, intersections, v, out, allocator);
+  });
   return 0;
 }
 
@@ -58,8 +81,8 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_of
                      void*) {
   BlendStatistics<T> statistics = given;
   statistics.statistics = scratch<T>(allocator, intersections * STATISTICS_SLOT);
-  for_each_tile<T>(in.image,
-                   [&](int tile, void* scratch) { kernels<T>().blend_statistics(in, statistics, tile, scratch); });
+  for_each_tile(in.image, kernels<T>().statistics_scratch_bytes,
+                [&](int tile, void* scratch) { kernels<T>().blend_statistics(in, statistics, tile, scratch); });
   const T* values = statistics.statistics;
   for (int64_t i = 0; i < n; ++i) {
     T total = 0, most = 0, part = 0;

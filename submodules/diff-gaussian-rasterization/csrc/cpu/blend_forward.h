@@ -4,10 +4,10 @@
 
 DGR_NAMESPACE_BEGIN
 
-template <class L, class T>
+template <class L, class T, int C>
 struct ForwardScratch {
-  Gathered<L, T> batch;
-  PixelSums<L> sums[blocks<L>()];
+  Gathered<L, T, C> batch;
+  PixelSums<L, C> sums[blocks<L>()];
   L limit[blocks<L>()];  // alpha from which a splat counts: alpha_min while the pixel lasts
   L end[blocks<L>()];    // where in the tile's list the pixel ended
   uint16_t list[blocks<L>()][BATCH];
@@ -16,8 +16,8 @@ struct ForwardScratch {
 };
 
 // The blocks' lists of the batch's records that may touch them, in order.
-template <class L, class T>
-DGR_FN void list_by_block(ForwardScratch<L, T>& s, int count) {
+template <class L, class T, int C>
+DGR_FN void list_by_block(ForwardScratch<L, T, C>& s, int count) {
   for (int& n : s.listed) n = 0;
   for (int i = 0; i < count; ++i)
     for (BlockSet set = s.batch.touches[i]; set != 0; set &= set - 1) {
@@ -28,12 +28,12 @@ DGR_FN void list_by_block(ForwardScratch<L, T>& s, int count) {
 
 // Blends one block's list; returns whether any of its pixels goes on. Pixels end at random splats, which no branch
 // predictor can know: so their end is a select, and only now and then is it asked whether all have ended.
-template <class L, class T>
-DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, int s, int batch_start) {
+template <class L, class T, int C>
+DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T, C>& scratch, int s, int batch_start) {
   constexpr int ROUND = 8;
   const Block<L> block = block_at<L>(s);
   const L alpha_max = L(in.alpha_max), transmittance_min = L(in.transmittance_min), zero = L(T(0));
-  PixelSums<L> sums = scratch.sums[s];
+  PixelSums<L, C> sums = scratch.sums[s];
   L limit = scratch.limit[s], end = scratch.end[s];
   const int listed = scratch.listed[s];
   bool alive = true;
@@ -41,7 +41,7 @@ DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, 
     const int stop = first + ROUND < listed ? first + ROUND : listed;
     for (int i = first; i < stop; ++i) {
       const int index = scratch.list[s][i];
-      const PixelSplat<T>& q = scratch.batch.records[index].splat;
+      const PixelSplat<T, C>& q = scratch.batch.records[index].splat;
       const L alpha = pair_alpha(L(q.opacity), pair_at(q, block).falloff.weight, limit, alpha_max).counted;
       const Passage<L> light = pass(sums.transmittance, alpha, transmittance_min);
       limit = select(light.ends, ended<L>(), limit);
@@ -57,23 +57,23 @@ DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T>& scratch, 
   return alive;
 }
 
-template <class L, class T>
+template <class L, class T, int C>
 DGR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, const TileFrame& frame,
-                        const ForwardScratch<L, T>& scratch, int s) {
+                        const ForwardScratch<L, T, C>& scratch, int s) {
   const Block<L> block = block_at<L>(s);
   write_pixel(in, out, scratch.sums[s], scratch.end[s],
               [&](auto* plane, L value) { store_pixels(plane, in.image, frame, block, value); });
 }
 
-template <class L, class T>
+template <class L, class T, int C>
 void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, void* memory) {
-  ForwardScratch<L, T>& scratch = *static_cast<ForwardScratch<L, T>*>(memory);
+  ForwardScratch<L, T, C>& scratch = *static_cast<ForwardScratch<L, T, C>*>(memory);
   const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
   int living = 0;
   for (int s = 0; s < blocks<L>(); ++s) {
     const Inside part = inside(frame, block_at<L>(s));
     const auto exists = (lane_columns<L>() < L(T(part.columns))) & (lane_rows<L>() < L(T(part.rows)));
-    scratch.sums[s] = empty_pixel<L>();
+    scratch.sums[s] = empty_pixel<L, C>();
     scratch.limit[s] = select(exists, L(in.alpha_min), ended<L>());
     scratch.end[s] = L(T(frame.end - frame.begin));
     scratch.alive[s] = any(exists);

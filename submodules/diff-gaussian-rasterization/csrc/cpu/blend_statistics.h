@@ -6,14 +6,14 @@ DGR_NAMESPACE_BEGIN
 
 template <class L, class T>
 struct StatisticsScratch {
-  Gathered<L, T> batch;
+  Gathered<L, T, 0> batch;
   PixelMeasure<L> pixel[blocks<L>()];
   L end[blocks<L>()];
 };
 
 template <class L, class T>
 DGR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int i, int position, T* slot) {
-  const PixelSplat<T>& q = scratch.batch.records[i].splat;
+  const PixelSplat<T, 0>& q = scratch.batch.records[i].splat;
   L weight = L(T(0)), most = weight, share = weight;
   for (BlockSet set = scratch.batch.touches[i]; set != 0; set &= set - 1) {
     const int s = first_block<L>(set);

@@ -47,9 +47,9 @@ inline TileFrame tile_frame(const Image& image, const int32_t* tile_ranges, int 
 }
 
 // A gathered splat; u and v relative to the center of the tile's first pixel.
-template <class T>
+template <class T, int C>
 struct alignas(64) Record {
-  PixelSplat<T> splat;
+  PixelSplat<T, C> splat;
 };
 
 template <class L>
@@ -74,9 +74,9 @@ DGR_FN L lane_rows() {
   return rows;
 }
 
-template <class L, class T>
+template <class L, class T, int C>
 struct Gathered {
-  Record<T> records[BATCH];
+  Record<T, C> records[BATCH];
   BlockSet touches[BATCH];  // the blocks that a record may touch
 };
 
@@ -88,11 +88,11 @@ DGR_FN int first_block(BlockSet set) {
 
 // A tile's splats lie anywhere in memory: ask for them some records ahead.
 constexpr int PREFETCH = 12;
-template <class T>
+template <int C, class T>
 DGR_FN void prefetch(const BlendInput<T>& in, int64_t id) {
   __builtin_prefetch(in.means2d + 2 * id);
   __builtin_prefetch(in.inv_cov_factor + 3 * id);
-  __builtin_prefetch(in.colors + 3 * id);
+  if constexpr (C > 0) __builtin_prefetch(in.colors + C * id);
   __builtin_prefetch(in.opacities + id);
   __builtin_prefetch(in.depths + id);
   __builtin_prefetch(in.cutoff_sigmas + id);
@@ -119,38 +119,30 @@ DGR_FN BlockSet touched_blocks(const Ellipse<T>& e, T u, T v) {
   return set & first_rows;
 }
 
-template <class L, class T>
-DGR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, int count, Gathered<L, T>& batch) {
+template <class L, class T, int C>
+DGR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, int count, Gathered<L, T, C>& batch) {
   for (int i = 0; i < count; ++i) {
-    prefetch(in, first + i + PREFETCH < frame.end ? in.flatten_ids[first + i + PREFETCH] : 0);
+    prefetch<C>(in, first + i + PREFETCH < frame.end ? in.flatten_ids[first + i + PREFETCH] : 0);
     const int64_t id = in.flatten_ids[first + i];
     const T xx = in.inv_cov_factor[3 * id], xy = in.inv_cov_factor[3 * id + 1], yy = in.inv_cov_factor[3 * id + 2];
     const T u = in.means2d[2 * id] - T(frame.x) - T(0.5), v = in.means2d[2 * id + 1] - T(frame.y) - T(0.5);
-    batch.records[i] = {pixel_splat(u, v, xx, xy, yy, in.opacities[id], in.colors[3 * id], in.colors[3 * id + 1],
-                                    in.colors[3 * id + 2], in.depths[id], in.inverse_distortion)};
+    batch.records[i] = {
+        pixel_splat<C>(u, v, xx, xy, yy, in.opacities[id], in.colors + C * id, in.depths[id], in.inverse_distortion)};
     batch.touches[i] = touched_blocks<L>(ellipse(xx, xy, yy, in.cutoff_sigmas[id]), u, v);
   }
 }
 
-template <class L, class T>
-DGR_FN PixelSplat<L> broadcast(const PixelSplat<T>& q) {
-  return {L(q.u),
-          L(q.v),
-          L(q.xx),
-          L(q.xy),
-          L(q.yy),
-          L(q.opacity),
-          L(q.r),
-          L(q.g),
-          L(q.b),
-          L(q.depth),
-          L(q.inverse_depth),
-          L(q.measure_factor)};
+template <class L, class T, int C>
+DGR_FN PixelSplat<L, C> broadcast(const PixelSplat<T, C>& q) {
+  PixelSplat<L, C> s = {
+      L(q.u), L(q.v), L(q.xx), L(q.xy), L(q.yy), L(q.opacity), {}, L(q.depth), L(q.inverse_depth), L(q.measure_factor)};
+  for (int c = 0; c < C; ++c) s.color.at[c] = L(q.color.at[c]);
+  return s;
 }
 
 // A splat at the pixels of a block.
-template <class L, class T>
-DGR_FN Pair<L> pair_at(const PixelSplat<T>& q, const Block<L>& block) {
+template <class L, class T, int C>
+DGR_FN Pair<L> pair_at(const PixelSplat<T, C>& q, const Block<L>& block) {
   return pair_at(q, L(q.u - T(block.column)) - lane_columns<L>(), L(q.v - T(block.row)) - lane_rows<L>());
 }
 
@@ -201,8 +193,8 @@ DGR_FN void store_pixels(P* plane, const Image& image, const TileFrame& frame, c
 }
 
 // Alpha of a splat at the pixels of a block that last longer than to `position` in the tile's list.
-template <class L, class T>
-DGR_FN PairAlpha<L> pair_alpha(const BlendInput<T>& in, const PixelSplat<T>& q, const Falloff<L>& f, int position,
+template <class L, class T, int C>
+DGR_FN PairAlpha<L> pair_alpha(const BlendInput<T>& in, const PixelSplat<T, C>& q, const Falloff<L>& f, int position,
                                L end) {
   const L limit = select(L(T(position)) < end, L(in.alpha_min), ended<L>());
   return pair_alpha(L(q.opacity), f.weight, limit, L(in.alpha_max));

@@ -22,24 +22,29 @@ constexpr int REGISTER = 16;
 template <class T>
 using Widest = Lanes<T, (REGISTER / sizeof(T) > 4 ? REGISTER / sizeof(T) : 4)>;
 
-constexpr size_t largest(size_t a, size_t b, size_t c) { return a > b ? (a > c ? a : c) : (b > c ? b : c); }
+constexpr size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 template <class T>
 struct Table {
   using L = Widest<T>;
+  template <int C>
+  static constexpr BlendKernels<T> blends() {
+    return {blend_tile<L, T, C>, blend_tile_backward<L, T, C, false>, blend_tile_backward<L, T, C, true>,
+            larger(sizeof(ForwardScratch<L, T, C>), sizeof(BackwardScratch<L, T, C>))};
+  }
   static const Kernels<T>& get() {
     static const Kernels<T> table = {
         project_block<L, T>,
         project_backward_block<L, T>,
         tile_rows<L, T>,
         tile_spans<L, T>,
-        blend_tile<L, T>,
-        blend_tile_backward<L, T>,
+        {blends<CHANNEL_COUNTS[0]>(), blends<CHANNEL_COUNTS[1]>(), blends<CHANNEL_COUNTS[2]>(),
+         blends<CHANNEL_COUNTS[3]>(), blends<CHANNEL_COUNTS[4]>()},
         tile_statistics<L, T>,
-        largest(sizeof(ForwardScratch<L, T>), sizeof(BackwardScratch<L, T>), sizeof(StatisticsScratch<L, T>)),
+        sizeof(StatisticsScratch<L, T>),
         photometric_tile<L, T>,
         photometric_tile_backward<L, T>,
-        largest(sizeof(DifferenceScratch<T>), sizeof(DifferenceBackwardScratch<T>), 0),
+        larger(sizeof(DifferenceScratch<T>), sizeof(DifferenceBackwardScratch<T>)),
         adam_piece<L, T>};
     return table;
   }

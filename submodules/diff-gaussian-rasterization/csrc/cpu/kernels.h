@@ -6,6 +6,15 @@
 
 namespace dgr {
 
+// Of a number of channels. One tile; `scratch` has scratch_bytes, 64-byte aligned, for this thread alone.
+template <class T>
+struct BlendKernels {
+  void (*blend)(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);
+  void (*backward)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
+  void (*backward_with_absgrad)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
+  size_t scratch_bytes;
+};
+
 template <class T>
 struct Kernels {
   // Gaussians [begin, end) to splats; returns how many were culled for values that are not finite.
@@ -19,11 +28,9 @@ struct Kernels {
   int64_t (*tile_rows)(const Image&, const SplatInput<T>&, int64_t begin, int64_t end, TileReach*);
   void (*tile_spans)(const Image&, const SplatInput<T>&, int64_t begin, int64_t end, TileReach*, TileSpan* spans,
                      int32_t* counts);
-  // One tile; `scratch` has scratch_bytes, 64-byte aligned, for this thread alone.
-  void (*blend)(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);
-  void (*blend_backward)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
+  BlendKernels<T> blends[CHANNEL_KINDS];  // by CHANNEL_COUNTS
   void (*blend_statistics)(const BlendInput<T>&, const BlendStatistics<T>&, int tile, void* scratch);
-  size_t scratch_bytes;
+  size_t statistics_scratch_bytes;
   // One tile of two images' difference, and of its gradient by x; `scratch` has photometric_scratch_bytes.
   void (*photometric)(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricOutput<T>&, int64_t tile,
                       void* scratch);

@@ -16,7 +16,7 @@ DGR_FN Gaussian<L> load_gaussians(const ProjectConstants<T>& s, const GaussianAr
           column(g.opacities, 1, 0)};
 }
 
-// A block's features: colors, or coefficients of which only those in use are loaded.
+// A block's SH coefficients, of which only those in use are loaded.
 constexpr int MAX_FEATURES = 3 * SH_MAX_COUNT;
 template <class L, class T>
 DGR_FN void load_features(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
@@ -26,6 +26,29 @@ DGR_FN void load_features(const ProjectConstants<T>& s, const GaussianArrays<T>&
   const char* next = reinterpret_cast<const char*>(g.features + (first + L::width) * stride);
   for (int byte = 0; byte < int(L::width * stride * sizeof(T)); byte += 64) __builtin_prefetch(next + byte);
   load_columns(g.features, stride, s.used(), first, end, features);
+}
+
+template <class L, class T>
+DGR_FN Vec3<L> load_raw_color(const ProjectConstants<T>& s, const GaussianArrays<T>& g, const Pinhole<L>& camera,
+                              Vec3<L> mean, int64_t first, int64_t end) {
+  L features[MAX_FEATURES];
+  load_features(s, g, first, end, features);
+  return raw_color(s.sh_degree, camera, mean, features);
+}
+
+// Colors as they are: their sum, for culling, and where a Gaussian is visible the colors themselves, else 0.
+template <class L, class T>
+DGR_FN L sum_of_channels(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first, int64_t end) {
+  L total = L(T(0));
+  for (int c = 0; c < s.channels; ++c) total += load_column<L>(g.features, s.channels, c, first, end);
+  return total;
+}
+template <class L, class T>
+DGR_FN void copy_channels(int channels, typename L::Mask visible, const T* from, int64_t first, int64_t end, int count,
+                          T* to) {
+  for (int c = 0; c < channels; ++c)
+    store_column(to, channels, c, first, count,
+                 select(visible, load_column<L>(from, channels, c, first, end), L(T(0))));
 }
 
 template <class L, class T>
@@ -39,12 +62,10 @@ int64_t project_block(const ProjectSettings& settings, const GaussianArrays<T>& 
     const int count = int(end - first < L::width ? end - first : L::width);
     const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
     const Splat<L> splat = project(camera, gaussian, s.antialiasing);
-    L features[MAX_FEATURES];
-    load_features(s, g, first, end, features);
-    const Vec3<L> raw = s.has_sh() ? raw_color(s.sh_degree, camera, gaussian.mean, features)
-                                   : Vec3<L>{features[0], features[1], features[2]};
-    const Vec3<L> color = s.has_sh() ? clamp_color(raw) : raw;
-    const auto [e, finite, visible] = visibility(s.rules, gaussian, raw, splat);
+    const Vec3<L> raw =
+        s.has_sh() ? load_raw_color(s, g, camera, gaussian.mean, first, end) : Vec3<L>{zero, zero, zero};
+    const L color_sum = s.has_sh() ? raw.x + raw.y + raw.z : sum_of_channels<L>(s, g, first, end);
+    const auto [e, finite, visible] = visibility(s.rules, gaussian, color_sum, splat);
 
     store_column(out.means2d, 2, 0, first, count, select(visible, splat.u, zero));
     store_column(out.means2d, 2, 1, first, count, select(visible, splat.v, zero));
@@ -54,9 +75,14 @@ int64_t project_block(const ProjectSettings& settings, const GaussianArrays<T>& 
     store_column(out.opacities, 1, 0, first, count, select(visible, splat.opacity, zero));
     store_column(out.depths, 1, 0, first, count, select(visible, splat.depth, zero));
     store_column(out.cutoff_sigmas, 1, 0, first, count, select(visible, e.radius, zero));
-    store_column(out.colors, 3, 0, first, count, select(visible, color.x, zero));
-    store_column(out.colors, 3, 1, first, count, select(visible, color.y, zero));
-    store_column(out.colors, 3, 2, first, count, select(visible, color.z, zero));
+    if (s.has_sh()) {
+      const Vec3<L> color = clamp_color(raw);
+      store_column(out.colors, 3, 0, first, count, select(visible, color.x, zero));
+      store_column(out.colors, 3, 1, first, count, select(visible, color.y, zero));
+      store_column(out.colors, 3, 2, first, count, select(visible, color.z, zero));
+    } else {
+      copy_channels<L>(s.channels, visible, g.features, first, end, count, out.colors);
+    }
     const L radius = splat_radius(e);
     for (int l = 0; l < count; ++l) {
       out.radii[first + l] = visible.m[l] ? int32_t(radius.v[l]) : 0;
@@ -71,16 +97,14 @@ template <class L, class T>
 DGR_FN void color_backward(const ProjectConstants<T>& s, const GaussianArrays<T>& g, const GaussianCotangents<T>& v,
                            const Pinhole<L>& camera, Vec3<L> mean, typename L::Mask visible, int64_t first, int64_t end,
                            int count, Vec3<L>& v_mean, PoseCotangent<L>& v_pose) {
+  if (!s.has_sh()) {
+    copy_channels<L>(s.channels, visible, v.v_colors, first, end, count, v.v_features);
+    return;
+  }
   const L zero = L(T(0));
   const int stride = s.stride(), used = s.used();
   const auto cotangent = [&](int c) { return select(visible, load_column<L>(v.v_colors, 3, c, first, end), zero); };
   const Vec3<L> v_color = {cotangent(0), cotangent(1), cotangent(2)};
-  if (!s.has_sh()) {
-    store_column(v.v_features, 3, 0, first, count, v_color.x);
-    store_column(v.v_features, 3, 1, first, count, v_color.y);
-    store_column(v.v_features, 3, 2, first, count, v_color.z);
-    return;
-  }
   L features[MAX_FEATURES];
   load_features(s, g, first, end, features);
   // Where nothing is seen the ray may be NaN, and the basis would be, which 0 does not silence.

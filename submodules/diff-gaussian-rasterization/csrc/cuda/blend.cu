@@ -4,26 +4,31 @@
 namespace dgr {
 namespace cuda {
 
-constexpr int FORWARD_BATCH = 256;
+// As many as fit in the 48 KiB that a block may have, with room for other tiles.
+template <class T, int C>
+constexpr int forward_batch() {
+  return C * sizeof(T) > 32 ? 128 : 256;
+}
 
-template <class T>
-__global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
-    blend_kernel(BlendInput<T> in, const PackedSplat<T>* splats, BlendOutput<T> out) {
-  __shared__ Batch<T, FORWARD_BATCH> batch;
+template <class T, int C>
+__global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
+    blend_kernel(BlendInput<T> in, const PackedSplat<T, C>* splats, BlendOutput<T> out) {
+  constexpr int BATCH = forward_batch<T, C>();
+  __shared__ Batch<T, C, BATCH> batch;
   const TilePixel pixel = tile_pixel(in);
-  PixelSums<T> sums = empty_pixel<T>();
+  PixelSums<T, C> sums = empty_pixel<T, C>();
   T limit = pixel.inside ? in.alpha_min : ended<T>();
   int end = pixel.end - pixel.begin;
-  for (int start = pixel.begin; start < pixel.end; start += FORWARD_BATCH) {
+  for (int start = pixel.begin; start < pixel.end; start += BATCH) {
     if (__syncthreads_and(limit == ended<T>())) break;
-    const int count = pixel.end - start < FORWARD_BATCH ? pixel.end - start : FORWARD_BATCH, own = threadIdx.x;
+    const int count = pixel.end - start < BATCH ? pixel.end - start : BATCH, own = threadIdx.x;
     if (own < count) gather(in, splats[in.flatten_ids[start + own]], own, batch);
     __syncthreads();
     for (int first = 0; first < count; first += WARP) {
       if (__all_sync(ALL_LANES, limit == ended<T>())) break;
       for (unsigned set = records_of_warp(batch, first, count); set != 0; set &= set - 1) {
         const int i = first + __ffs(int(set)) - 1;
-        const PixelSplat<T>& q = batch.records[i].splat;
+        const PixelSplat<T, C>& q = batch.records[i].splat;
         const T alpha = pair_alpha(q.opacity, pair_at(q, pixel).falloff.weight, limit, in.alpha_max).counted;
         if (alpha == T(0)) continue;
         const Passage<T> light = pass(sums.transmittance, alpha, in.transmittance_min);
@@ -41,9 +46,12 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
 
 template <class T>
 int blend(const BlendInput<T>& in, int64_t n, const BlendOutput<T>& out, const Allocator& allocator, void* stream) {
-  PackedSplat<T>* splats = scratch<PackedSplat<T>>(allocator, n);
-  DGR_TRY(pack(in, n, splats, stream));
-  return launch(blend_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
+  return with_channels(in.channels, [&](auto channels) -> int {
+    constexpr int C = decltype(channels)::value;
+    PackedSplat<T, C>* splats;
+    DGR_TRY(pack(in, n, allocator, stream, splats));
+    return launch(blend_kernel<T, C>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
+  });
 }
 
 DGR_INSTANTIATE_BLEND(float)

@@ -1,6 +1,6 @@
 // blend_backward on CUDA: a block for each tile, a thread for each pixel, splats from far to near.
 //
-// A warp adds up a splat's twelve sums over its 32 pixels in registers (reduce.cuh), puts them in shared memory, and
+// A warp adds up a splat's sums over its 32 pixels in registers (reduce.cuh), puts them in shared memory, and
 // after a batch the block writes what its warps have found to the splats' slots.
 #include "../gradients.h"
 #include "slots.cuh"
@@ -8,10 +8,11 @@
 namespace dgr {
 namespace cuda {
 
-// As many as let three tiles share a multiprocessor of 100 KiB, and fit in the 48 KiB that a block may have.
-template <class T>
+// Records in a batch: as many as let three tiles share a multiprocessor of 100 KiB, and fit in the 48 KiB that a block may
+// have, its sums and its splats together.
+template <class T, int C>
 constexpr int backward_batch() {
-  return 256 / sizeof(T);
+  return (C <= 4 ? 256 : 128) / sizeof(T);
 }
 
 struct Sum {
@@ -22,27 +23,28 @@ struct Sum {
 };
 
 // Records [0, count) of a batch at a warp's pixels, last first.
-template <bool Depths, bool Distortion, class T, int SIZE>
-__device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<T, SIZE>& batch, int start, int count,
-                                           int longest, const TilePixel& at, PixelBackward<T>& p, int end,
-                                           WarpSums<T, SIZE, SLOT>& sums) {
-  const int warp = threadIdx.x / WARP, held = sum_of_lane<SLOT>();
+template <bool Absgrad, bool Depths, bool Distortion, class T, int C, int SIZE>
+__device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<T, C, SIZE>& batch, int start,
+                                           int count, int longest, const TilePixel& at, PixelBackward<T, C>& p, int end,
+                                           WarpSums<T, SIZE, sum_count<C, Absgrad>()>& sums) {
+  constexpr int COUNT = sum_count<C, Absgrad>();
+  const int warp = threadIdx.x / WARP, held = sum_of_lane<COUNT>();
   const int seen = longest - start < count ? longest - start : count;  // of the batch, by this warp
   for (int first = (count - 1) / WARP * WARP; first >= 0; first -= WARP) {
     unsigned marked = 0;
     for (unsigned set = records_of_warp(batch, first, seen); set != 0;) {
       const int bit = WARP - 1 - __clz(int(set)), i = first + bit;
       set &= ~(1u << bit);
-      const PixelSplat<T>& q = batch.records[i].splat;
+      const PixelSplat<T, C>& q = batch.records[i].splat;
       const Pair<T> pair = pair_at(q, at);
       const T limit = start + i < end ? in.alpha_min : ended<T>();
       const PairAlpha<T> alpha = pair_alpha(q.opacity, pair.falloff.weight, limit, in.alpha_max);
       if (!__any_sync(ALL_LANES, alpha.counted > T(0))) continue;
       const PairCotangent<T> v = blend_vjp<Depths, Distortion>(p.walk, q, alpha.counted, alpha.free, p.v);
-      SplatSums<T> s = {};
-      add_pair(s, q, v, pair.falloff.slant, pair.dx, pair.dy, p.v);
-      T values[SLOT];
-      put_in_row(s, values);
+      SplatSums<T, C> s = {};
+      add_pair<Absgrad>(s, q, v, pair.falloff.slant, pair.dx, pair.dy, p.v);
+      T values[COUNT];
+      put_in_row<Absgrad>(s, values);
       warp_sums(values);
       if (held >= 0) sums.at[warp][i][held] = values[0];
       marked |= 1u << bit;
@@ -51,19 +53,19 @@ __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<
   }
 }
 
-template <class T, bool Depths, bool Distortion>
-__global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
-    blend_backward_kernel(BlendInput<T> in, const PackedSplat<T>* splats, BlendCotangents<T> v) {
-  constexpr int BATCH = backward_batch<T>();
-  __shared__ Batch<T, BATCH> batch;
-  __shared__ WarpSums<T, BATCH, SLOT> sums;
+template <class T, int C, bool Absgrad, bool Depths, bool Distortion>
+__global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
+    blend_backward_kernel(BlendInput<T> in, const PackedSplat<T, C>* splats, BlendCotangents<T> v) {
+  constexpr int BATCH = backward_batch<T, C>(), COUNT = sum_count<C, Absgrad>();
+  __shared__ Batch<T, C, BATCH> batch;
+  __shared__ WarpSums<T, BATCH, COUNT> sums;
   __shared__ int longest;
   const int own = threadIdx.x;
   const TilePixel at = tile_pixel(in);
-  PixelBackward<T> p = {};
+  PixelBackward<T, C> p = {};
   int end = 0;
   if (at.inside) {
-    p = read_pixel<T>(in, v, [&](const T* plane) { return plane == nullptr ? T(0) : plane[at.pixel]; });
+    p = read_pixel<T, C>(in, v, [&](const T* plane) { return plane == nullptr ? T(0) : plane[at.pixel]; });
     end = v.state.end[at.pixel];
   }
 
@@ -71,58 +73,75 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
   if (own == 0) longest = 0;
   __syncthreads();
   if (own % WARP == 0) atomicMax(&longest, longest_of_warp);
-  T background[3] = {p.walk.transmittance * p.v.r, p.walk.transmittance * p.v.g, p.walk.transmittance * p.v.b};
-  const T v_background = block_sum<3, TILE_WARPS>(background);  // which waits for the block
-  if (own < 3) v.v_background[3 * at.tile + own] = v_background;
+  T background[C];
+#pragma unroll
+  for (int c = 0; c < C; ++c) background[c] = p.walk.transmittance * p.v.color.at[c];
+  const T v_background = block_sum<C, TILE_WARPS>(background);  // which waits for the block
+  if (own < C) v.v_background[C * at.tile + own] = v_background;
 
   const int last = longest;
-  clear_slots<SLOT>(v.grad_slots + at.begin + last, at.end - at.begin - last, v.sums);
+  clear_slots<COUNT>(v.grad_slots + at.begin + last, at.end - at.begin - last, v.sums);
   for (int stop = last; stop > 0; stop -= BATCH) {
     const int start = stop > BATCH ? stop - BATCH : 0, count = stop - start;
     if (own < count) gather(in, splats[in.flatten_ids[at.begin + start + own]], own, batch);
     __syncthreads();
-    walk_batch<Depths, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, sums);
+    walk_batch<Absgrad, Depths, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, sums);
     __syncthreads();
     write_slots(sums, v.grad_slots + at.begin + start, count, v.sums, Sum{});
   }
 }
 
 // A Gaussian's slots become its gradients.
-template <class T>
+template <class T, int C, bool Absgrad, int COUNT = sum_count<C, Absgrad>()>
 __global__ void __launch_bounds__(REDUCE_THREADS)
-    finish_gradients(BlendInput<T> in, int64_t n, const int32_t* isect_offsets, const Slot<T, SLOT>* slots,
+    finish_gradients(BlendInput<T> in, int64_t n, const int32_t* isect_offsets, const Slot<T, COUNT>* slots,
                      SplatGradients<T> out) {
   const int64_t i = (int64_t(blockIdx.x) * REDUCE_THREADS + threadIdx.x) / REDUCE_GROUP;
   if (i >= n) return;
   const int32_t begin = isect_offsets[i], end = isect_offsets[i + 1];
-  const Slot<T, SLOT> s = reduce_slots(slots, begin, end, Sum{});
+  const Slot<T, COUNT> s = reduce_slots(slots, begin, end, Sum{});
   if (threadIdx.x % REDUCE_GROUP != 0) return;
-  write_gradients(in, i, begin < end, s.at, out);
+  write_gradients<C, Absgrad>(in, i, begin < end, s.at, out);
 }
 
-template <class T>
+// Colors, on which training spends its time, have a kernel for what no loss looks at; other channels one without depths.
+template <class T, int C, bool Absgrad>
 static auto kernel_for(const BlendCotangents<T>& v) {
-  if (v.v_distortion != nullptr) return blend_backward_kernel<T, true, true>;
-  if (v.v_inv_depth != nullptr || v.v_depth != nullptr) return blend_backward_kernel<T, true, false>;
-  return blend_backward_kernel<T, false, false>;
+  const bool distortion = v.v_distortion != nullptr;
+  if (!distortion && v.v_inv_depth == nullptr && v.v_depth == nullptr)
+    return blend_backward_kernel<T, C, Absgrad, false, false>;
+  if constexpr (C == 3)
+    if (!distortion) return blend_backward_kernel<T, C, Absgrad, true, false>;
+  return blend_backward_kernel<T, C, Absgrad, true, true>;
+}
+
+template <int C, bool Absgrad, class T>
+static int blend_backward_of(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
+                             BlendCotangents<T> v, const SplatGradients<T>& gradients, const Allocator& allocator,
+                             void* stream) {
+  using SlotOf = Slot<T, sum_count<C, Absgrad>()>;
+  SlotOf* slots = scratch<SlotOf>(allocator, intersections);
+  const int64_t tiles = in.image.tiles();
+  v.sums = reinterpret_cast<T*>(slots);
+  v.v_background = scratch<T>(allocator, C * tiles);
+  PackedSplat<T, C>* splats;
+  DGR_TRY(pack(in, n, allocator, stream, splats));
+  DGR_TRY(launch(kernel_for<T, C, Absgrad>(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
+  DGR_TRY(launch(finish_gradients<T, C, Absgrad>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream,
+                 in, n, isect_offsets, slots, gradients));
+  return launch(sum_rows<C, T>, 1, SUM_THREADS, stream, v.v_background, tiles, gradients.background);
 }
 
 template <class T>
 int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
-                   const BlendCotangents<T>& cotangents, const SplatGradients<T>& gradients, const Allocator& allocator,
+                   const BlendCotangents<T>& v, const SplatGradients<T>& out, const Allocator& allocator,
                    void* stream) {
-  using SlotOf = Slot<T, SLOT>;
-  SlotOf* slots = scratch<SlotOf>(allocator, intersections);
-  const int64_t tiles = in.image.tiles();
-  BlendCotangents<T> v = cotangents;
-  v.sums = reinterpret_cast<T*>(slots);
-  v.v_background = scratch<T>(allocator, 3 * tiles);
-  PackedSplat<T>* splats = scratch<PackedSplat<T>>(allocator, n);
-  DGR_TRY(pack(in, n, splats, stream));
-  DGR_TRY(launch(kernel_for(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
-  DGR_TRY(launch(finish_gradients<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, in, n,
-                 isect_offsets, slots, gradients));
-  return launch(sum_rows<3, T>, 1, SUM_THREADS, stream, v.v_background, tiles, gradients.background);
+  return with_channels(in.channels, [&](auto channels) {
+    constexpr int C = decltype(channels)::value;
+    return out.absgrad != nullptr
+               ? blend_backward_of<C, true>(in, n, isect_offsets, intersections, v, out, allocator, stream)
+               : blend_backward_of<C, false>(in, n, isect_offsets, intersections, v, out, allocator, stream);
+  });
 }
 
 DGR_INSTANTIATE_BLEND_BACKWARD(float)

@@ -66,45 +66,60 @@ __device__ __forceinline__ void store_features(const ProjectConstants<T>& s, con
 
 // ---- forward
 
+// Without its color.
 template <class T>
-__device__ __forceinline__ void store_splat(const SplatArrays<T>& out, int64_t i, const Splat<T>& splat, Vec3<T> color,
-                                            T cutoff, int32_t radius) {
+__device__ __forceinline__ void store_splat(const SplatArrays<T>& out, int64_t i, const Splat<T>& splat, T cutoff,
+                                            int32_t radius) {
   out.means2d[2 * i] = splat.u;
   out.means2d[2 * i + 1] = splat.v;
   store3(out.inv_cov_factor, i, {splat.xx, splat.xy, splat.yy});
   out.opacities[i] = splat.opacity;
-  store3(out.colors, i, color);
   out.depths[i] = splat.depth;
   out.cutoff_sigmas[i] = cutoff;
   out.radii[i] = radius;
 }
 
+// Colors as they are: their sum, for culling, and where a Gaussian is visible the colors themselves, else 0.
 template <class T>
-__global__ void __launch_bounds__(project_threads<T>())
+__device__ __forceinline__ T sum_of_channels(int channels, const T* colors, int64_t i) {
+  T total = T(0);
+  for (int c = 0; c < channels; ++c) total += colors[channels * i + c];
+  return total;
+}
+template <class T>
+__device__ __forceinline__ void copy_channels(int channels, bool visible, const T* from, int64_t i, T* to) {
+  for (int c = 0; c < channels; ++c) to[channels * i + c] = visible ? from[channels * i + c] : T(0);
+}
+
+// Registers for at least six blocks on a multiprocessor in float32.
+template <class T>
+__global__ void __launch_bounds__(project_threads<T>(), sizeof(T) == sizeof(float) ? 6 : 1)
     project_kernel(ProjectConstants<T> s, GaussianArrays<T> g, SplatArrays<T> out, unsigned long long* num_nonfinite) {
   __shared__ FeatureRows<T> staged[project_threads<T>() / WARP];
   const int64_t i = int64_t(blockIdx.x) * project_threads<T>() + threadIdx.x, first = i - threadIdx.x % WARP;
   if (first >= g.count) return;
   FeatureRows<T>& rows = staged[threadIdx.x / WARP];
   const bool exists = i < g.count;
-  load_features(s, g.features, first, __ballot_sync(ALL_LANES, exists), rows);
+  load_features(s, g.features, first, __ballot_sync(ALL_LANES, exists && s.has_sh()), rows);
 
   bool finite = true;
   if (exists) {
     const Pinhole<T> camera = camera_of<T>(s, g.viewmat);
     const Gaussian<T> gaussian = load_gaussian(s, g, i);
-    const T* features = rows.at[threadIdx.x % WARP];
-    const Vec3<T> raw = s.has_sh() ? raw_color(s.sh_degree, camera, gaussian.mean, features)
-                                   : Vec3<T>{features[0], features[1], features[2]};
+    const Vec3<T> raw =
+        s.has_sh() ? raw_color(s.sh_degree, camera, gaussian.mean, rows.at[threadIdx.x % WARP]) : Vec3<T>{};
+    const T color_sum = s.has_sh() ? raw.x + raw.y + raw.z : sum_of_channels(s.channels, g.features, i);
     const Splat<T> splat = dgr::project(camera, gaussian, s.antialiasing);
-    const Visibility<T> seen = visibility(s.rules, gaussian, raw, splat);
+    const Visibility<T> seen = visibility(s.rules, gaussian, color_sum, splat);
     finite = seen.finite;
-    if (seen.visible) {
-      store_splat(out, i, splat, s.has_sh() ? clamp_color(raw) : raw, seen.ellipse.radius,
-                  int32_t(splat_radius(seen.ellipse)));
-    } else {
-      store_splat(out, i, Splat<T>{}, Vec3<T>{}, T(0), 0);
-    }
+    if (seen.visible)
+      store_splat(out, i, splat, seen.ellipse.radius, int32_t(splat_radius(seen.ellipse)));
+    else
+      store_splat(out, i, Splat<T>{}, T(0), 0);
+    if (s.has_sh())
+      store3(out.colors, i, seen.visible ? clamp_color(raw) : Vec3<T>{});
+    else
+      copy_channels(s.channels, seen.visible, g.features, i, out.colors);
   }
   const unsigned culled = __ballot_sync(ALL_LANES, !finite);
   if (culled != 0 && threadIdx.x % WARP == 0) atomicAdd(num_nonfinite, (unsigned long long)(__popc(culled)));
@@ -120,20 +135,6 @@ int project(const ProjectSettings& settings, const GaussianArrays<T>& gaussians,
 }
 
 // ---- backward
-
-// d(color)/d(features) is the basis; d(color)/d(mean, pose) goes through the direction. The features become their
-// cotangents.
-template <class T>
-__device__ __forceinline__ void color_backward(const ProjectConstants<T>& s, const Pinhole<T>& camera, Vec3<T> mean,
-                                               Vec3<T> v, T* features, Vec3<T>& v_mean, PoseCotangent<T>& v_pose) {
-  if (s.has_sh()) {
-    color_vjp(s.sh_degree, camera, view_ray(camera, mean), v, features, v_mean, v_pose);
-  } else {
-    features[0] = v.x;
-    features[1] = v.y;
-    features[2] = v.z;
-  }
-}
 
 template <class T>
 __device__ __forceinline__ void store_cotangent(const ProjectConstants<T>& s, const GaussianCotangents<T>& v, int64_t i,
@@ -166,17 +167,19 @@ __global__ void __launch_bounds__(project_threads<T>())
     const Pinhole<T> camera = camera_of<T>(s, g.viewmat);
     const Gaussian<T> gaussian = load_gaussian(s, g, i);
     Vec3<T> v_mean = {};
-    color_backward(s, camera, gaussian.mean, load3(v.v_colors, i), features, v_mean, v_pose);
+    if (s.has_sh())
+      color_vjp(s.sh_degree, camera, view_ray(camera, gaussian.mean), load3(v.v_colors, i), features, v_mean, v_pose);
     const Vec3<T> factor = load3(v.v_inv_cov_factor, i);
     const Splat<T> v_splat = {v.v_means2d[2 * i], v.v_means2d[2 * i + 1], factor.x,     factor.y,
                               factor.z,           v.v_opacities2d[i],     v.v_depths[i]};
     v_gaussian = project_vjp(camera, gaussian, s.antialiasing, v_splat, v_pose);
     v_gaussian.mean = v_gaussian.mean + v_mean;
-  } else {
+  } else if (s.has_sh()) {
     for (int c = 0; c < s.used(); ++c) features[c] = T(0);
   }
   if (i < g.count) store_cotangent(s, v, i, v_gaussian);
-  if (first < g.count) store_features(s, rows, first, g.count, v.v_features);
+  if (s.has_sh() && first < g.count) store_features(s, rows, first, g.count, v.v_features);
+  if (!s.has_sh() && i < g.count) copy_channels(s.channels, visible, v.v_colors, i, v.v_features);
 
   const auto& r = v_pose.rotation.m;
   const Vec3<T>& t = v_pose.translation;

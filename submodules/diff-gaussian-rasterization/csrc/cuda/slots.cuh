@@ -11,16 +11,18 @@ namespace cuda {
 
 // A slot: what a tile's pixels say to one of its splats.
 template <class T, int COLUMNS>
-struct alignas(COLUMNS % 4 == 0 ? 16 : alignof(T)) Slot {
+struct alignas(COLUMNS % 4 == 0   ? 16
+               : COLUMNS % 2 == 0 ? 8
+                                  : alignof(T)) Slot {
   T at[COLUMNS];
 };
 
 // What the warps of a tile sum up over their pixels for each splat of a batch.
 template <class T, int SIZE, int COLUMNS>
 struct WarpSums {
-  static_assert(SIZE % WARP == 0, "records are marked 32 at a time");
   T at[TILE_WARPS][SIZE][COLUMNS];
-  unsigned marked[TILE_WARPS][SIZE / WARP];  // the records for which a warp has sums; others' are not written
+  unsigned marked[TILE_WARPS][(SIZE + WARP - 1) /
+                              WARP];  // 32 in each, the records for which a warp has sums; others' are not written
 };
 
 // Writes the slots of records [0, count) with a thread for each number; `add` is how a column's values become one.

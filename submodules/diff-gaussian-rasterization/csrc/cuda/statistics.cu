@@ -16,7 +16,7 @@ struct SumOrMaximum {
 
 // Records [0, count) of a batch at a warp's pixels, first first.
 template <class T, int SIZE>
-__device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Batch<T, SIZE>& batch, int start,
+__device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Batch<T, 0, SIZE>& batch, int start,
                                               int count, const TilePixel& at, PixelMeasure<T>& p, int end,
                                               WarpSums<T, SIZE, STATISTICS_SLOT>& sums) {
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, held = sum_of_lane<2>();
@@ -24,7 +24,7 @@ __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Bat
     unsigned marked = 0;
     for (unsigned set = records_of_warp(batch, first, count); set != 0; set &= set - 1) {
       const int bit = __ffs(int(set)) - 1, i = first + bit;
-      const PixelSplat<T>& q = batch.records[i].splat;
+      const PixelSplat<T, 0>& q = batch.records[i].splat;
       const T limit = start + i < end ? in.alpha_min : ended<T>();
       const T alpha = pair_alpha(q.opacity, pair_at(q, at).falloff.weight, limit, in.alpha_max).counted;
       if (!__any_sync(ALL_LANES, alpha > T(0))) continue;
@@ -41,9 +41,9 @@ __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Bat
 }
 
 template <class T>
-__global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T>(4))
-    statistics_kernel(BlendInput<T> in, const PackedSplat<T>* splats, BlendStatistics<T> out) {
-  __shared__ Batch<T, STATISTICS_BATCH> batch;
+__global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, 0>())
+    statistics_kernel(BlendInput<T> in, const PackedSplat<T, 0>* splats, BlendStatistics<T> out) {
+  __shared__ Batch<T, 0, STATISTICS_BATCH> batch;
   __shared__ WarpSums<T, STATISTICS_BATCH, STATISTICS_SLOT> sums;
   const int own = threadIdx.x;
   const TilePixel at = tile_pixel(in);
@@ -84,8 +84,8 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_of
   SlotOf* slots = scratch<SlotOf>(allocator, intersections);
   BlendStatistics<T> out = statistics;
   out.statistics = reinterpret_cast<T*>(slots);
-  PackedSplat<T>* splats = scratch<PackedSplat<T>>(allocator, n);
-  DGR_TRY(pack(in, n, splats, stream));
+  PackedSplat<T, 0>* splats;
+  DGR_TRY(pack(in, n, allocator, stream, splats));
   DGR_TRY(launch(statistics_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
   return launch(finish_statistics<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, n,
                 isect_offsets, slots, gathered);

@@ -14,34 +14,32 @@ constexpr int TILE_THREADS = TILE * TILE, TILE_WARPS = TILE_THREADS / WARP;
 constexpr int WARP_COLUMNS = 8, WARP_ROWS = 4;  // pixels
 constexpr int WARPS_ACROSS = TILE / WARP_COLUMNS, WARPS_DOWN = TILE / WARP_ROWS;
 
-// A splat in one piece: its arrays would cost a tile six cache lines, this costs two. 12 numbers.
-template <class T>
+// A splat of C channels in one piece: its arrays would cost a tile six cache lines and more, this costs two for three
+// channels.
+template <class T, int C>
 struct alignas(16) PackedSplat {
-  T u, v, xx, xy, yy, opacity, r, g, b, depth, cutoff, unused;
+  T u, v, xx, xy, yy, opacity, depth, cutoff;
+  Channels<T, C> color;
 };
 
 constexpr int PACK_THREADS = 256;
 
-template <class T>
-__global__ void __launch_bounds__(PACK_THREADS) pack_splats(BlendInput<T> in, int64_t n, PackedSplat<T>* packed) {
+template <class T, int C>
+__global__ void __launch_bounds__(PACK_THREADS) pack_splats(BlendInput<T> in, int64_t n, PackedSplat<T, C>* packed) {
   const int64_t i = int64_t(blockIdx.x) * PACK_THREADS + threadIdx.x;
-  if (i < n)
-    packed[i] = {in.means2d[2 * i],
-                 in.means2d[2 * i + 1],
-                 in.inv_cov_factor[3 * i],
-                 in.inv_cov_factor[3 * i + 1],
-                 in.inv_cov_factor[3 * i + 2],
-                 in.opacities[i],
-                 in.colors[3 * i],
-                 in.colors[3 * i + 1],
-                 in.colors[3 * i + 2],
-                 in.depths[i],
-                 in.cutoff_sigmas[i],
-                 T(0)};
+  if (i >= n) return;
+  const T *mean = in.means2d + 2 * i, *factor = in.inv_cov_factor + 3 * i;
+  PackedSplat<T, C> s = {mean[0],         mean[1],      factor[0],           factor[1], factor[2],
+                         in.opacities[i], in.depths[i], in.cutoff_sigmas[i], {}};
+#pragma unroll
+  for (int c = 0; c < C; ++c) s.color.at[c] = in.colors[C * i + c];
+  packed[i] = s;
 }
-template <class T>
-int pack(const BlendInput<T>& in, int64_t n, PackedSplat<T>* packed, void* stream) {
-  return launch(pack_splats<T>, blocks_for(n, PACK_THREADS), PACK_THREADS, stream, in, n, packed);
+// All n splats in one piece each.
+template <int C, class T>
+int pack(const BlendInput<T>& in, int64_t n, const Allocator& allocator, void* stream, PackedSplat<T, C>*& packed) {
+  packed = scratch<PackedSplat<T, C>>(allocator, n);
+  return launch(pack_splats<T, C>, blocks_for(n, PACK_THREADS), PACK_THREADS, stream, in, n, packed);
 }
 
 inline dim3 tile_grid(const Image& image) { return dim3(image.tiles_x(), image.tiles_y()); }
@@ -70,14 +68,14 @@ __device__ __forceinline__ TilePixel tile_pixel(const BlendInput<T>& in) {
 
 // ---- batches
 
-template <class T>
+template <class T, int C>
 struct alignas(16) Record {
-  PixelSplat<T> splat;  // u and v relative to the center of the tile's first pixel
+  PixelSplat<T, C> splat;  // u and v relative to the center of the tile's first pixel
 };
 
-template <class T, int SIZE>
+template <class T, int C, int SIZE>
 struct Batch {
-  Record<T> records[SIZE];
+  Record<T, C> records[SIZE];
   uint8_t touches[SIZE];  // the warps that a record may touch, a bit each
 };
 
@@ -98,32 +96,33 @@ __device__ __forceinline__ unsigned touched_warps(const Ellipse<T>& e, T u, T v)
   return set;
 }
 
-template <class T, int SIZE>
-__device__ __forceinline__ void gather(const BlendInput<T>& in, const PackedSplat<T>& s, int i, Batch<T, SIZE>& batch) {
+template <class T, int C, int SIZE>
+__device__ __forceinline__ void gather(const BlendInput<T>& in, const PackedSplat<T, C>& s, int i,
+                                       Batch<T, C, SIZE>& batch) {
   const T u = s.u - T(blockIdx.x * TILE) - T(0.5), v = s.v - T(blockIdx.y * TILE) - T(0.5);
   batch.records[i].splat =
-      pixel_splat(u, v, s.xx, s.xy, s.yy, s.opacity, s.r, s.g, s.b, s.depth, in.inverse_distortion);
+      pixel_splat<C>(u, v, s.xx, s.xy, s.yy, s.opacity, s.color.at, s.depth, in.inverse_distortion);
   batch.touches[i] = uint8_t(touched_warps(ellipse(s.xx, s.xy, s.yy, s.cutoff), u, v));
 }
 
 // Which of 32 records, from `first` on and before `end`, may touch this warp: a bit each.
-template <class T, int SIZE>
-__device__ __forceinline__ unsigned records_of_warp(const Batch<T, SIZE>& batch, int first, int end) {
+template <class T, int C, int SIZE>
+__device__ __forceinline__ unsigned records_of_warp(const Batch<T, C, SIZE>& batch, int first, int end) {
   const int i = first + int(threadIdx.x % WARP);
   return __ballot_sync(ALL_LANES, i < end && (batch.touches[i] >> (threadIdx.x / WARP) & 1));
 }
 
 // A splat at a pixel.
-template <class T>
-__device__ __forceinline__ Pair<T> pair_at(const PixelSplat<T>& q, const TilePixel& pixel) {
+template <class T, int C>
+__device__ __forceinline__ Pair<T> pair_at(const PixelSplat<T, C>& q, const TilePixel& pixel) {
   return pair_at(q, q.u - T(pixel.column), q.v - T(pixel.row));
 }
 
-// Registers for at least `blocks` tiles on a multiprocessor at a time in float32; float64 is for proofs and takes what
-// it needs.
-template <class T>
-constexpr int tiles_at_once(int blocks) {
-  return sizeof(T) == sizeof(float) ? blocks : 1;
+// Registers for at least this many tiles on a multiprocessor at a time in float32, fewer where channels need more of them;
+// float64 is for proofs and takes what it needs.
+template <class T, int C>
+constexpr int tiles_at_once() {
+  return sizeof(T) != sizeof(float) ? 1 : C <= 4 ? 4 : C <= 8 ? 3 : 2;
 }
 
 }  // namespace cuda

@@ -4,13 +4,20 @@
 
 DGR_NAMESPACE_BEGIN
 
-// A splat as the pixels see it. The triangular factor is scaled by √(½·log₂e), so that the falloff is a power of two.
-template <class V>
+// What a splat, a pixel or a sum has for each of C channels. (C++ has no arrays of no elements.)
+template <class V, int C>
+struct Channels {
+  V at[C > 0 ? C : 1];
+};
+
+// A splat of C channels as the pixels see it. The triangular factor is scaled by √(½·log₂e), so that the falloff is a
+// power of two.
+template <class V, int C>
 struct PixelSplat {
   V u, v;        // center, pixels
   V xx, xy, yy;  // scaled
   V opacity;
-  V r, g, b;
+  Channels<V, C> color;
   V depth, inverse_depth;
   V measure_factor;  // 1 if the distortion measures z, 1/z if it measures 1/z: see measure_difference
 };
@@ -20,14 +27,16 @@ constexpr S falloff_scale() {
   return S(0.8493218002880191);  // √(½·log₂e)
 }
 
-// From a splat's place among the pixels, its factor as project gives it, opacity, color and depth.
-template <class V>
-DGR_FN PixelSplat<V> pixel_splat(V u, V v, V xx, V xy, V yy, V opacity, V r, V g, V b, V depth,
-                                 bool inverse_distortion) {
+// From a splat's place among the pixels, its factor as project gives it, opacity, color (C) and depth.
+template <int C, class V>
+DGR_FN PixelSplat<V, C> pixel_splat(V u, V v, V xx, V xy, V yy, V opacity, const V* color, V depth,
+                                    bool inverse_distortion) {
   using S = Scalar<V>;
   const V scale = V(falloff_scale<S>()), inverse_depth = S(1) / depth;
-  return {u, v, scale * xx, scale * xy, scale * yy,    opacity,
-          r, g, b,          depth,      inverse_depth, inverse_distortion ? inverse_depth : V(S(1))};
+  PixelSplat<V, C> s = {u,       v,  scale * xx, scale * xy,    scale * yy,
+                        opacity, {}, depth,      inverse_depth, inverse_distortion ? inverse_depth : V(S(1))};
+  for (int c = 0; c < C; ++c) s.color.at[c] = color[c];
+  return s;
 }
 
 // exp(−½·dᵀ·Σ₂⁻¹·d), and the part of it that its derivatives need.
@@ -102,25 +111,25 @@ DGR_FN V reference_factor(V reference, bool inverse_distortion) {
 // A pixel's sums while its splats pass, near ones first. The distortion's moments are taken about the measure m₀ of the
 // first splat that counts. With weight w₀ ≥ alpha_min there, Σw·δ² ≤ (1 + A/w₀)·D for any layers behind, so the final subtraction
 // loses at most 8 bits, wherever the scene lies.
-template <class V>
+template <class V, int C>
 struct PixelSums {
   V transmittance;                 // T
-  V r, g, b;                       // Σw·c
+  Channels<V, C> color;            // Σw·c
   V inverse_depth, depth, weight;  // Σw/z, Σw·z, Σw
   V reference, reference_factor;   // z and factor of the first splat that counts
   V first, second;                 // Σw·δ, Σw·δ², δ = m − m₀
 };
-template <class V>
-DGR_FN PixelSums<V> empty_pixel() {
+template <class V, int C>
+DGR_FN PixelSums<V, C> empty_pixel() {
   const V zero = V(Scalar<V>(0));
-  return {V(Scalar<V>(1)), zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
+  PixelSums<V, C> sums = {V(Scalar<V>(1)), {}, zero, zero, zero, zero, zero, zero, zero};
+  for (int c = 0; c < C; ++c) sums.color.at[c] = zero;
+  return sums;
 }
-template <class V>
-DGR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittance) {
+template <class V, int C>
+DGR_FN void blend(PixelSums<V, C>& sums, const PixelSplat<V, C>& s, V w, V transmittance) {
   sums.transmittance = transmittance;
-  sums.r += w * s.r;
-  sums.g += w * s.g;
-  sums.b += w * s.b;
+  for (int c = 0; c < C; ++c) sums.color.at[c] += w * s.color.at[c];
   sums.inverse_depth += w * s.inverse_depth;
   sums.depth += w * s.depth;
   const Mask<V> first = sums.weight == V(Scalar<V>(0));
@@ -133,14 +142,14 @@ DGR_FN void blend(PixelSums<V>& sums, const PixelSplat<V>& s, V w, V transmittan
   sums.second += moment * delta;
 }
 // M − m₀, the mean measure relative to the reference; 0 where nothing was hit.
-template <class V>
-DGR_FN V mean_offset(const PixelSums<V>& sums) {
+template <class V, int C>
+DGR_FN V mean_offset(const PixelSums<V, C>& sums) {
   const V zero = V(Scalar<V>(0));
   return select(sums.weight > zero, sums.first / sums.weight, zero);
 }
 // Σw·(m − M)²
-template <class V>
-DGR_FN V distortion(const PixelSums<V>& sums) {
+template <class V, int C>
+DGR_FN V distortion(const PixelSums<V, C>& sums) {
   return maximum(sums.second - sums.first * mean_offset(sums), V(Scalar<V>(0)));
 }
 
@@ -164,9 +173,9 @@ DGR_FN PairShare<V> measure(PixelMeasure<V>& pixel, V depth, V measure_factor, V
 
 // Incoming gradients at a pixel. That of alpha = Σw = 1 − T_end is not among them: it acts as a background of −g_A would, and
 // as such keeps its digits where alpha is close to 1.
-template <class V>
+template <class V, int C>
 struct PixelCotangent {
-  V r, g, b;
+  Channels<V, C> color;
   V inverse_depth, depth, distortion;
 };
 
@@ -191,13 +200,14 @@ struct PairCotangent {
 // q_i = ∂L/∂w_i but for g_A; ∂L/∂α_i = T_i·(q_i − b_i). `alpha` is 0 where the splat does not count, `alpha_free` moreover
 // where it is held at alpha_max. dm/dz is the square of the measure's factor. Without Depths no gradient comes by inverse
 // depth, depth or distortion, without Distortion none by it alone: their terms, all 0, are not computed.
-template <bool Depths, bool Distortion = Depths, class V>
-DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V alpha, V alpha_free,
-                                  const PixelCotangent<V>& v) {
+template <bool Depths, bool Distortion = Depths, class V, int C>
+DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V, C>& s, V alpha, V alpha_free,
+                                  const PixelCotangent<V, C>& v) {
   using S = Scalar<V>;
   walk.transmittance = walk.transmittance / (S(1) - alpha);
   const V weight = alpha * walk.transmittance;
-  V q = v.r * s.r + v.g * s.g + v.b * s.b, v_depth = V(S(0));
+  V q = v.color.at[0] * s.color.at[0], v_depth = V(S(0));
+  for (int c = 1; c < C; ++c) q += v.color.at[c] * s.color.at[c];
   if constexpr (Depths) {
     q += v.inverse_depth * s.inverse_depth + v.depth * s.depth;
     v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth);
@@ -217,31 +227,26 @@ DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V>& s, V 
 // A splat's pair cotangents added up over pixels: moments of the exponent's cotangent p, from which those of its parameters
 // follow once, after the sums. With s = xx·dx + xy·dy (scaled) and the exponent −½(s² + (yy·dy)²), all derivatives are sums
 // of p, p·s, p·s·dx, p·s·dy, p·dy and p·dy².
-template <class V>
+template <class V, int C>
 struct SplatSums {
-  V red, green, blue, depth;
+  Channels<V, C> color;
+  V depth;
   V total;                      // Σp
   V slant, slant_dx, slant_dy;  // Σp·s, Σp·s·dx, Σp·s·dy
   V row, row_dy;                // Σp·dy, Σp·dy²
-  V abs_u, abs_v;               // Σ|∂L/∂u| and Σ|∂L/∂v|, up to the factors that finish() knows
+  V abs_u, abs_v;  // Σ|∂L/∂u| and Σ|∂L/∂v|, up to the factors that finish() knows; where Absgrad asks for them
 };
-// As the row of numbers that a slot is, and back.
-template <class V>
-DGR_FN void put_in_row(const SplatSums<V>& s, V row[12]) {
-  const V sums[12] = {s.red,      s.green,    s.blue, s.depth,  s.total, s.slant,
-                      s.slant_dx, s.slant_dy, s.row,  s.row_dy, s.abs_u, s.abs_v};
-  for (int k = 0; k < 12; ++k) row[k] = sums[k];
+template <class V, int C>
+DGR_FN SplatSums<V, C> no_sums() {
+  const V zero = V(Scalar<V>(0));
+  SplatSums<V, C> sums = {{}, zero, zero, zero, zero, zero, zero, zero, zero, zero};
+  for (int c = 0; c < C; ++c) sums.color.at[c] = zero;
+  return sums;
 }
-template <class V>
-DGR_FN SplatSums<V> sums_in_row(const V row[12]) {
-  return {row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11]};
-}
-template <class V>
-DGR_FN void add_pair(SplatSums<V>& sums, const PixelSplat<V>& s, const PairCotangent<V>& pair, V slant, V dx, V dy,
-                     const PixelCotangent<V>& v) {
-  sums.red += pair.weight * v.r;
-  sums.green += pair.weight * v.g;
-  sums.blue += pair.weight * v.b;
+template <bool Absgrad, class V, int C>
+DGR_FN void add_pair(SplatSums<V, C>& sums, const PixelSplat<V, C>& s, const PairCotangent<V>& pair, V slant, V dx,
+                     V dy, const PixelCotangent<V, C>& v) {
+  for (int c = 0; c < C; ++c) sums.color.at[c] += pair.weight * v.color.at[c];
   sums.depth += pair.depth;
   const V p_slant = pair.exponent * slant, p_row = pair.exponent * dy;
   sums.total += pair.exponent;
@@ -250,8 +255,29 @@ DGR_FN void add_pair(SplatSums<V>& sums, const PixelSplat<V>& s, const PairCotan
   sums.slant_dy += p_slant * dy;
   sums.row += p_row;
   sums.row_dy += p_row * dy;
-  sums.abs_u += absolute(p_slant);
-  sums.abs_v += absolute(s.xy * p_slant + s.yy * s.yy * p_row);
+  if constexpr (Absgrad) {
+    sums.abs_u += absolute(p_slant);
+    sums.abs_v += absolute(s.xy * p_slant + s.yy * s.yy * p_row);
+  }
+}
+
+// The sums as a row of numbers, which a slot is, and back.
+template <int C, bool Absgrad>
+constexpr int sum_count() {
+  return C + (Absgrad ? 9 : 7);
+}
+template <bool Absgrad, class V, int C>
+DGR_FN void put_in_row(const SplatSums<V, C>& s, V* row) {
+  for (int c = 0; c < C; ++c) row[c] = s.color.at[c];
+  const V others[9] = {s.depth, s.total, s.slant, s.slant_dx, s.slant_dy, s.row, s.row_dy, s.abs_u, s.abs_v};
+  for (int k = 0; k < (Absgrad ? 9 : 7); ++k) row[C + k] = others[k];
+}
+template <int C, bool Absgrad, class V>
+DGR_FN SplatSums<V, C> sums_in_row(const V* row) {
+  const V *r = row + C, zero = V(Scalar<V>(0));
+  SplatSums<V, C> s = {{}, r[0], r[1], r[2], r[3], r[4], r[5], r[6], Absgrad ? r[7] : zero, Absgrad ? r[8] : zero};
+  for (int c = 0; c < C; ++c) s.color.at[c] = row[c];
+  return s;
 }
 
 template <class V>
@@ -260,8 +286,8 @@ struct SplatCotangent {
 };
 // From scaled moments, summed over all pixels, to the cotangents of a splat with the factor xx, xy, yy (not scaled).
 // alpha = opacity·weight, so Σp/opacity is ∂L/∂opacity.
-template <class V>
-DGR_FN SplatCotangent<V> finish(const SplatSums<V>& sums, V xx, V xy, V yy, V opacity) {
+template <class V, int C>
+DGR_FN SplatCotangent<V> finish(const SplatSums<V, C>& sums, V xx, V xy, V yy, V opacity) {
   using S = Scalar<V>;
   const S once = S(1) / falloff_scale<S>();
   return {-once * xx * sums.slant, -(once * xy * sums.slant + yy * yy * sums.row),

@@ -21,11 +21,12 @@ struct Visibility {
   Mask<V> visible;     // it may touch a pixel
 };
 
-// A sum is finite only if its terms are; terms too large for their sum are not worth distinguishing.
+// A sum is finite only if its terms are; terms too large for their sum are not worth distinguishing. `color_sum` is that of
+// the channels.
 template <class V>
-DGR_FN Mask<V> all_finite(const Gaussian<V>& g, Vec3<V> color) {
+DGR_FN Mask<V> all_finite(const Gaussian<V>& g, V color_sum) {
   return is_finite(g.mean.x + g.mean.y + g.mean.z + g.scale.x + g.scale.y + g.scale.z + g.quat.w + g.quat.x + g.quat.y +
-                   g.quat.z + g.opacity + color.x + color.y + color.z);
+                   g.quat.z + g.opacity + color_sum);
 }
 template <class V>
 DGR_FN Mask<V> all_finite(const Splat<V>& s) {
@@ -41,11 +42,11 @@ DGR_FN Mask<V> meets_pixels(const Ellipse<V>& e, V u, V v, int width, int height
 }
 
 template <class V>
-DGR_FN Visibility<V> visibility(const CullRules<Scalar<V>>& rules, const Gaussian<V>& g, Vec3<V> color,
+DGR_FN Visibility<V> visibility(const CullRules<Scalar<V>>& rules, const Gaussian<V>& g, V color_sum,
                                 const Splat<V>& s) {
   const Ellipse<V> e = ellipse(s.xx, s.xy, s.yy, cutoff_sigmas(s.opacity, rules.alpha_min));
   const Mask<V> in_front = s.depth > V(rules.near), opaque = s.opacity >= V(rules.alpha_min);
-  const Mask<V> finite = all_finite(g, color) & (all_finite(s) | !in_front);
+  const Mask<V> finite = all_finite(g, color_sum) & (all_finite(s) | !in_front);
   const Mask<V> visible = finite & in_front & opaque & meets_pixels(e, s.u, s.v, rules.width, rules.height);
   return {e, finite, visible};
 }
