@@ -59,8 +59,8 @@ def kernels(
     means2d, inv_cov_factor, depths = splats[0], splats[1], splats[4]
     lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
     rules = (cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
-    blended = (*splats, torch.zeros(3, device=device), *rules, False)
-    state = ops.blend(*blended)[5:]
+    blended = (*splats, torch.zeros(3, device=device), *rules)
+    state = ops.blend(*blended, None)[5:]
     generator = torch.Generator().manual_seed(0)
     image, target = (torch.rand((3, height, width), generator=generator).to(device) for _ in range(2))
     color, none = image - 0.5, torch.empty(0, device=device)
@@ -74,9 +74,11 @@ def kernels(
     return {
         "project": lambda: ops.project(*tensors, *settings),
         "isect_tiles": lambda: ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height),
-        "blend": lambda: ops.blend(*blended),
-        "blend_backward, color": lambda: backward.blend_backward(*blended, *state, color, none, none, none, none),
-        "blend_backward, all images": lambda: backward.blend_backward(*blended, *state, color, *every),
+        "blend": lambda: ops.blend(*blended, None),
+        "blend_backward, color": lambda: backward.blend_backward(
+            *blended, False, *state, color, none, none, none, none
+        ),
+        "blend_backward, all images": lambda: backward.blend_backward(*blended, False, *state, color, *every),
         "project_backward": lambda: backward.project_backward(*tensors, *settings, radii, *v_splats),
         "photometric": lambda: ops.photometric(*photometric, 3),
         "photometric_backward": lambda: backward.photometric_backward(*photometric, share, partials, False, one, one),

@@ -117,3 +117,13 @@ def test_absgrad_is_gathered_only_when_asked_for() -> None:
         gradients.append([leaf.grad for leaf in leaves.values()])
     assert all(gradient is not None and gradient.any() for gradient in gradients[0])
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+def test_a_receiver_asks_for_absgrad_and_receives_it() -> None:
+    scene = random_scene(5, n=20)
+    receiver = torch.full((20, 2), torch.nan, dtype=torch.float64, requires_grad=True)
+    output = rasterize(**scene.leaves(), **scene.settings, absgrad_receiver=receiver)
+    output.color.square().sum().backward()
+    assert receiver.grad is not None and receiver.grad.any()
+    assert torch.equal(receiver.grad, output.means2d.absgrad)  # type: ignore[attr-defined]
+    assert torch.equal(output.color, scene.render(rasterize).color)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -141,3 +142,101 @@ def test_it_says_what_it_does_not_take() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             GaussianRasterizer(settings_of(scene, **{field: value}))(**arguments)
+
+
+def test_the_tuple_is_named_and_in_the_order_asked_for() -> None:
+    scene = random_scene(6, n=12, kinds=["ordinary"])
+    expected = scene.render(rasterize)
+    arguments = {"means2D": None, **arguments_of(scene.leaves())}
+    usual = GaussianRasterizer(settings_of(scene))(**arguments)
+    assert usual._fields == ("color", "radii", "inv_depth", "distortion")
+
+    image, radii, depth, alpha = GaussianRasterizer(
+        settings_of(scene, returns=("color", "radii", "expected_depth", "alpha"))
+    )(**arguments)
+    hit = expected.alpha > 0
+    assert hit.any() and not hit.all() and torch.equal(radii, expected.radii)
+    torch.testing.assert_close(image, expected.color, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(alpha, expected.alpha, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(depth[hit], (expected.depth / expected.alpha)[hit], atol=1e-9, rtol=1e-9)
+    assert not depth[~hit].any()
+    depth.sum().backward()
+    assert arguments["means3D"].grad.isfinite().all() and arguments["means3D"].grad.any()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("returns", ["color", (), ("color", "color"), ("color", "normals"), None])
+def test_what_can_be_returned_is_said(returns: Any) -> None:
+    scene = random_scene(6, n=3)
+    with pytest.raises(ValueError, match="returns .*color, radii, inv_depth, depth, expected_depth, alpha"):
+        GaussianRasterizer(settings_of(scene, returns=returns))(means2D=None, **arguments_of(scene.leaves()))
+
+
+def test_four_columns_receive_absolute_gradients() -> None:
+    scene = random_scene(7, n=30)
+    screen, three = (torch.zeros(30, columns, dtype=torch.float64, requires_grad=True) for columns in (4, 3))
+    incoming = torch.randn(3, 30, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for points in (screen, three):
+        color = GaussianRasterizer(settings_of(scene))(means2D=points, **arguments_of(scene.leaves()))[0]
+        (color * incoming).sum().backward()
+    expected = rasterize(**scene.leaves(), **scene.settings, absgrad=True)
+    (expected.color * incoming).sum().backward()
+    half = torch.tensor([scene.settings["width"], scene.settings["height"]]) / 2
+    assert screen.grad is not None and three.grad is not None
+    torch.testing.assert_close(screen.grad[:, :2], three.grad[:, :2], atol=0, rtol=0)
+    absgrad = expected.means2d.absgrad  # type: ignore[attr-defined]
+    torch.testing.assert_close(screen.grad[:, 2:], absgrad * half, atol=1e-6, rtol=1e-6)
+    assert (screen.grad[:, 2:] > screen.grad[:, :2].abs() * 1.01).any()
+
+
+def test_settings_as_public_scripts_have_them() -> None:
+    """Sizes of numpy's, torch's or floats; matrices with a leading 1 or of another dtype; a list; flat opacities."""
+    scene = random_scene(8, n=20)
+    arguments: dict[str, Any] = {"means2D": None, **arguments_of(scene.leaves(torch.float32))}
+    plain = settings_of(scene, torch.float32)
+    expected = GaussianRasterizer(plain)(**arguments)
+    width, height = plain.image_width, plain.image_height
+    assert expected[0].any()
+    for changes in (
+        {"image_width": np.int64(width), "image_height": np.int32(height)},
+        {"image_width": torch.tensor(width), "image_height": float(height)},
+        {"viewmatrix": plain.viewmatrix[None], "projmatrix": plain.projmatrix[None]},
+        {"bg": plain.bg.double().tolist()},
+        {"tanfovx": torch.tensor(plain.tanfovx, dtype=torch.float64), "scale_modifier": torch.tensor(1.0)},
+    ):
+        for found, image in zip(GaussianRasterizer(plain._replace(**changes))(**arguments), expected, strict=True):
+            assert torch.equal(found, image), changes
+    flat = {**arguments, "opacities": arguments["opacities"][:, 0]}
+    assert torch.equal(GaussianRasterizer(plain)(**flat)[0], expected[0])
+    apart = {**arguments, "dc": arguments["shs"][:, :1], "shs": arguments["shs"][:, 1:]}
+    assert torch.equal(GaussianRasterizer(plain)(**apart)[0], expected[0])
+    double = settings_of(scene, torch.float64)
+    torch.testing.assert_close(GaussianRasterizer(double)(**arguments)[0], expected[0], atol=1e-2, rtol=0)
+    with pytest.raises(TypeError, match="image_width is 40.5"):
+        GaussianRasterizer(plain._replace(image_width=40.5))(**arguments)
+
+
+def test_mark_visible_is_what_lies_behind_the_near_plane() -> None:
+    scene = random_scene(9, n=60)
+    visible = GaussianRasterizer(settings_of(scene)).markVisible(scene.tensors["means"])
+    viewmat = scene.tensors["viewmat"]
+    assert torch.equal(visible, (scene.tensors["means"] @ viewmat[:3, :3].T + viewmat[:3, 3])[:, 2] > 0.2)
+    assert visible.any() and not visible.all() and visible.dtype == torch.bool
+
+
+def test_what_only_other_builds_have_says_what_to_use() -> None:
+    scene = random_scene(10, n=3)
+    with pytest.raises(TypeError, match="has no projmatrix_raw; .*pass viewmat"):
+        settings_of(scene, projmatrix_raw=torch.eye(4))
+    with pytest.raises(TypeError, match="has no kernel_size; .*antialiasing"):
+        settings_of(scene, kernel_size=0.1)
+    with pytest.raises(TypeError, match="has no theta; .*pass viewmat"):
+        GaussianRasterizer(settings_of(scene))(
+            means2D=None, theta=torch.zeros(3), **arguments_of(scene.leaves())
+        )  # fmt: skip
+
+
+def test_features_of_any_number_of_channels() -> None:
+    scene = random_scene(11, n=30, sh_degree=None, channels=6)
+    color, *_ = GaussianRasterizer(settings_of(scene))(means2D=None, **arguments_of(scene.leaves()))
+    torch.testing.assert_close(color, scene.render(rasterize).color, atol=1e-9, rtol=1e-9)
+    assert color.shape == (6, 30, 40) and color.any()

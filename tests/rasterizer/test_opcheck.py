@@ -33,7 +33,8 @@ def blend_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) -> t
     lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, *size)
     inputs = (means2d, inv_cov_factor, opacities, colors, depths, scene.tensors["background"].to(dtype))
     leaves = [tensor.detach().clone().requires_grad_(gradient) for tensor in inputs]
-    return (*leaves, cutoff_sigmas, *lists, *size, *Thresholds(), False, scene.settings.get("absgrad", False))
+    receiver = torch.zeros_like(means2d).requires_grad_(gradient) if scene.settings.get("absgrad", False) else None
+    return (*leaves, cutoff_sigmas, *lists, *size, *Thresholds(), False, receiver)
 
 
 def cotangents(outputs: tuple[Tensor, ...]) -> list[Tensor]:
@@ -62,7 +63,7 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
         )
     images, state = ops.blend(*blend_inputs)[:5], ops.blend(*blend_inputs)[5:]
     if operator == "blend_backward":
-        return (*blend_inputs, *state, *cotangents(images))
+        return (*blend_inputs[:-1], blend_inputs[-1] is not None, *state, *cotangents(images))
     assert operator == "blend_statistics"
     return (*blend_inputs[:-1], *state[1:])
 

@@ -217,7 +217,7 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
     Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
     Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
     int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, bool /* for the backward pass */) {
+    bool inverse_distortion, std::optional<Tensor> /* its derivative is absgrad */) {
   const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
                            cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
   const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min, alpha_max,

@@ -25,7 +25,8 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "background, "
       "Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges, int "
       "width, int height, "
-      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, bool absgrad) -> "
+      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, Tensor? absgrad_receiver) "
+      "-> "
       "(Tensor color, Tensor inv_depth, Tensor depth, Tensor alpha, Tensor distortion, "
       "Tensor transmittance, Tensor reference, Tensor offset, Tensor end)");
   m.def(

@@ -128,13 +128,14 @@ def _(
     )
 
 
-# ---- blend: inputs 0..5 have gradients, 6..10 are cutoff_sigmas and isect_tiles' lists, the rest settings
+# ---- blend: inputs 0..5 have gradients, 6..10 are cutoff_sigmas and isect_tiles' lists, then settings, and last what
+# receives the absolute gradients of input 0 as if they were its gradient, or None
 
 
 def _blend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[:11], *output[5:])
-    ctx.settings = inputs[11:]
+    ctx.settings = (*inputs[11:-1], inputs[-1] is not None)
 
 
 @memory_errors()
@@ -143,10 +144,11 @@ def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     # An image that no loss looks at has no gradient: the kernels take a tensor without elements for that, not zeros.
     images = [tensors[0].new_empty(0) if image is None else image.contiguous() for image in v[:5]]
     v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *ctx.settings, *state, *images)
-    if ctx.settings[-1]:
-        # Not the gradient of anything, so no place in autograd's graph: it is left on the tensor that it describes.
-        tensors[0].absgrad = absgrad.detach()
-    return (v_means2d, *rest, *(None for _ in range(5 + len(ctx.settings))))
+    without = (None for _ in range(5 + len(ctx.settings) - 1))
+    if not ctx.settings[-1]:
+        return (v_means2d, *rest, *without, None)
+    tensors[0].absgrad = absgrad.detach()  # not the gradient of anything: it is also left on what it describes
+    return (v_means2d, *rest, *without, absgrad)
 
 
 library.register_autograd("diff_gaussian_rasterization::blend", _blend_backward, setup_context=_blend_context)

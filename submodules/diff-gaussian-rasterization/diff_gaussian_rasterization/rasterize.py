@@ -72,6 +72,7 @@ def rasterize(
     absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
+    absgrad_receiver: Tensor | None = None,
 ) -> RasterOutput:
     """Render Gaussians by EWA splatting (Zwicker et al. 2002) and alpha blending (Kerbl et al. 2023), exactly.
 
@@ -100,6 +101,7 @@ def rasterize(
             AbsGS). Of at most 16 channels, since the pixel's absolute value is that of all channels together.
         thresholds: the limits of a pixel's rules.
         means2d_offset: (N, 2) pixels, added to the projected means; zeros make a leaf that receives their gradient.
+        absgrad_receiver: (N, 2) of any values, not read; asks for `absgrad` and receives it as its gradient.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type, dtype, shape, device or range; the message names it.
@@ -123,7 +125,11 @@ def rasterize(
     cx, cy = check_number("cx", cx), check_number("cy", cy)
     near = check_number("near", near, 0)
     scale_modifier = check_number("scale_modifier", scale_modifier, 0, open_low=True)
-    if absgrad and channels > ops.MAX_CHANNELS:
+    if absgrad_receiver is not None:
+        absgrad_receiver = check_tensor("absgrad_receiver", absgrad_receiver, (n, 2), means)
+    elif absgrad:
+        absgrad_receiver = means.new_empty((n, 2))
+    if absgrad_receiver is not None and channels > ops.MAX_CHANNELS:
         raise ValueError(f"absgrad is asked for with {channels} channels; it is made for at most {ops.MAX_CHANNELS}")
     limits = _check_thresholds(thresholds)
     if distortion_space not in DISTORTION_SPACES:
@@ -141,7 +147,7 @@ def rasterize(
     rules = (cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse")
 
     def blended(colors: Tensor, background: Tensor) -> tuple[Tensor, ...]:
-        return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, background, *rules, bool(absgrad))
+        return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, background, *rules, absgrad_receiver)
 
     color, inv_depth, depth, alpha, distortion, _, reference, offset, end = _blend_in_chunks(
         blended, splat_colors, background

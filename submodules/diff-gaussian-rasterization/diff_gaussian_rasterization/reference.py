@@ -69,8 +69,9 @@ def rasterize_reference(
     absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
+    absgrad_receiver: Tensor | None = None,
 ) -> RasterOutput:
-    """`rasterize`, with the same arguments and results, for any floating dtype and device; `absgrad` is ignored.
+    """`rasterize`, with the same arguments and results, for any floating dtype and device; `absgrad` is not made.
 
     Arguments are not checked. Time and memory are O(N·H·W).
     """

@@ -49,14 +49,13 @@ def blend_arguments(
     splats: tuple[Tensor, ...],
     lists: tuple[Tensor, ...],
     dtype: torch.dtype = torch.float64,
-    absgrad: bool = True,
 ) -> tuple[Any, ...]:
     s = scene.settings
     means2d, inv_cov_factor, opacities, colors, depths, cutoff_sigmas = splats[:6]
     background = scene.tensors["background"].to(dtype)
     return (
         means2d, inv_cov_factor, opacities, colors, depths, background, cutoff_sigmas, *lists, s["width"], s["height"],
-        *s.get("thresholds", Thresholds()), s.get("distortion_space", "linear") == "inverse", absgrad,
+        *s.get("thresholds", Thresholds()), s.get("distortion_space", "linear") == "inverse",
     )  # fmt: skip
 
 
@@ -76,15 +75,15 @@ def run(
     projecting = project_arguments(scene, dtype)
     splats = operators.project(*projecting)
     lists = operators.isect_tiles(splats[0], splats[1], splats[4], splats[5], splats[6], *projecting[6:8])
-    blending = blend_arguments(scene, splats, lists, dtype, absgrad)
-    blended = operators.blend(*blending)
+    blending = blend_arguments(scene, splats, lists, dtype)
+    blended = operators.blend(*blending, None)
     names, results = [*PROJECTED, *LISTS, *BLENDED], [*splats, *lists, *blended]
     if cotangents is not None:
         absent = splats[0].new_empty(0)
         images = [absent if v is None else v.to(on.device, dtype) for v in cotangents.values()]
-        gradients = operators.blend_backward(*blending, *blended[5:], *images)
+        gradients = operators.blend_backward(*blending, absgrad, *blended[5:], *images)
         v_means2d, _, *rest = gradients[:6]
         names += [*SPLAT_GRADIENTS, *GRADIENTS, *STATISTICS]
         results += [*gradients, *operators.project_backward(*projecting, splats[6], v_means2d, *rest)]
-        results += operators.blend_statistics(*blending[:-1], *blended[6:])
+        results += operators.blend_statistics(*blending, *blended[6:])
     return {name: result.cpu() for name, result in zip(names, results, strict=True)}

@@ -36,7 +36,7 @@ def test_a_failed_allocation_is_reported(emulated: Backend) -> None:
     lists = emulated.operators.isect_tiles(splats[0], splats[1], splats[4], splats[5], splats[6], 1, 1)
     huge = varied_scene(0).with_settings(width=1 << 20, height=1 << 20)
     with pytest.raises(RuntimeError, match="torch could not allocate: "):
-        emulated.operators.blend(*blend_arguments(huge, splats, lists))
+        emulated.operators.blend(*blend_arguments(huge, splats, lists), None)
 
 
 # ---- the emulator itself
