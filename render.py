@@ -15,7 +15,7 @@ from gaussian_renderer.device import use_device
 from gaussian_renderer.render_views import render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
-from scene.io.ply import read_gaussians
+from scene.io import read_gaussians
 from scene.loading.image_cache import ViewCache
 from utils.console import progress, run_script, say
 from utils.errors import UserError

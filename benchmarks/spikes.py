@@ -27,7 +27,7 @@ from spike_metrics import MIN_ASPECT, MIN_DISTANCE, opacities_of, spike_metrics
 from diff_gaussian_rasterization import RasterOutput
 from scene import load_scene
 from scene.depth.fusion import back_project
-from scene.io.ply import read_gaussians
+from scene.io import read_gaussians
 from scene.io.points import read_points
 from scene.types import GaussianArrays, Scene
 from utils.image_io import read_png

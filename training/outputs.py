@@ -11,7 +11,7 @@ import torch
 from arguments import TrainOptions
 from gaussian_renderer import background_color, settings_at
 from gaussian_renderer.render_views import measure, render_views
-from scene.io.ply import write_gaussians
+from scene.io import write_gaussians
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
 from training.checkpoint import checkpoint_path, save_checkpoint

@@ -1,1 +1,34 @@
-"""Files of points and Gaussians."""
+"""Files of Gaussians, by suffix.
+
+A format is a module with the names of `scene.io.base.Format`, and an entry of FORMATS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scene.io import ply
+from scene.io.base import Format
+from scene.types import GaussianArrays
+from utils.errors import UserError
+
+FORMATS: dict[str, Format] = {".ply": ply}  # suffix, in lower case -> format
+
+
+def write_gaussians(path: Path, gaussians: GaussianArrays) -> None:
+    """Write in the format of the suffix, atomically. Raises: UserError for an unknown suffix."""
+    format_of(path).write(path, gaussians)
+
+
+def read_gaussians(path: Path) -> GaussianArrays:
+    """Read in the format of the suffix. Raises: UserError for an unknown suffix, and for a file without Gaussians."""
+    return format_of(path).read(path)
+
+
+def format_of(path: Path) -> Format:
+    """The format that the suffix names, in any case. Raises: UserError for an unknown one."""
+    known = FORMATS.get(path.suffix.lower())
+    if known is None:
+        found = f"the suffix {path.suffix}" if path.suffix else "no suffix"
+        raise UserError(f"{path} has {found}; Gaussians are read and written as {', '.join(sorted(FORMATS))}")
+    return known

@@ -26,7 +26,7 @@ def property_names(sh_count: int) -> list[str]:
     )
 
 
-def write_gaussians(path: Path, gaussians: GaussianArrays) -> None:
+def write(path: Path, gaussians: GaussianArrays) -> None:
     """Write a binary little-endian PLY, all float32, normals 0, f_rest channel by channel."""
     count, sh_count = gaussians.shs.shape[:2]
     rest = gaussians.shs[:, 1:].transpose(0, 2, 1).reshape(count, -1)
@@ -48,7 +48,7 @@ def write_gaussians(path: Path, gaussians: GaussianArrays) -> None:
         file.write(np.concatenate(columns, axis=1).astype("<f4").tobytes())
 
 
-def read_gaussians(path: Path) -> GaussianArrays:
+def read(path: Path) -> GaussianArrays:
     """Read Gaussians from a PLY of any column order, number type, with or without normals and higher SH.
 
     Rows that are not finite are dropped, infinite opacity logits clamped; a warning says how many.

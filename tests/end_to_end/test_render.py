@@ -12,7 +12,7 @@ from arguments import ModelOptions, TrainOptions, to_json
 from gaussian_renderer import RenderSettings, render, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
-from scene.io.ply import write_gaussians
+from scene.io import write_gaussians
 from scene.loading.image_cache import ViewCache
 from scene.readers.colmap import write_model
 from scene.types import Camera, GaussianArrays, PointCloud
