@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = point_cloud_path(values.model_path, iteration)
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
-    background = background_color(options, device)
+    background = background_color(model.white_background, device)
     settings = RenderSettings(scene.near, gaussians.sh_degree, options.pipeline.antialiasing)
     parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
     for part, views in parts.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from arguments import TrainOptions, without_effect
-from gaussian_renderer import background_color, render, settings_at
+from gaussian_renderer import background_color, random_color, render, settings_at
 from gaussian_renderer.device import device_text, use_device
 from scene import load_scene
 from scene.gaussians.optimizer import position_rate
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in without_effect(arguments):
         say(line, options.run.quiet)
     if options.run.print_schedule:
-        say(schedule_text(options))
+        say(schedule_text(loss_of(options, 1.0), options.run.iterations))
         return
     device = use_device(options.run.device)
     scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
@@ -46,10 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
 
 
+def loss_of(options: TrainOptions, extent: float) -> Loss:
+    """The loss that the settings describe, in a scene of this extent. UserError for a schedule that cannot be read."""
+    groups = options.optimization, options.depth, options.regularizers, options.extensions
+    return Loss.of(*groups, iterations=options.run.iterations, extent=extent)
+
+
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer = options.run, state.gaussians, state.optimizer
-    objective, strategy = Loss.of(options, scene.extent), state.strategy
+    objective, strategy = loss_of(options, scene.extent), state.strategy
+    settings_of = partial(settings_at, near=scene.near, sh_degree=options.model.sh_degree, pipeline=options.pipeline)
+    plain = background_color(options.model.white_background, gaussians.device)
     facts = {
         "rasterizer": device_text(gaussians.device),
         "extent": scene.extent,
@@ -59,16 +67,17 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         RunLogger(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
-        RunOutputs(options, scene, state, report, folder) as results,
+        RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_of) as results,
     ):
         report.opening(f"{scene.summary}\nComputing on {facts['rasterizer']}", scene.warnings)
-        monitor = Monitor(options, objective, gaussians, report)
+        monitor = Monitor(run, objective, gaussians, report)
         for iteration in range(state.iteration + 1, run.iterations + 1):
             photo = state.next_photo()
             if iteration < options.optimization.coarse_until_iter:
                 photo = downscale_2x(photo)
-            background = background_color(options, gaussians.device, state.generator)
-            settings = settings_at(options, scene.near, iteration)
+            random = options.optimization.random_background
+            background = random_color(state.generator, gaussians.device) if random else plain
+            settings = settings_of(iteration)
 
             output = render(gaussians, photo.camera, background, settings)
             weights = objective.weights(iteration)
@@ -80,7 +89,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             finite = monitor.after_backward(step)
 
             strategy.observe(iteration, output, photo.camera)
-            optimizer.rates["means"] = position_rate(options, scene.extent, iteration)
+            optimizer.rates["means"] = position_rate(options.optimization, scene.extent, iteration, run.iterations)
             optimizer.step(output.radii > 0, finite)
             state.step_done()
             look = replace(settings, statistics=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from arguments import TrainOptions
+from arguments import PipelineOptions
 from diff_gaussian_rasterization import RasterOutput, rasterize
 from scene.gaussians.model import Gaussians
 from scene.types import Camera
 from utils.schedules import sh_degree_at
 
-__all__ = ["RasterOutput", "RenderSettings", "background_color", "render", "settings_at"]
+__all__ = ["RasterOutput", "RenderSettings", "background_color", "random_color", "render", "settings_at"]
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,19 @@ class RenderSettings:
     distortion_space: str = "linear"
 
 
-def settings_at(options: TrainOptions, near: float, iteration: int) -> RenderSettings:
-    """How a run draws at `iteration`, in a scene with this near plane."""
-    return RenderSettings(
-        near=near,
-        sh_degree=sh_degree_at(iteration, options.model.sh_degree),
-        antialiasing=options.pipeline.antialiasing,
-    )
+def settings_at(iteration: int, *, near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
+    """How a run draws at `iteration`, in a scene with this near plane; `sh_degree` is the highest of the run."""
+    return RenderSettings(near, sh_degree_at(iteration, sh_degree), pipeline.antialiasing)
 
 
-def background_color(options: TrainOptions, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-    """(3,) random if that is asked for and a generator given, else white or black."""
-    if generator is not None and options.optimization.random_background:
-        return torch.rand(3, generator=generator).to(device, non_blocking=True)
-    return torch.full((3,), float(options.model.white_background), device=device)
+def background_color(white: bool, device: torch.device) -> Tensor:
+    """(3,) white, else black."""
+    return torch.full((3,), float(white), device=device)
+
+
+def random_color(generator: torch.Generator, device: torch.device) -> Tensor:
+    """(3,) uniform in [0, 1), from a generator on the CPU."""
+    return torch.rand(3, generator=generator).to(device, non_blocking=True)
 
 
 def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: RenderSettings) -> RasterOutput:

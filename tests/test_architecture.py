@@ -122,3 +122,12 @@ def test_the_rasterizer_has_one_door() -> None:
             assert not names & {"rasterize", "GaussianRasterizer"}, (
                 f"{path.relative_to(ROOT)} goes past gaussian_renderer"
             )
+
+
+def test_stages_take_their_own_options() -> None:
+    """All settings at once are for those who parse, store and hand them out."""
+    allowed = {"train", "render", "training.startup"}
+    for name, path in MODULES.items():
+        if name not in allowed and not name.startswith("arguments"):
+            names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+            assert "TrainOptions" not in names, f"{path.relative_to(ROOT)} takes all settings, not its own group"

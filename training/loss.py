@@ -6,12 +6,14 @@ Lengths are taken in scene extents, so that no weight depends on the unit of the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from arguments import TrainOptions
+from arguments import DepthOptions, OptimizationOptions, RegularizerOptions, extension
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView
@@ -30,30 +32,52 @@ FLAGS = {  # term -> the setting that is its weight
 }
 
 
+class DepthTerm(NamedTuple):
+    """A part of --depth_loss."""
+
+    name: str  # of the depth loss
+    factor: float  # in the sum
+    options: Any  # an instance of what the loss declares; None where it declares none
+
+
 @dataclass(frozen=True)
 class Loss:
     """The loss of a run: which terms it has, and how their weights move."""
 
-    options: TrainOptions
+    optimization: OptimizationOptions
+    options: DepthOptions
+    regularizers: RegularizerOptions
     extent: float  # of the scene, world units
     schedules: dict[str, Schedule]  # lambda_dist, lambda_ray, depth_l1_mult, depth_l1_weight
-    depth_losses: dict[str, tuple[str, float]]  # term -> name of the loss, and its factor in the sum
+    depth_losses: dict[str, DepthTerm]  # by term
     maps: dict[tuple[str, int], dict[str, Tensor]] = field(default_factory=dict)  # by photo: see _of_the_map
 
     @classmethod
-    def of(cls, options: TrainOptions, extent: float) -> Loss:
-        """The objective that the settings describe. UserError for a schedule that cannot be read."""
-        iterations, depth = options.run.iterations, options.depth
+    def of(
+        cls,
+        optimization: OptimizationOptions,
+        depth: DepthOptions,
+        regularizers: RegularizerOptions,
+        extensions: Mapping[str, Any],
+        *,
+        iterations: int,
+        extent: float,
+    ) -> Loss:
+        """The loss that the settings of a run of `iterations` describe; `extensions` has the depth losses' own options.
+
+        UserError for a schedule or a sum of depth losses that cannot be read.
+        """
         knots = {
-            "lambda_dist": options.regularizers.lambda_dist,
-            "lambda_ray": options.regularizers.lambda_ray,
+            "lambda_dist": regularizers.lambda_dist,
+            "lambda_ray": regularizers.lambda_ray,
             "depth_l1_mult": depth.depth_l1_mult,
         }
         factor = iterations / REFERENCE_ITERATIONS
         schedules = {name: parse_schedule(text, name).scaled(factor) for name, text in knots.items()}
         ends = ((0.0, depth.depth_l1_weight_init), (float(iterations), depth.depth_l1_weight_final))
         schedules["depth_l1_weight"] = Schedule("depth_l1_weight", ends, "log")
-        return cls(options, extent, schedules, depth_terms(depth.depth_loss))
+        terms = depth_terms(depth.depth_loss, extensions)
+        return cls(optimization, depth, regularizers, extent, schedules, terms)
 
     @property
     def flags(self) -> dict[str, str]:
@@ -63,17 +87,17 @@ class Loss:
     def weights(self, iteration: int) -> dict[str, float]:
         """Term -> its weight at a step."""
         at = {name: schedule.at(iteration) for name, schedule in self.schedules.items()}
-        dssim = self.options.optimization.lambda_dssim
+        dssim = self.optimization.lambda_dssim
         depth = at["depth_l1_weight"] * at["depth_l1_mult"]
         return {
             "l1": 1 - dssim,
             "dssim": dssim,
-            **{term: factor * depth for term, (_, factor) in self.depth_losses.items()},
+            **{term: each.factor * depth for term, each in self.depth_losses.items()},
             "distortion": at["lambda_dist"],
             "ray": at["lambda_ray"],
-            "alpha": self.options.regularizers.lambda_alpha,
-            "opacity": self.options.regularizers.lambda_opacity,
-            "scale": self.options.regularizers.lambda_scale,
+            "alpha": self.regularizers.lambda_alpha,
+            "opacity": self.regularizers.lambda_opacity,
+            "scale": self.regularizers.lambda_scale,
         }
 
     def terms(
@@ -97,7 +121,7 @@ class Loss:
                 gaussians.quats,
                 torch.from_numpy(photo.camera.center).to(gaussians.means, non_blocking=True),
                 output.radii > 0,
-                self.options.regularizers.ray_ratio_max,
+                self.regularizers.ray_ratio_max,
             )
         if weights["alpha"] > 0 and photo.alpha is not None:
             terms["alpha"] = regularizers.alpha(output.alpha, photo.alpha)
@@ -109,7 +133,7 @@ class Loss:
 
     def distortion(self, output: RasterOutput, photo: LoadedView) -> Tensor:
         """The distortion's term."""
-        scale = self.options.regularizers.dist_scale
+        scale = self.regularizers.dist_scale
         return regularizers.distortion(output.distortion, output.alpha, self.extent, photo.mask, scale)
 
     def depth(self, output: RasterOutput, photo: LoadedView) -> dict[str, Tensor]:
@@ -125,53 +149,54 @@ class Loss:
         if photo.mask is not None:
             valid = valid * photo.mask
         maps = (output.depth / alpha / self.extent, output.inv_depth / alpha * self.extent, photo.depth / self.extent)
-        known = self._of_the_map(photo)
-        terms = {}
-        for term, (name, _) in self.depth_losses.items():
-            named = {key: each for key, each in known.items() if key != "variance" or LOSSES[name].frustums}
-            intrinsics = _intrinsics(photo.camera)
-            terms[term] = depth_loss(name, *maps, valid, intrinsics=intrinsics, depth_max=self.depth_max, **named)
-        return terms
+        known: dict[str, Any] = dict(
+            intrinsics=_intrinsics(photo.camera), depth_max=self.depth_max, **self._of_the_map(photo)
+        )
+        return {
+            term: depth_loss(each.name, *maps, valid, options=each.options, **known)
+            for term, each in self.depth_losses.items()
+        }
 
     @property
     def depth_max(self) -> float:
         """Beyond which depth is not used, in scene extents."""
-        limit = self.options.depth.depth_max
+        limit = self.options.depth_max
         return math.inf if limit is None else limit / self.extent
 
     def _of_the_map(self, photo: LoadedView) -> dict[str, Tensor]:
         """What a depth loss wants to know of the map alone, made once for each photo and size."""
         assert photo.depth is not None
-        key, options = (photo.camera.name, photo.camera.width), self.options.depth
+        key, options = (photo.camera.name, photo.camera.width), self.options
         if key not in self.maps:
             target = photo.depth / self.extent
             usable_depth = loss_mask(target, photo.depth_valid, self.depth_max)
             made = {}
             if options.depth_edge_weight > 0:
                 made["weight"] = edge_weight(target, usable_depth, options.depth_edge_weight)
-            if any(LOSSES[name].frustums for name, _ in self.depth_losses.values()):
-                made["variance"] = mip_variance(
-                    target,
-                    usable_depth,
-                    _intrinsics(photo.camera),
-                    options.mip_window,
-                    options.mip_lambda_prior,
-                    options.mip_alpha_clamp,
-                )
+            mip = [each.options for each in self.depth_losses.values() if LOSSES[each.name].frustums]
+            if mip:
+                made["variance"] = mip_variance(target, usable_depth, _intrinsics(photo.camera), mip[0])
             self.maps[key] = made
         return self.maps[key]
 
 
-def depth_terms(text: str) -> dict[str, tuple[str, float]]:
-    """Term -> name and factor: `depth` for a loss alone, as it was before there were sums, else depth_<name> each."""
+def depth_terms(text: str, extensions: Mapping[str, Any]) -> dict[str, DepthTerm]:
+    """By term: `depth` for a loss alone, as it was before there were sums, else depth_<name> for each."""
     losses = parse_losses(text, "--depth_loss")
-    return {"depth" if len(losses) == 1 else f"depth_{name}": (name, factor) for name, factor in losses.items()}
+    terms = [DepthTerm(name, factor, _declared(name, extensions)) for name, factor in losses.items()]
+    return {"depth" if len(terms) == 1 else f"depth_{each.name}": each for each in terms}
 
 
-def schedule_text(options: TrainOptions) -> str:
-    """What --print_schedule says."""
-    schedules = list(Loss.of(options, 1.0).schedules.values())
-    return schedule_table(schedules, telling_iterations(schedules, options.run.iterations))
+def _declared(name: str, extensions: Mapping[str, Any]) -> Any:
+    """The options of the depth loss `name`; None where it declares none."""
+    group = LOSSES[name].options
+    return None if group is None else extension(group, extensions, "the settings")
+
+
+def schedule_text(loss: Loss, iterations: int) -> str:
+    """What --print_schedule says of a run of `iterations`."""
+    schedules = list(loss.schedules.values())
+    return schedule_table(schedules, telling_iterations(schedules, iterations))
 
 
 def _intrinsics(camera: Camera) -> tuple[float, float, float, float]:

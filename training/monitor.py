@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from arguments import TrainOptions
+from arguments import RunOptions
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians.model import Gaussians
@@ -56,8 +56,8 @@ class Monitor:
     later. Until then `after_backward` tells the optimizer on the device whether they are finite.
     """
 
-    def __init__(self, options: TrainOptions, objective: Loss, gaussians: Gaussians, report: RunLogger) -> None:
-        self.run, self.objective, self.gaussians, self.report = options.run, objective, gaussians, report
+    def __init__(self, run: RunOptions, objective: Loss, gaussians: Gaussians, report: RunLogger) -> None:
+        self.run, self.objective, self.gaussians, self.report = run, objective, gaussians, report
         self.effects, self.balance = ZeroGradientCheck(objective.flags), DominanceCheck()
         self._most_nonfinite = 0
         self._readings: AsyncScalars[Step] = AsyncScalars()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import torch
+from torch import Tensor
 
-from arguments import TrainOptions
-from gaussian_renderer import background_color, settings_at
+from arguments import RunOptions
+from gaussian_renderer import RenderSettings
 from gaussian_renderer.render_views import measure, render_views
 from scene.io import write_gaussians
 from scene.loading.image_cache import ViewCache
@@ -26,13 +28,25 @@ from utils.reporting.html_report import write_summary
 
 
 class RunOutputs:
-    """The files of a run in its model folder. Leaves a checkpoint when the run ends for want of memory."""
+    """The files of a run in its model folder. Leaves a checkpoint when the run ends for want of memory.
+
+    Views are measured before `background`, (3,), as `settings` says for an iteration.
+    """
 
     def __init__(
-        self, options: TrainOptions, scene: Scene, state: TrainingState, report: RunLogger, folder: Path
+        self,
+        run: RunOptions,
+        scene: Scene,
+        state: TrainingState,
+        report: RunLogger,
+        folder: Path,
+        *,
+        background: Tensor,
+        settings: Callable[[int], RenderSettings],
     ) -> None:
-        self.options, self.scene, self.state = options, scene, state
+        self.run, self.scene, self.state = run, scene, state
         self.report, self.folder = report, folder
+        self.background, self.settings = background, settings
         self.device = state.gaussians.device
         self.test = ViewCache(scene.test, self.device)
 
@@ -47,19 +61,18 @@ class RunOutputs:
 
     def due(self, iteration: int) -> bool:
         """Whether more than a preview comes of this step."""
-        run = self.options.run
+        run = self.run
         steps = (*run.test_iterations, *run.save_iterations, *run.checkpoint_iterations, run.iterations)
         return iteration in steps
 
     def after_step(self, step: Step) -> None:
         """Whatever is due."""
-        run, iteration = self.options.run, step.iteration
+        run, iteration = self.run, step.iteration
         last = iteration == run.iterations
         if self.report.preview_due(iteration):
             self.report.preview(iteration, step.output.color, step.photo.color, step.photo.camera.name)
         if iteration in run.test_iterations and len(self.test) and not last:
-            settings = settings_at(self.options, self.scene.near, iteration)
-            scores = measure(self.state.gaussians, self.test, background_color(self.options, self.device), settings)
+            scores = measure(self.state.gaussians, self.test, self.background, self.settings(iteration))
             self.report.evaluation(iteration, "test", scores, len(self.test))
         if iteration in run.save_iterations or last:
             path = output_dir.point_cloud_path(self.folder, iteration)
@@ -77,22 +90,19 @@ class RunOutputs:
 
     def interrupted(self) -> None:
         """Keep the state, and say how to go on."""
-        if self.state.iteration not in self.options.run.checkpoint_iterations:
+        if self.state.iteration not in self.run.checkpoint_iterations:
             self.save_checkpoint()
         self.report.outcome("interrupted")
         self.report.event(f"stopped; go on with: {self._resume}")
 
     def finish(self) -> None:
         """Render and measure the held-out views, and draw the pages that sum the run up."""
-        iteration = self.options.run.iterations
+        iteration = self.run.iterations
         part, views = _shown_views(self.scene)
         rendered = self.folder / part / f"ours_{iteration}"
         photos = ViewCache(views, self.device)
-        settings, background = (
-            settings_at(self.options, self.scene.near, iteration),
-            background_color(self.options, self.device),
-        )
-        for _ in render_views(self.state.gaussians, photos, rendered, background, settings):
+        settings = self.settings(iteration)
+        for _ in render_views(self.state.gaussians, photos, rendered, self.background, settings):
             pass
         scores = renders.evaluate_model(self.folder)[rendered.name]
         shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json
+from arguments import TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json
 from scene.gaussians.initialize import initialize
-from scene.gaussians.optimizer import learning_rates
+from scene.gaussians.model import Gaussians
+from scene.gaussians.optimizer import Optimizer, learning_rates
 from scene.io.points import write_points
 from scene.loading.image_cache import ViewCache
 from scene.types import Camera, PointCloud, Scene
 from training.checkpoint import latest_checkpoint, load_checkpoint
 from training.state import ENTRIES, TrainingState
+from training.strategies import strategy_options
+from training.strategies.base import StrategyInputs
 from utils import output_dir
 from utils.errors import UserError
 from utils.files import atomic_write, write_json
@@ -25,14 +28,14 @@ from utils.files import atomic_write, write_json
 
 def read_options(arguments: Sequence[str] | None) -> TrainOptions:
     """The settings of the command line; with --resume, those of the run for all that is not on it."""
-    options = parse_train_options(arguments)
+    options = parse_train_options(arguments, strategies=strategy_options())
     if options.run.resume:
         if not options.model.model_path:
             raise UserError("--resume needs -m, the model folder of the run to go on with")
         path = output_dir.config_path(Path(options.model.model_path))
         if not path.exists():
             raise UserError(f"--resume: there is no run in {options.model.model_path} ({path.name} is missing)")
-        options = parse_train_options(arguments, from_json(path.read_text(), str(path)))
+        options = parse_train_options(arguments, from_json(path.read_text(), str(path)), strategy_options())
     if options.run.resume and options.run.overwrite:
         raise UserError("--resume and --overwrite exclude each other")
     if not options.model.source_path:
@@ -46,7 +49,7 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
 
 def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
     """The state to start from, on `device`: a Gaussian for each point, or a checkpoint."""
-    rates = learning_rates(options, scene.extent)
+    rates = learning_rates(options.optimization, scene.extent)
     points = at_most(scene.points, options.densification.max_gaussians)
     gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
     kept_there = options.model.data_device == "cuda"
@@ -54,7 +57,8 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
         raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
     with_alpha = options.optimization.random_background or options.regularizers.lambda_alpha > 0
     photos = ViewCache(scene.train, device, with_alpha, kept_there)
-    state = TrainingState.start(options, scene, gaussians, photos, rates)
+    optimizer = Optimizer(gaussians, rates, options.optimization.optimizer_type == "sparse_adam")
+    state = TrainingState.start(strategy_inputs(options, scene, gaussians, optimizer, photos))
     path = first_checkpoint(options)
     if path is not None:
         state.restore(load_checkpoint(path, ENTRIES, device))
@@ -62,6 +66,25 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
         if state.iteration >= options.run.iterations:
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
     return state
+
+
+def strategy_inputs(
+    options: TrainOptions, scene: Scene, gaussians: Gaussians, optimizer: Optimizer, photos: ViewCache
+) -> StrategyInputs:
+    """What the run's strategy is made from, with the generator of all the run's random numbers."""
+    declared = strategy_options().get(options.densification.strategy)
+    return StrategyInputs(
+        iterations=options.run.iterations,
+        densification=options.densification,
+        spikes=options.spikes,
+        regularizers=options.regularizers,
+        options=None if declared is None else extension(declared, options.extensions, "the settings"),
+        scene=scene,
+        gaussians=gaussians,
+        optimizer=optimizer,
+        photos=photos,
+        generator=torch.Generator().manual_seed(options.run.seed),
+    )
 
 
 def at_most(points: PointCloud, count: int) -> PointCloud:

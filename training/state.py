@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 
-from arguments import TrainOptions
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
-from scene.loading.image_cache import LoadedView, ShuffledViews, ViewCache
-from scene.types import Scene
+from scene.loading.image_cache import LoadedView, ShuffledViews
 from training.strategies import make_strategy
 from training.strategies.base import Strategy, StrategyInputs
 from utils.errors import UserError
@@ -33,20 +31,16 @@ class TrainingState:
     _begun: dict[str, Any] | None = None  # what chance had in store before the step that is being made
 
     @classmethod
-    def start(
-        cls, options: TrainOptions, scene: Scene, gaussians: Gaussians, photos: ViewCache, rates: Mapping[str, float]
-    ) -> TrainingState:
-        """The state before the first step."""
-        generator = torch.Generator().manual_seed(options.run.seed)
-        optimizer = Optimizer(gaussians, rates, options.optimization.optimizer_type == "sparse_adam")
-        inputs = StrategyInputs(options, scene, gaussians, optimizer, photos, generator)
-        strategy = make_strategy(options.densification.strategy, inputs)
-        return cls(gaussians, optimizer, strategy, ShuffledViews(photos, generator), generator)
+    def start(cls, inputs: StrategyInputs) -> TrainingState:
+        """The state before the first step, with the strategy made from `inputs`."""
+        strategy = make_strategy(inputs.densification.strategy, inputs)
+        photos = ShuffledViews(inputs.photos, inputs.generator)
+        return cls(inputs.gaussians, inputs.optimizer, strategy, photos, inputs.generator)
 
     @property
     def strategy_name(self) -> str:
         """By which `make_strategy` made the strategy."""
-        return self.strategy.inputs.options.densification.strategy
+        return self.strategy.inputs.densification.strategy
 
     def next_photo(self) -> LoadedView:
         """Begin a step with the photo that it is to look at."""

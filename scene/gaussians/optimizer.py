@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from arguments import TrainOptions
+from arguments import OptimizationOptions
 from diff_gaussian_rasterization import adam_
 from scene.gaussians.model import PARAMETERS, Gaussians
 from utils.schedules import log_linear
@@ -87,11 +87,10 @@ class Optimizer:
         self.moments = {name: Moments(*state["moments"][name]) for name in PARAMETERS}
 
 
-def learning_rates(options: TrainOptions, extent: float) -> dict[str, float]:
-    """The rate of each parameter before the first step."""
-    rates = options.optimization
+def learning_rates(rates: OptimizationOptions, extent: float) -> dict[str, float]:
+    """The rate of each parameter before the first step; that of the means is in world units."""
     return {
-        "means": position_rate(options, extent, 0),
+        "means": extent * rates.position_lr_init,
         "scales": rates.scaling_lr,
         "quats": rates.rotation_lr,
         "opacities": rates.opacity_lr,
@@ -100,10 +99,9 @@ def learning_rates(options: TrainOptions, extent: float) -> dict[str, float]:
     }
 
 
-def position_rate(options: TrainOptions, extent: float, iteration: int) -> float:
-    """The learning rate of the centers, world units per step; the only one that moves."""
-    rates = options.optimization
-    steps = rates.position_lr_max_steps or options.run.iterations
+def position_rate(rates: OptimizationOptions, extent: float, iteration: int, iterations: int) -> float:
+    """The learning rate of the means, world units per step; the only one that moves over a run of `iterations`."""
+    steps = rates.position_lr_max_steps or iterations
     return extent * log_linear(iteration, rates.position_lr_init, rates.position_lr_final, steps)
 
 

@@ -8,9 +8,10 @@ import json
 
 import pytest
 
-from arguments import TrainOptions, from_json, parse_train_options, to_cfg_args, to_json, train_parser
+from arguments import TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json, train_parser
 from utils.errors import UserError
-from utils.losses.depth import LOSSES, NAMES, parse_losses
+from utils.losses.depth import LOSSES, NAMES, MipOptions, parse_losses
+from utils.options import option
 
 
 def all_defaults() -> dict[str, object]:
@@ -145,3 +146,42 @@ def test_cfg_args_is_the_namespace_other_tools_read() -> None:
 
 def test_json_is_plain() -> None:
     assert json.loads(to_json(TrainOptions()))["densification"]["densify_until_iter"] is None
+
+
+# ---- options that a depth loss or a strategy declares ----------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy:
+    """A strategy's own options"""
+
+    toy_share: float = option(0.5, "share of all Gaussians", minimum=0, maximum=1)
+
+
+STRATEGIES = {"default": None, "toy": Toy}
+
+
+def test_declared_options_are_flags_and_settings() -> None:
+    options = parse_train_options("--strategy toy --toy_share 0.25 --mip_window 7".split(), strategies=STRATEGIES)
+    assert extension(Toy, options.extensions, "") == Toy(0.25)
+    assert extension(MipOptions, options.extensions, "") == MipOptions(mip_window=7)
+    assert from_json(to_json(options), "config.json") == options
+    resumed = parse_train_options([], from_json(to_json(options), "config.json"), STRATEGIES)
+    assert resumed == options
+    text = " ".join(train_parser(strategies=STRATEGIES).format_help().split())
+    assert "--toy_share X share of all Gaussians (default: 0.5)" in text and "--strategy {default,toy}" in text
+
+
+def test_declared_options_are_checked() -> None:
+    with pytest.raises(UserError, match="toy_share must be at most 1, not 2"):
+        parse_train_options(["--toy_share", "2"], strategies=STRATEGIES)
+    with pytest.raises(UserError, match="config.json: mip_window must be at least 1, not 0"):
+        from_json('{"extensions": {"mip_window": 0}}', "config.json")
+    with pytest.raises(UserError, match="extensions must be an object"):
+        from_json('{"extensions": []}', "config.json")
+
+
+def test_settings_of_runs_before_there_were_declared_options() -> None:
+    options = from_json('{"depth": {"depth_loss": "mip_l1", "mip_window": 3}}', "config.json")
+    assert options.depth.depth_loss == "mip_l1"
+    assert extension(MipOptions, options.extensions, "") == MipOptions(mip_window=3)

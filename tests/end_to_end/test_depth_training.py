@@ -14,7 +14,7 @@ import train
 from arguments import parse_train_options
 from tests.helpers.faults import DropGradient
 from tests.helpers.rgbd import sphere_depth, write_scene
-from training.loss import Loss
+from train import loss_of
 from utils.errors import UserError
 
 
@@ -125,12 +125,12 @@ def test_print_schedule(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_schedule_that_cannot_be_read() -> None:
     options = parse_train_options(["--lambda_dist", "10:1 5:2"])
     with pytest.raises(UserError, match='--lambda_dist is "10:1 5:2"'):
-        Loss.of(options, 1.0)
+        loss_of(options, 1.0)
 
 
 def test_knots_scale_with_the_run_and_weights_follow() -> None:
     flags = "--iterations 3000 --depth_l1_weight_init 1 --depth_l1_weight_final 0.01 --lambda_dist".split()
-    objective = Loss.of(parse_train_options([*flags, "0:10 3000:10 15000:1"]), 2.0)
+    objective = loss_of(parse_train_options([*flags, "0:10 3000:10 15000:1"]), 2.0)
     assert objective.weights(300)["distortion"] == pytest.approx(10)
     assert objective.weights(1500)["distortion"] == pytest.approx(1)
     assert objective.weights(1500)["depth"] == pytest.approx(0.1)

@@ -14,7 +14,7 @@ import torch
 
 import train
 from arguments import parse_train_options
-from gaussian_renderer import RenderSettings, background_color, render
+from gaussian_renderer import RenderSettings, background_color, random_color, render
 from scene.gaussians.initialize import SH_DC
 from scene.gaussians.optimizer import position_rate
 from scene.loading.image_cache import ShuffledViews
@@ -272,11 +272,11 @@ def test_the_limit_holds_from_the_start(dataset: Path, tmp_path: Path, limit: in
 
 
 def test_options_that_follow_the_number_of_iterations() -> None:
-    options = parse_train_options(["--iterations", "7000"])
-    assert position_rate(options, 2.0, 0) == pytest.approx(2 * 1.6e-4)
-    assert position_rate(options, 2.0, 7000) == pytest.approx(2 * 1.6e-6)
-    given = parse_train_options(["--iterations", "7000", "--position_lr_max_steps", "30000"])
-    assert position_rate(given, 2.0, 7000) == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
+    rates = parse_train_options([]).optimization
+    assert position_rate(rates, 2.0, 0, 7000) == pytest.approx(2 * 1.6e-4)
+    assert position_rate(rates, 2.0, 7000, 7000) == pytest.approx(2 * 1.6e-6)
+    given = parse_train_options(["--position_lr_max_steps", "30000"]).optimization
+    assert position_rate(given, 2.0, 7000, 7000) == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
 
 
 def test_densification_fits_the_run_and_the_photos() -> None:
@@ -284,16 +284,16 @@ def test_densification_fits_the_run_and_the_photos() -> None:
     scene = Scene(Path(), "", tuple(views), (), PointCloud(np.zeros((0, 3)), np.zeros((0, 3))), 1.0, 0.01, "")
     threshold = pytest.approx(2e-4 * 10**0.2)
     for iterations, start, stop in ((30_000, 500, 15_000), (7_000, 500, 3_500), (1_000, 100, 500)):
-        options = parse_train_options(["--iterations", str(iterations)])
-        assert densification_limits(options, scene) == (start, stop, threshold)
+        given = parse_train_options([]).densification
+        assert densification_limits(given, iterations, scene) == (start, stop, threshold)
     flags = "--densify_from_iter 7 --densify_until_iter 9 --densify_grad_threshold 0.0002"
-    assert densification_limits(parse_train_options(flags.split()), scene) == (7, 9, 0.0002)
+    given = parse_train_options(flags.split()).densification
+    assert densification_limits(given, 30_000, scene) == (7, 9, 0.0002)
 
 
 def test_backgrounds() -> None:
     generator = torch.Generator().manual_seed(0)
     cpu = torch.device("cpu")
-    white, random = parse_train_options(["-w"]), parse_train_options(["--random_background"])
-    assert background_color(white, cpu, generator).tolist() == [1, 1, 1]
-    first, second = (background_color(random, cpu, generator) for _ in range(2))
-    assert not torch.equal(first, second) and background_color(random, cpu).tolist() == [0, 0, 0]
+    assert background_color(True, cpu).tolist() == [1, 1, 1] and background_color(False, cpu).tolist() == [0, 0, 0]
+    first, second = (random_color(generator, cpu) for _ in range(2))
+    assert first.shape == (3,) and not torch.equal(first, second)

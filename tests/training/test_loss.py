@@ -11,7 +11,7 @@ from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.initialize import initialize
 from scene.loading.image_cache import LoadedView
 from scene.types import Camera, PointCloud
-from training.loss import Loss
+from train import loss_of
 from utils.losses.photometric import weighted_sum
 
 CAMERA = Camera("wall", 8, 6, 10.0, 10.0, 4.0, 3.0, np.eye(4))
@@ -31,7 +31,7 @@ def seen_through(alpha: float) -> tuple[RasterOutput, LoadedView]:
 
 def test_fog_before_a_known_background_costs_something() -> None:
     """Photo and picture are black, so the colors say nothing: only alpha tells fog from nothing."""
-    objective = Loss.of(parse_train_options(["--lambda_dist", "0", "-d", "none"]), extent=1.7)
+    objective = loss_of(parse_train_options(["--lambda_dist", "0", "-d", "none"]), 1.7)
     fog, photo = seen_through(0.3)
     weights, cloud = (
         objective.weights(1),
@@ -51,7 +51,7 @@ def test_fog_before_a_known_background_costs_something() -> None:
 @pytest.mark.parametrize("alpha", [1.0, 0.9, 0.3])
 def test_a_surface_that_is_seen_through_is_where_it_is(name: str, alpha: float) -> None:
     """The old fault: inverse depth was not over alpha, so what is seen through was pulled nearer than its depth."""
-    objective = Loss.of(parse_train_options(["--depth_loss", name]), extent=1.7)
+    objective = loss_of(parse_train_options(["--depth_loss", name]), 1.7)
     output, photo = seen_through(alpha)
     assert objective.depth(output, photo)["depth"].item() == pytest.approx(0, abs=1e-6)
     nearer = output._replace(depth=0.9 * output.depth, inv_depth=output.inv_depth / 0.9)
@@ -65,11 +65,11 @@ def test_a_sum_of_depth_losses_is_the_weighted_sum_of_each_alone() -> None:
     output = output._replace(depth=output.depth * (0.7 + 0.6 * torch.rand(1, 6, 8, generator=generator)))
     photo = photo._replace(depth=Z * (0.7 + 0.6 * torch.rand(1, 6, 8, generator=generator)))
     text = "+".join(f"{factor}*{name}" for name, factor in parts.items())
-    summed = Loss.of(parse_train_options(["--depth_loss", text]), extent=1.7)
+    summed = loss_of(parse_train_options(["--depth_loss", text]), 1.7)
     terms, weights, expected = summed.depth(output, photo), summed.weights(1), 0.0
     assert list(terms) == [f"depth_{name}" for name in parts]
     for name, factor in parts.items():
-        alone = Loss.of(parse_train_options(["--depth_loss", name]), extent=1.7)
+        alone = loss_of(parse_train_options(["--depth_loss", name]), 1.7)
         value = alone.depth(output, photo)["depth"]
         assert torch.equal(value, terms[f"depth_{name}"]) and value > 0.01
         expected += factor * alone.weights(1)["depth"] * value.item()

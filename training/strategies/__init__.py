@@ -16,3 +16,8 @@ def make_strategy(name: str, inputs: StrategyInputs) -> Strategy:
     if name not in STRATEGIES:
         raise UserError(f"--strategy {name}: there is no such strategy; accepted: {', '.join(STRATEGIES)}")
     return STRATEGIES[name](inputs)
+
+
+def strategy_options() -> dict[str, type | None]:
+    """Name -> the group of options that the strategy declares; None for one that declares none."""
+    return {name: strategy.Options for name, strategy in STRATEGIES.items()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from arguments import TrainOptions
+from arguments import DensificationOptions, RegularizerOptions, SpikeOptions
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import Optimizer
@@ -21,7 +21,11 @@ Draw = Callable[[Camera], RasterOutput]  # with the rasterizer's statistics
 class StrategyInputs(NamedTuple):
     """What a strategy is made from. It may change the Gaussians and the optimizer, by `edit_rows` where rows change."""
 
-    options: TrainOptions
+    iterations: int  # of the run
+    densification: DensificationOptions
+    spikes: SpikeOptions
+    regularizers: RegularizerOptions
+    options: Any  # an instance of the strategy's `Options`; None where it has none
     scene: Scene
     gaussians: Gaussians
     optimizer: Optimizer
@@ -31,6 +35,8 @@ class StrategyInputs(NamedTuple):
 
 class Strategy(ABC):
     """Changes the number of Gaussians over a run. Its methods are called in the order in which they stand here."""
+
+    Options: ClassVar[type | None] = None  # a frozen dataclass of `utils.options.option`: flags of train.py
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.inputs = inputs

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from arguments import TrainOptions
+from arguments import DensificationOptions, SpikeOptions
 from diff_gaussian_rasterization import RasterOutput
 from scene.types import Camera, Scene
 from training.strategies.base import Draw, Strategy, StrategyInputs
@@ -36,11 +36,12 @@ class DefaultStrategy(Strategy):
 
     def __init__(self, inputs: StrategyInputs) -> None:
         super().__init__(inputs)
-        self.options, self.extent = inputs.options, inputs.scene.extent
+        self.density, self.spikes, self.extent = inputs.densification, inputs.spikes, inputs.scene.extent
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
         self.statistics = DensityStatistics(len(self.gaussians), self.gaussians.device)
-        self.limits = densification_limits(self.options, inputs.scene)
-        self.surveys = survey_steps(self.options, self.limits.stop, len(inputs.scene.train))
+        self.limits = densification_limits(self.density, inputs.iterations, inputs.scene)
+        views, stop = len(inputs.scene.train), self.limits.stop
+        self.surveys = survey_steps(self.spikes, inputs.iterations, views, stop, self.density.opacity_reset_interval)
 
     def facts(self) -> dict[str, Any]:
         """The limits, as given or as fits the run."""
@@ -62,7 +63,7 @@ class DefaultStrategy(Strategy):
 
         `draw` shows a survey what a camera sees now.
         """
-        density, counts = self.options.densification, Counter[str]()
+        density, counts = self.density, Counter[str]()
         if due(iteration, self.limits.start, self.limits.stop, density.densification_interval):
             counts.update(self._densify()._asdict())
             counts.update(prune(self.gaussians, self.optimizer, self.statistics, self._rules(iteration))._asdict())
@@ -84,7 +85,7 @@ class DefaultStrategy(Strategy):
         self.statistics.load_state(state)
 
     def _densify(self) -> Densified:
-        density = self.options.densification
+        density = self.density
         return densify(
             self.gaussians,
             self.optimizer,
@@ -96,8 +97,8 @@ class DefaultStrategy(Strategy):
         )
 
     def _survey(self, draw: Draw) -> Pruned:
-        tolerance = self.options.spikes.spike_tolerance * self.extent
-        ratio = self.options.regularizers.ray_ratio_max
+        tolerance = self.spikes.spike_tolerance * self.extent
+        ratio = self.inputs.regularizers.ray_ratio_max
         found = collect_multiview_stats(
             self.gaussians, self.inputs.photos, draw, tolerance=tolerance, ray_ratio_max=ratio
         )
@@ -106,12 +107,12 @@ class DefaultStrategy(Strategy):
     def _rules(self, iteration: int) -> PruneLimits:
         """With each densification. Large Gaussians only after the first opacity reset: until then many are still
         shrinking."""
-        if iteration <= self.options.densification.opacity_reset_interval:
+        if iteration <= self.density.opacity_reset_interval:
             return PruneLimits()
         return PruneLimits(max_world_size=MAX_WORLD_SIZE * self.extent, max_screen_size=MAX_SCREEN_SIZE)
 
     def _spike_rules(self) -> SpikeRules:
-        spikes = self.options.spikes
+        spikes = self.spikes
         return SpikeRules(
             min_weight=spikes.prune_min_weight or None,
             max_weight_share=spikes.prune_weight_share,
@@ -121,13 +122,12 @@ class DefaultStrategy(Strategy):
             max_elongation=spikes.spike_ratio or None,
             spike_size=spikes.spike_extent * self.extent,
             max_fraction=spikes.prune_max_fraction,
-            max_gaussians=self.options.densification.max_gaussians,
+            max_gaussians=self.density.max_gaussians,
         )
 
 
-def densification_limits(options: TrainOptions, scene: Scene) -> Limits:
-    """As given, or as fits the run and the photos."""
-    given, iterations = options.densification, options.run.iterations
+def densification_limits(given: DensificationOptions, iterations: int, scene: Scene) -> Limits:
+    """As given, or as fits a run of `iterations` and the photos."""
     start = min(500, iterations // 10) if given.densify_from_iter is None else given.densify_from_iter
     stop = iterations // 2 if given.densify_until_iter is None else given.densify_until_iter
     pixels = sum(view.camera.width * view.camera.height for view in scene.train) / len(scene.train)
@@ -135,17 +135,19 @@ def densification_limits(options: TrainOptions, scene: Scene) -> Limits:
     return Limits(start, stop, fitting if given.densify_grad_threshold is None else given.densify_grad_threshold)
 
 
-def survey_steps(options: TrainOptions, densified_until: int, views: int) -> list[int]:
+def survey_steps(
+    spikes: SpikeOptions, iterations: int, views: int, densified_until: int, reset_interval: int
+) -> list[int]:
     """After which steps the views are surveyed; none where all rules are off. Not soon after a reset of the opacities,
     nor after the start, when nothing has weight."""
-    spikes, steps = options.spikes, [0]
+    steps = [0]
     rules = (
         spikes.prune_min_weight, spikes.floater_views, spikes.spike_ratio, spikes.spike_ray_views, spikes.spike_spread
     )  # fmt: skip
     spacing = SURVEY_SPACING * min(views, MAX_VIEWS)
-    for step in (round(part * options.run.iterations) for part in SURVEYS_AT):
-        reset = min(step - 1, densified_until - 1) // options.densification.opacity_reset_interval
-        healed = step - reset * options.densification.opacity_reset_interval >= RESET_HEALS
+    for step in (round(part * iterations) for part in SURVEYS_AT):
+        reset = min(step - 1, densified_until - 1) // reset_interval
+        healed = step - reset * reset_interval >= RESET_HEALS
         if any(rules) and healed and step - steps[-1] >= spacing:
             steps.append(step)
     return steps[1:]

@@ -12,7 +12,8 @@ OFF = "--prune_min_weight 0 --floater_views 0 --spike_ratio 0"
 
 def steps(flags: str, views: int = 40) -> list[int]:
     options = parse_train_options(flags.split())
-    return survey_steps(options, options.run.iterations // 2, views)
+    iterations, interval = options.run.iterations, options.densification.opacity_reset_interval
+    return survey_steps(options.spikes, iterations, views, iterations // 2, interval)
 
 
 def test_from_the_middle_of_the_run_on() -> None:

@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 from tests.helpers.depth_samples import SIZE, Sample, same, value_and_gradient
 from tests.helpers.slow_depth_losses import slow_loss
 from utils.errors import UserError
-from utils.losses.depth import NAMES, edge_weight
+from utils.losses.depth import NAMES, MipOptions, edge_weight
 from utils.losses.depth.g2 import g2_terms
 from utils.losses.depth.masked import select_pixels
 
@@ -162,10 +162,10 @@ def test_unknown_names_and_options() -> None:
     sample = Sample()
     with pytest.raises(UserError, match="'l2' is not a depth loss; those are g2, grad, inv_l1, .* ssi"):
         sample.loss("l2")
-    with pytest.raises(UserError, match="l1 has no option 'window'; it has depth_max, weight"):
-        sample.loss("l1", window=3)
-    with pytest.raises(UserError, match="mip_l1 has no option 'windows'; it has .* window"):
-        sample.loss("mip_l1", windows=3)
+    with pytest.raises(UserError, match="depth loss l1 takes no options, not MipOptions"):
+        sample.loss("l1", options=MipOptions())
+    with pytest.raises(UserError, match="depth loss mip_l1 takes MipOptions, not dict"):
+        sample.loss("mip_l1", options={"mip_window": 3})
 
 
 def test_wrong_inputs() -> None:
@@ -173,7 +173,7 @@ def test_wrong_inputs() -> None:
     with pytest.raises(UserError, match="intrinsics"):
         sample.loss("mip_l1", intrinsics=None)
     with pytest.raises(UserError, match="4 pixels; an odd"):
-        sample.loss("mip_l1", window=4)
+        sample.loss("mip_l1", options=MipOptions(mip_window=4))
     for key in ("depth", "valid", "weight"):
         with pytest.raises(UserError, match=r"\(12, 14\)"):
             sample.loss("l1", **{key: torch.ones(12, 14)})

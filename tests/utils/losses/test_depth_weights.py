@@ -11,16 +11,20 @@ from torch import Tensor
 
 from tests.helpers.depth_samples import K, Sample, same, value_and_gradient
 from tests.helpers.slow_depth_losses import slow_variance
-from utils.losses.depth import NAMES, edge_weight, loss_mask, mip_variance
+from utils.losses.depth import NAMES, MipOptions, edge_weight, loss_mask, mip_variance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def mip(**options: float) -> MipOptions:
+    return MipOptions(**{f"mip_{name}": value for name, value in options.items()})
 
 
 @pytest.mark.parametrize("options", [{}, dict(window=3, lambda_prior=0.1), dict(window=7, alpha_clamp=0.02)])
 def test_mip_variance_is_the_formula(options: dict[str, float]) -> None:
     sample = Sample((14, 19), 3)
     expected = slow_variance(sample.target.numpy(), sample.valid.numpy(), **options)
-    found = mip_variance(sample.target, sample.valid, K, **options)
+    found = mip_variance(sample.target, sample.valid, K, mip(**options))
     assert expected.max() > 2 * np.median(expected[sample.valid.numpy()]) > 0
     assert torch.allclose(found, torch.from_numpy(expected), rtol=1e-12, atol=0)
     assert not found.requires_grad
@@ -28,22 +32,22 @@ def test_mip_variance_is_the_formula(options: dict[str, float]) -> None:
 
 def test_mip_variance_is_never_negative_and_knows_no_invalid_pixel() -> None:
     sample = Sample((40, 50))
-    found = mip_variance(sample.target, sample.valid, K, 5, 0.5, 0.3)
+    found = mip_variance(sample.target, sample.valid, K, mip())
     assert found.shape == (40, 50) and (found[sample.valid] > 0).all() and (found[~sample.valid] == 0).all()
     for junk in (math.nan, 0.0, -1000.0):
         spoilt = torch.where(sample.valid, sample.target, junk)
-        assert torch.equal(mip_variance(spoilt[None], None, K, 5, 0.5, 0.3), found)
+        assert torch.equal(mip_variance(spoilt[None], None, K, mip()), found)
     wild = torch.exp(3 * torch.randn(40, 50, generator=torch.Generator().manual_seed(0)))
     for clamp in (0.01, 0.3, 1.0, 5.0):
-        assert (mip_variance(wild, None, K, 5, 0.0, clamp) >= 0).all()
-    assert (mip_variance(torch.full((6, 7), math.nan), None, K, 5, 0.5, 0.3) == 0).all()
+        assert (mip_variance(wild, None, K, mip(lambda_prior=0.0, alpha_clamp=clamp)) >= 0).all()
+    assert (mip_variance(torch.full((6, 7), math.nan), None, K, mip()) == 0).all()
 
 
 def test_mip_variance_is_larger_at_edges_and_far_away() -> None:
     intrinsics = (300.0, 300.0, 30.0, 20.0)
 
     def variance(target: Tensor, valid: Tensor | None = None) -> Tensor:
-        return mip_variance(target, valid, intrinsics, 5, 0.5, 0.3)
+        return mip_variance(target, valid, intrinsics, mip())
 
     flat = torch.full((40, 60), 2.0, dtype=torch.float64)
     edge = flat.clone()
@@ -65,8 +69,9 @@ def test_mip_variance_is_larger_at_edges_and_far_away() -> None:
 def test_mip_variance_can_be_made_beforehand() -> None:
     sample = Sample()
     for name in ("mip_l1", "mip_laplace"):
-        made = mip_variance(sample.target, sample.valid, K, 3, 0.4, 0.2)
-        at_once = value_and_gradient(sample, name, window=3, lambda_prior=0.4, alpha_clamp=0.2)
+        options = mip(window=3, lambda_prior=0.4, alpha_clamp=0.2)
+        made = mip_variance(sample.target, sample.valid, K, options)
+        at_once = value_and_gradient(sample, name, options=options)
         assert same(value_and_gradient(sample, name, variance=made), at_once)
         junk = torch.where(sample.valid, made, math.nan)[None]
         assert same(value_and_gradient(sample, name, variance=junk), at_once)

@@ -11,7 +11,6 @@ inside a formula. So a weight of 0 is the same as an invalid pixel, and one that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -20,13 +19,12 @@ from utils.errors import UserError
 from utils.losses.depth import g2, mip, pointwise  # noqa: F401 (they enter their losses)
 from utils.losses.depth.edge_weight import edge_weight
 from utils.losses.depth.masked import loss_mask, select_pixels
-from utils.losses.depth.mip import Intrinsics, mip_variance
+from utils.losses.depth.mip import Intrinsics, MipOptions, mip_variance
 from utils.losses.depth.registry import LOSSES, parse_losses
 
-__all__ = ["LOSSES", "NAMES", "depth_loss", "edge_weight", "loss_mask", "mip_variance", "parse_losses"]
+__all__ = ["LOSSES", "NAMES", "MipOptions", "depth_loss", "edge_weight", "loss_mask", "mip_variance", "parse_losses"]
 
 NAMES = tuple(sorted(LOSSES))
-MIP_OPTIONS = ("window", "lambda_prior", "alpha_clamp")
 
 
 def depth_loss(
@@ -39,7 +37,8 @@ def depth_loss(
     intrinsics: Intrinsics | None = None,
     depth_max: float = math.inf,
     weight: Tensor | None = None,
-    **options: Any,
+    variance: Tensor | None = None,
+    options: Any = None,
 ) -> Tensor:
     """The depth loss `name` (one of NAMES), a scalar. Images are (H,W) or (1,H,W).
 
@@ -48,29 +47,33 @@ def depth_loss(
     `valid`, bool or float in [0,1], selects, None all pixels; beside that only targets in (0, `depth_max`) are valid.
     `weight` is a factor >= 0 of each pixel, such as `edge_weight`.
 
-    Options of the mip losses, which need `intrinsics` (fx, fy, cx, cy), pixels: `window`, `lambda_prior` and
-    `alpha_clamp` of `mip_variance`, or its result as `variance`, not to make it again in each iteration.
+    `options` is an instance of what the loss declares as its options, None for their defaults. The mip losses need
+    `intrinsics` (fx, fy, cx, cy), pixels; `variance` is a result of `mip_variance`, not to make it again in each
+    iteration.
 
-    UserError for an unknown name or option, images of different sizes, and a mip loss without intrinsics.
+    UserError for an unknown name, another loss's options, images of different sizes, and a mip loss without
+    intrinsics.
     """
     if name not in NAMES:
         raise UserError(f"{name!r} is not a depth loss; those are {', '.join(NAMES)}")
-    _check_options(name, options)
     loss = LOSSES[name]
+    options = _options_of(name, options)
     pixels = select_pixels(inv_depth if loss.of_inverse else depth, target, valid, weight, depth_max)
     if not loss.frustums:
-        return loss.function(pixels)
+        return loss.function(pixels) if options is None else loss.function(pixels, options)
     if intrinsics is None:
         raise UserError(f"the depth loss {name} needs intrinsics (fx, fy, cx, cy)")
-    variance = options.pop("variance", None)
     if variance is None:
-        variance = mip_variance(pixels.target, pixels.inside, intrinsics, **options)
+        variance = mip_variance(pixels.target, pixels.inside, intrinsics, options)
     return loss.function(pixels, intrinsics, variance)
 
 
-def _check_options(name: str, options: Iterable[str]) -> None:
-    known = ("variance", *MIP_OPTIONS) if LOSSES[name].frustums else ()
-    for option in options:
-        if option not in known:
-            accepted = ", ".join(("depth_max", "weight", *known))
-            raise UserError(f"the depth loss {name} has no option {option!r}; it has {accepted}")
+def _options_of(name: str, given: Any) -> Any:
+    """The options that the loss `name` is called with; None for a loss that declares none."""
+    declared = LOSSES[name].options
+    if given is None:
+        return None if declared is None else declared()
+    if declared is None or not isinstance(given, declared):
+        accepted = "no options" if declared is None else declared.__name__
+        raise UserError(f"the depth loss {name} takes {accepted}, not {type(given).__name__}")
+    return given

@@ -7,6 +7,7 @@ away. Barron et al. 2021, eq. 7, gives the variances along the ray and across it
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,16 +16,23 @@ from utils.errors import UserError
 from utils.losses.depth.masked import Pixels, check_size, image_of, loss_mask
 from utils.losses.depth.registry import register
 from utils.losses.depth.windows import robust_range
+from utils.options import option
 
 Intrinsics = tuple[float, float, float, float]  # fx, fy, cx, cy, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5)
 
-WINDOW = 5  # pixels
-LAMBDA_PRIOR = 0.5  # of a pixel's width at the surface, added to the half length of each frustum
-ALPHA_CLAMP = 0.3  # of the distance: the largest half length of a frustum
 EPSILON = 1e-8  # of the mean target depth: beside deviations, so that none is 0
 
 
-@register("mip_l1", "mean |Z - Z*|/sigma, scaled, + |X - X*| + |Y - Y*|", frustums=True)
+@dataclass(frozen=True)
+class MipOptions:
+    """Options of the depth losses mip_l1 and mip_laplace"""
+
+    mip_window: int = option(5, "side of the window of the mip losses, pixels", minimum=1)
+    mip_lambda_prior: float = option(0.5, "part of a pixel's footprint in the depth's spread (mip losses)", minimum=0)
+    mip_alpha_clamp: float = option(0.3, "largest spread, in parts of the depth (mip losses)", minimum=0)
+
+
+@register("mip_l1", "mean |Z - Z*|/sigma, scaled, + |X - X*| + |Y - Y*|", frustums=True, options=MipOptions)
 def mip_l1(pixels: Pixels, intrinsics: Intrinsics, variance: Tensor) -> Tensor:
     """Mean of |Z − Z*|·w + |X − X*| + |Y − Y*|, (X, Y, Z) and (X*, Y*, Z*) the back-projected points, world units.
 
@@ -39,7 +47,7 @@ def mip_l1(pixels: Pixels, intrinsics: Intrinsics, variance: Tensor) -> Tensor:
     )
 
 
-@register("mip_laplace", "mean |Z - Z*|/b + ln b, b = sigma/sqrt(2)", frustums=True)
+@register("mip_laplace", "mean |Z - Z*|/b + ln b, b = sigma/sqrt(2)", frustums=True, options=MipOptions)
 def mip_laplace(pixels: Pixels, intrinsics: Intrinsics, variance: Tensor) -> Tensor:
     """Mean of |Z − Z*|/b + ln b, b = √(σ_Z²/2): −ln of a Laplace density, less ln 2. It may be negative."""
     scale = (_select(variance, pixels) / 2).sqrt().clamp(min=_epsilon(pixels))
@@ -51,17 +59,15 @@ def mip_variance(
     target: Tensor,
     valid: Tensor | None,
     intrinsics: Intrinsics,
-    window: int = WINDOW,
-    lambda_prior: float = LAMBDA_PRIOR,
-    alpha_clamp: float = ALPHA_CLAMP,
+    options: MipOptions,
 ) -> Tensor:
     """(H,W) σ_Z² of target depth, squared world units, >= 0 and without gradient; 0 in invalid pixels.
 
     A frustum is centered at its pixel's distance t_mu; its half length is half the range of the valid distances in the
-    `window`×`window` pixels around it, plus `lambda_prior` pixel widths at that distance (1/√(fx·fy) at unit distance),
-    and at most `alpha_clamp`·t_mu. It depends on the target alone: make it once for an image. UserError for an even
-    window.
+    window around it, plus `mip_lambda_prior` pixel widths at that distance (1/√(fx·fy) at unit distance), and at most
+    `mip_alpha_clamp`·t_mu. It depends on the target alone: make it once for an image. UserError for an even window.
     """
+    window = options.mip_window
     if window < 1 or window % 2 == 0:
         raise UserError(f"the window of mip_l1 and mip_laplace is {window} pixels; an odd number is needed")
     target, inside = image_of(target, "target"), loss_mask(target, valid)
@@ -69,8 +75,8 @@ def mip_variance(
     square = 1 + x**2 + y**2  # ‖ray‖²
     t = torch.where(inside, target, 1.0) * square.sqrt()
     width = 1 / math.sqrt(intrinsics[0] * intrinsics[1])
-    delta = 0.5 * robust_range(t, inside, window) + lambda_prior * width * t
-    along, across = frustum_variances(t, torch.minimum(delta, alpha_clamp * t), width * 2 / math.sqrt(12))
+    delta = 0.5 * robust_range(t, inside, window) + options.mip_lambda_prior * width * t
+    along, across = frustum_variances(t, torch.minimum(delta, options.mip_alpha_clamp * t), width * 2 / math.sqrt(12))
     return torch.where(inside, (along + across * (square - 1)) / square, 0.0)
 
 

@@ -1,0 +1,26 @@
+"""How a setting is declared: as a field of a frozen dataclass, with all that the command line and config.json need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import field
+from typing import Any
+
+
+def option(
+    default: Any,
+    help: str,
+    *flags: str,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] | None = None,
+    follows: str | None = None,
+    check: Callable[[str, str], object] | None = None,
+) -> Any:
+    """A setting with its help text (unit included), extra `flags` beside `--<name>`, and what values it accepts.
+
+    `follows` says, for a default of None, in words what the value is then. `check(text, place)` raises a UserError,
+    which begins with the place, for a text that cannot be read.
+    """
+    limits = dict(minimum=minimum, maximum=maximum, choices=choices, check=check)
+    return field(default=default, metadata=dict(help=help, flags=flags, follows=follows, **limits))
