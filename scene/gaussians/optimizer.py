@@ -115,11 +115,11 @@ class RowStatistics(Protocol):
 def edit_rows(
     gaussians: Gaussians,
     optimizer: Optimizer,
-    statistics: RowStatistics,
+    statistics: RowStatistics | None,
     keep: Tensor,
     added: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Keep some Gaussians and put new ones behind them: parameters, Adam's moments and statistics all at once.
+    """Keep some Gaussians and put new ones behind them: parameters, Adam's moments and statistics, if any, all at once.
 
     `keep`: (N,) bool. `added`: the raw parameters of the new Gaussians by name, each (A, ...). Kept rows stay in order
     with all they have; new rows start with moments and statistics 0. This is the only place where rows come and go.
@@ -133,11 +133,12 @@ def edit_rows(
         name: Moments(*(_with_zero_rows(moment[keep], count) for moment in optimizer.moments[name]))
         for name in PARAMETERS
     }
-    rows = {name: _with_zero_rows(values[keep], count) for name, values in statistics.rows.items()}
+    gathered = {} if statistics is None else statistics.rows
+    rows = {name: _with_zero_rows(values[keep], count) for name, values in gathered.items()}
     for name, values in parameters.items():
         gaussians.replace(name, values)
     optimizer.moments.update(moments)
-    statistics.rows.update(rows)
+    gathered.update(rows)
 
 
 def _zero_moments(parameter: Tensor) -> Moments:

@@ -12,7 +12,9 @@ from scene.io.base import Format
 from scene.types import GaussianArrays
 from utils.errors import UserError
 
-FORMATS: dict[str, Format] = {".ply": ply}  # suffix, in lower case -> format
+FORMATS: dict[str, Format] = {  # suffix, in lower case -> format
+    ".ply": ply,
+}
 
 
 def write_gaussians(path: Path, gaussians: GaussianArrays) -> None:

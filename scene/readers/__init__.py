@@ -11,7 +11,14 @@ from scene.readers import colmap, replica, scannet, seven_scenes, transforms, tu
 from scene.readers.base import ParsedDataset, Reader, ReadOptions
 from utils.errors import UserError
 
-READERS: tuple[Reader, ...] = (colmap, transforms, seven_scenes, scannet, tum, replica)  # the first that can reads
+READERS: tuple[Reader, ...] = (  # the first that can read a folder reads it
+    colmap,
+    transforms,
+    seven_scenes,
+    scannet,
+    tum,
+    replica,
+)
 PHOTOS = (".jpg", ".jpeg", ".png")
 NAMED_AT_MOST = 8  # of a folder that is no dataset
 

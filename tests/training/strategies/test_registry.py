@@ -16,7 +16,6 @@ from scene.synthetic import write_scene
 from training.checkpoint import load_checkpoint
 from training.strategies import STRATEGIES
 from training.strategies.base import Draw, Strategy
-from training.strategies.densify import DensityStatistics
 from utils.errors import UserError
 
 FLAGS = "--eval --quiet --save_iterations 6 --densify_from_iter 0"
@@ -32,7 +31,7 @@ class DropLast(Strategy):
             return {}
         gaussians, optimizer, _ = self.inputs.gaussians, self.inputs.optimizer, draw
         keep = torch.arange(len(gaussians)) < len(gaussians) - 1
-        edit_rows(gaussians, optimizer, DensityStatistics(len(gaussians)), keep)
+        edit_rows(gaussians, optimizer, None, keep)
         self.dropped += 1
         return {"last": 1}
 

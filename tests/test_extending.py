@@ -1,0 +1,157 @@
+"""The recipes of docs/extending.md: each is applied to a copy of the code, one new file and one edited, and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from scene import load_scene
+from scene.synthetic import write_scene
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "extending.md"
+CODE = ("arguments", "scene", "gaussian_renderer", "training", "utils", "train.py")
+MAX_LINES = 35  # of a recipe's file, without empty ones
+
+
+class Recipe(NamedTuple):
+    """A new file, and what changes in a registry."""
+
+    path: str
+    code: str
+    edited: str
+    hunks: list[tuple[str, str]]  # what stands there, what is to stand there
+
+
+def recipe(heading: str) -> Recipe:
+    section = DOCUMENT.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    (python,), (diff,) = (re.findall(rf"```{kind}\n# (\S+)\n(.*?)```", section, re.S) for kind in ("python", "diff"))
+    hunks = []
+    for hunk in diff[1].split("@@\n"):
+        lines = hunk.splitlines(keepends=True)
+        assert all(line[0] in " +-" for line in lines)
+        hunks.append(tuple("".join(line[1:] for line in lines if line[0] != sign) for sign in "+-"))
+    return Recipe(python[0], python[1], diff[0], hunks)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The code that a recipe may change; the extension is used as it is."""
+    for name in CODE:
+        source, target = ROOT / name, tmp_path / "copy" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    return tmp_path / "copy"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("extending") / "scene"
+    write_scene(folder, views=4, width=64, height=48, quiet=True)
+    return folder
+
+
+def apply(heading: str, copy: Path) -> None:
+    """One new file, one edited, and no more lines than the document promises."""
+    made = recipe(heading)
+    assert not (copy / made.path).exists(), f"{made.path} is there already"
+    assert len([line for line in made.code.splitlines() if line.strip()]) <= MAX_LINES
+    (copy / made.path).write_text(made.code)
+    text = (copy / made.edited).read_text()
+    for old, new in made.hunks:
+        assert text.count(old) == 1, f"{made.edited} has no such lines, or has them more than once:\n{old}"
+        text = text.replace(old, new)
+    (copy / made.edited).write_text(text)
+
+
+def run(copy: Path, *words: str) -> str:
+    """What Python prints with the copy's code; a failure shows what it said."""
+    paths = (copy, ROOT / "submodules" / "diff-gaussian-rasterization")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run([sys.executable, *words], cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def trained(copy: Path, dataset: Path, flags: str) -> list[dict[str, float]]:
+    """The log of a short training with the copy's code."""
+    run(copy, "train.py", "-s", str(dataset), "-m", "out", "--overwrite", "--quiet", *flags.split())
+    return [json.loads(line) for line in (copy / "out" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_dataset_reader(copy: Path, dataset: Path, tmp_path: Path) -> None:
+    expected = load_scene(dataset)
+    folder = tmp_path / "photos"
+    shutil.copytree(dataset / "images", folder / "images")
+    cameras = [view.camera for view in expected.train]
+    entries = [
+        dict(img_name=each.name, width=each.width, height=each.height, fx=each.fx, fy=each.fy)
+        | dict(position=each.center.tolist(), rotation=each.camera_from_world[:3, :3].T.tolist())
+        for each in cameras
+    ]
+    (folder / "cameras.json").write_text(json.dumps(entries))
+    look = f"""
+import json
+from scene import load_scene
+scene = load_scene({str(folder)!r})
+views = [dict(name=view.camera.name, pose=view.camera.camera_from_world.tolist()) for view in scene.train]
+print(json.dumps(dict(kind=scene.kind, views=views)))
+"""
+    apply("A dataset reader", copy)
+    found = json.loads(run(copy, "-c", look))
+    assert found["kind"] == "cameras.json" and len(found["views"]) == len(cameras) > 0
+    for view, camera in zip(found["views"], cameras, strict=True):
+        assert view["name"] == camera.name
+        np.testing.assert_allclose(view["pose"], camera.camera_from_world, atol=1e-9)
+
+
+def test_a_depth_loss(copy: Path, dataset: Path) -> None:
+    apply("A depth loss", copy)
+    flags = "--iterations 2 --depth_loss huber+0.5*l1 --huber_delta"
+    narrow, wide = (trained(copy, dataset, f"{flags} {delta}")[0] for delta in (0.001, 0.5))
+    assert 0 < wide["depth_huber"] < narrow["depth_huber"] <= narrow["depth_l1"]
+    assert json.loads((copy / "out" / "config.json").read_text())["extensions"]["huber_delta"] == 0.5
+
+
+def test_a_densification_strategy(copy: Path, dataset: Path) -> None:
+    apply("A densification strategy", copy)
+    flags = "--iterations 5 --strategy fade --densification_interval 2 --fade_opacity"
+    log = trained(copy, dataset, f"{flags} 0.0001")
+    kept = next(line["gaussians"] for line in log if "gaussians" in line)
+    assert [line["densification"] for line in log if "densification" in line] == [{"faded": 0}] * 2
+    log = trained(copy, dataset, f"{flags} 0.1001")
+    removed = sum(line["densification"]["faded"] for line in log if "densification" in line)
+    left = next(line["gaussians"] for line in log if "gaussians" in line)
+    assert 0 < removed < kept and left == kept - removed
+
+
+def test_an_export_format(copy: Path, tmp_path: Path) -> None:
+    apply("An export format", copy)
+    there_and_back = f"""
+from pathlib import Path
+import numpy as np
+from scene.io import read_gaussians, write_gaussians
+from scene.types import GaussianArrays
+rng = np.random.default_rng(0)
+shapes = dict(means=3, scales=3, quats=4, opacities=1)
+values = {{name: rng.normal(size=(5, size)).astype(np.float32) for name, size in shapes.items()}}
+arrays = GaussianArrays(**values, shs=rng.normal(size=(5, 4, 3)).astype(np.float32))
+for name in ("a.npz", "a.ply"):
+    path = Path({str(tmp_path)!r}) / name
+    write_gaussians(path, arrays)
+    read = read_gaussians(path)
+    assert all(np.array_equal(value, getattr(read, key)) for key, value in vars(arrays).items())
+    print(path.read_bytes()[:2])
+"""
+    assert run(copy, "-c", there_and_back).split() == ["b'PK'", "b'pl'"]
