@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def run(copy: Path, *words: str) -> str:
     return done.stdout
 
 
-def trained(copy: Path, dataset: Path, flags: str) -> list[dict[str, float]]:
+def trained(copy: Path, dataset: Path, flags: str) -> list[dict[str, Any]]:
     """The log of a short training with the copy's code."""
     run(copy, "train.py", "-s", str(dataset), "-m", "out", "--overwrite", "--quiet", *flags.split())
     return [json.loads(line) for line in (copy / "out" / "metrics.jsonl").read_text().splitlines()]
