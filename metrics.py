@@ -27,15 +27,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         required=True,
         metavar="MODEL",
-        help="folders that render.py drew in",
+        help="model folders that hold renders of render.py",
     )
     parser.add_argument(
         "--lpips_weights",
         type=Path,
         metavar="FILE",
-        help="torchvision's VGG16 weights, for LPIPS; nothing is downloaded",
+        help="file of torchvision's VGG16 weights, which LPIPS needs (default: LPIPS is left out)",
     )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--quiet", action="store_true", help="prints nothing but errors")
     return parser.parse_args(arguments)
 
 

@@ -33,12 +33,20 @@ def _parser() -> argparse.ArgumentParser:
         "outdoor: photos of a lawn with a far background and a sky, and a COLMAP model with points near by alone.",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; replaced if it is such a scene already")
-    parser.add_argument("--scene", choices=("room", "object", "outdoor"), default="room", help="default: room")
+    parser.add_argument(
+        "--scene", choices=("room", "object", "outdoor"), default="room", help="scene to make (default: room)"
+    )
     parser.add_argument("--views", type=int, help="number of photos (default: 60; 90 to train on for object)")
-    parser.add_argument("--test_views", type=int, default=10, help="further photos to test with (object; default: 10)")
-    parser.add_argument("--width", type=int, help="pixels (default: 480; 400 for object, whose pictures are square)")
-    parser.add_argument("--height", type=int, help="pixels (default: 360; 320 for outdoor)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that chance decides in the scene (default: 0)")
+    parser.add_argument(
+        "--test_views", type=int, default=10, help="number of test photos of the scene object (default: 10)"
+    )
+    parser.add_argument(
+        "--width",
+        type=int,
+        help="width of the photos in pixels (default: 480; 400 for object, whose photos are square)",
+    )
+    parser.add_argument("--height", type=int, help="height of the photos in pixels (default: 360; 320 for outdoor)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers of the scene (default: 0)")
     return parser
 
 

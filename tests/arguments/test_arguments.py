@@ -137,6 +137,16 @@ def test_help_shows_every_flag_with_its_default() -> None:
         assert f"(default: {default})" in text
 
 
+def test_each_help_text_stands_alone() -> None:
+    """None points at the text before it, nor at a place on the screen."""
+    for action in train_parser()._actions:
+        words = str(action.help).replace(",", "").replace(";", "").split()
+        if action.help != argparse.SUPPRESS:
+            assert len(words) >= 4, action.dest
+            assert words[0][0].islower() and words[0] not in ("and", "this", "that", "these", "it"), action.help
+            assert not {"here", "this"} & set(words), action.help
+
+
 def test_cfg_args_is_the_namespace_other_tools_read() -> None:
     text = to_cfg_args(parse_train_options("-s data -m out --eval".split()))
     assert text.startswith("Namespace(") and "source_path='data'" in text and "eval=True" in text

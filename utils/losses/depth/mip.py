@@ -27,9 +27,21 @@ EPSILON = 1e-8  # of the mean target depth: beside deviations, so that none is 0
 class MipOptions:
     """Options of the depth losses mip_l1 and mip_laplace"""
 
-    mip_window: int = option(5, "side of the window of the mip losses, pixels", minimum=1)
-    mip_lambda_prior: float = option(0.5, "part of a pixel's footprint in the depth's spread (mip losses)", minimum=0)
-    mip_alpha_clamp: float = option(0.3, "largest spread, in parts of the depth (mip losses)", minimum=0)
+    mip_window: int = option(
+        5,
+        "side of the pixel window that the mip losses take the depth range from, in pixels, odd; "
+        "raise it for maps that are blurred at edges",
+        minimum=1,
+    )
+    mip_lambda_prior: float = option(
+        0.5,
+        "share of a pixel width that the mip losses add to the depth spread of each pixel; "
+        "raise it to trust all maps less",
+        minimum=0,
+    )
+    mip_alpha_clamp: float = option(
+        0.3, "largest depth spread of a pixel in the mip losses, as a share of its depth", minimum=0
+    )
 
 
 @register("mip_l1", "mean |Z - Z*|/sigma, scaled, + |X - X*| + |Y - Y*|", frustums=True, options=MipOptions)
