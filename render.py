@@ -12,7 +12,7 @@ from pathlib import Path
 from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json, graphdeco
 from gaussian_renderer import RenderSettings, background_color
 from gaussian_renderer.device import use_device
-from gaussian_renderer.render_views import render_views
+from gaussian_renderer.render_views import DrawnView, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
@@ -20,18 +20,30 @@ from scene.loading.image_cache import ViewCache
 from utils.console import progress, run_script, say
 from utils.errors import UserError
 from utils.output_dir import config_path, point_cloud_path, saved_iterations
+from utils.text import count_text
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="render.py", description="Draw the views of a trained scene.")
-    parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder that train.py left")
-    parser.add_argument("-s", "--source_path", default="", help="dataset folder (default: where it was at training)")
-    parser.add_argument("--iteration", type=int, default=-1, metavar="N", help="which one to draw (default: the last)")
-    parser.add_argument("--skip_train", action="store_true", help="leave out the views that were trained on")
-    parser.add_argument("--skip_test", action="store_true", help="leave out the held-out views")
+    parser = argparse.ArgumentParser(prog="render.py", description="Render the views of a trained scene.")
+    parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder of the model that train.py wrote")
+    parser.add_argument(
+        "-s",
+        "--source_path",
+        default="",
+        help="folder of the dataset; give it if it was moved (default: the folder it had at training)",
+    )
+    parser.add_argument(
+        "--iteration",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="iteration whose saved Gaussians are rendered (default: the last)",
+    )
+    parser.add_argument("--skip_train", action="store_true", help="renders no training views")
+    parser.add_argument("--skip_test", action="store_true", help="renders no test views")
     parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--quiet", action="store_true", help="prints nothing but errors")
     graphdeco.accept(parser, graphdeco.RENDER)
     return parser.parse_args(arguments)
 
@@ -73,8 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = values.model_path / part / f"ours_{iteration}"
         if views:
             drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings)
-            for _ in progress(drawn, f"Rendering {folder}", len(views), values.quiet):
-                pass
+            shown = progress(drawn, f"Rendering {folder}", len(views), values.quiet)
+            text = nonfinite_text(list(shown))
+            if text:
+                say(f"warning: {text}", values.quiet)
+
+
+def nonfinite_text(views: Sequence[DrawnView]) -> str:
+    """A line on Gaussians that were culled because a value of theirs is not finite; "" where none was."""
+    worst = max(views, key=lambda view: view.num_nonfinite)
+    count = sum(view.num_nonfinite > 0 for view in views)
+    if count == 0:
+        return ""
+    return (
+        f"{count_text(worst.num_nonfinite, 'Gaussian')} not drawn in {worst.name}, the most of {count} of {len(views)} "
+        "views: a value of theirs is NaN or infinite (num_nonfinite)"
+    )
 
 
 if __name__ == "__main__":

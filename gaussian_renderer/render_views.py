@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,13 @@ SAMPLED_VIEWS = 8  # that decide the range of the colors
 SAMPLE_STEP = 4  # pixels between those looked at for it
 
 
+class DrawnView(NamedTuple):
+    """A view whose files are written."""
+
+    name: str
+    num_nonfinite: int  # Gaussians that were not drawn, since a value of theirs is NaN or infinite
+
+
 @torch.no_grad()
 def measure(gaussians: Gaussians, photos: ViewCache, background: Tensor, settings: RenderSettings) -> metrics.Scores:
     """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
@@ -42,8 +50,8 @@ def measure(gaussians: Gaussians, photos: ViewCache, background: Tensor, setting
 @torch.no_grad()
 def render_views(
     gaussians: Gaussians, photos: ViewCache, folder: Path, background: Tensor, settings: RenderSettings
-) -> Iterator[str]:
-    """Draw `photos` in the order of their names and write them to `folder` (test/ours_<N>); yields each name when done.
+) -> Iterator[DrawnView]:
+    """Draw `photos` in the order of their names and write them to `folder` (test/ours_<N>); yields each when done.
 
     renders/ and gt/ hold 8-bit colors, masks/ the photos' masks where they have one, depth/ (depth / alpha) and
     distortion/ color-mapped values with one range for all views, in colors.json; names.json maps files to photos.
@@ -72,7 +80,7 @@ def render_views(
             write_png(folder / "measured_depth" / file, depths.paint(measured, valid))
             write_png(folder / "depth_error" / file, errors.paint(np.abs(depth - measured), valid & hit))
             scores[file] = _depth_scores(output, photo)
-        yield photo.camera.name
+        yield DrawnView(photo.camera.name, int(output.num_nonfinite))
     write_json(folder / "names.json", {file: cameras[index].name for file, index in files.items()})
     colors = {"depth": depths.describe(), "distortion": distortions.describe()}
     if scores:

@@ -159,11 +159,8 @@ def test_pictures_of_other_views_do_not_stay(model):
     folder = model / "train" / "ours_30"
     for name in ("renders/00007.png", "masks/00000.png"):
         write_png(folder / name, photo(0))
-    assert list(render_views.render_views(gaussians, photos, folder, torch.zeros(3), settings)) == [
-        "a.png",
-        "b.png",
-        "c.png",
-    ]
+    drawn = list(render_views.render_views(gaussians, photos, folder, torch.zeros(3), settings))
+    assert drawn == [("a.png", 0), ("b.png", 0), ("c.png", 0)]
     assert len(list((folder / "renders").iterdir())) == 3
     assert not (folder / "masks/00000.png").exists()
 
@@ -189,3 +186,16 @@ def test_no_views(model):
     gaussians, _, settings = loaded(model)
     with pytest.raises(UserError, match="no views"):
         list(render_views.render_views(gaussians, ViewCache(()), model / "test" / "ours_30", torch.zeros(3), settings))
+
+
+def test_what_is_not_drawn_is_said_in_a_line(model, capsys):
+    script.main(["-m", str(model), "--skip_train"])
+    assert "not drawn" not in capsys.readouterr().out
+    broken = arrays()
+    broken.scales[:2] = 100.0  # finite in the file, infinite as a standard deviation
+    write_gaussians(point_cloud_path(model, 30), broken)
+    script.main(["-m", str(model), "--skip_test"])
+    said = [line for line in capsys.readouterr().out.splitlines() if "not drawn" in line]
+    assert len(said) == 1 and said[0].startswith("warning: 2 Gaussians not drawn in a.png, the most of 3 of 3 views")
+    script.main(["-m", str(model), "--quiet"])
+    assert capsys.readouterr().out == ""
