@@ -14,12 +14,13 @@ DEMO := out/demo
 DEMO_ITERATIONS ?= 3000
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: help env demo test check instruction-sets lint format bench bench-gpu clean
+.PHONY: help env demo test test-fast check instruction-sets lint format bench bench-gpu clean
 
 help:
 	@echo "make env      the Python environment in $(VENV), with torch and everything else; PYTHON=... and TORCH=... choose"
 	@echo "make demo     makes a scene, trains on it, renders and measures it: under 10 minutes on 2 cores"
 	@echo "make test     the tests"
+	@echo "make test-fast  those that take less than a second each: what to run while working; under a minute on 2 cores"
 	@echo "make check    formatters, linters, types, then the tests with each instruction set: what CI runs"
 	@echo "make format   formats the Python and C++ files"
 	@echo "make bench    times the rasterizer; JSON lines"
@@ -49,6 +50,9 @@ demo: env
 
 test: env
 	$(BIN)/python -m pytest
+
+test-fast: env
+	$(BIN)/python -m pytest -m "not slow"
 
 check: lint
 	$(BIN)/python -m pytest

@@ -17,6 +17,8 @@ import pytest
 from scene import load_scene
 from scene.synthetic import write_scene
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "extending.md"
 CODE = ("arguments", "scene", "gaussian_renderer", "training", "utils", "train.py")

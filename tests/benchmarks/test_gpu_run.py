@@ -106,6 +106,7 @@ def part(name: str, code: str, missing: str = "") -> gpu_run.Part:
     return gpu_run.Part(name, 1.0, (sys.executable, "-c", code), missing)
 
 
+@pytest.mark.slow
 def test_parts_end_and_keep_their_figures(tmp_path: Path) -> None:
     slow = "import time; print('{\"a\": 1}', flush=True); print('{\"cut', flush=True); time.sleep(60)"
     hung = gpu_run.run_part(part("slow", slow), 1.5, tmp_path, dict(os.environ))
@@ -130,6 +131,7 @@ def test_what_needs_a_gpu_is_left_out_without_one(tmp_path: Path) -> None:
     assert {"kernels", "ours", "gsplat", "training_room"} <= done
 
 
+@pytest.mark.slow
 def test_the_script_without_a_gpu(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/gpu_run.py", "--output", str(tmp_path / "out")]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}

@@ -17,6 +17,8 @@ from tests.helpers.rgbd import sphere_depth, write_scene
 from train import loss_of
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:

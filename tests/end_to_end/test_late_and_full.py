@@ -20,6 +20,8 @@ from training.strategies import default
 from training.strategies.densify import DENSITY_ROWS
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:

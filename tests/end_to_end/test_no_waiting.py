@@ -30,6 +30,8 @@ from training.outputs import RunOutputs
 from training.startup import first_state
 from utils.losses import regularizers
 
+pytestmark = pytest.mark.slow
+
 VALUELESS = torch.device("meta")
 LAST = 101  # of the steps before it, one is due for a line in the log and a look for effects
 FLAGS = "--lambda_ray 0.1 --lambda_opacity 0.1 --lambda_scale 0.1 --random_background --densify_from_iter 1000"

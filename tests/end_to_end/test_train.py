@@ -26,6 +26,8 @@ from training.strategies.default import densification_limits
 from utils.errors import UserError
 from utils.image_io import to_bytes
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT, VIEWS, POINTS = 48, 36, 9, 80
 # Densification, pruning and opacity resets all happen within a few steps.
 BUSY = (

@@ -20,6 +20,8 @@ from training.strategies import default
 from utils.image_io import read_png
 from utils.metrics.image import psnr
 
+pytestmark = pytest.mark.slow
+
 FLAGS = (
     "--iterations 240 --densify_from_iter 30 --densification_interval 30 --densify_until_iter 220 --eval --quiet "
     "--lambda_ray 0.05 --lambda_scale 0.01 --depth_edge_weight 2 --densify_grad_threshold 0.004"

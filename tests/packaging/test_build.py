@@ -17,6 +17,8 @@ from diff_gaussian_rasterization import _native
 from diff_gaussian_rasterization._native import builder, cache, toolchain
 from diff_gaussian_rasterization._native.plan import LIBRARY, variants
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXTENSION = REPOSITORY / "submodules" / "diff-gaussian-rasterization"
 

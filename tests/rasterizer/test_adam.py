@@ -89,6 +89,7 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.slow
 def test_opcheck() -> None:
     values, gradients, firsts, seconds = ([torch.rand(6, 3), torch.rand(6, 1)] for _ in range(4))
     settings = ([0.1, 0.2], torch.arange(6) > 2, 2, 0.9, 0.999, 1e-8)
@@ -118,6 +119,7 @@ def test_bad_input(changes: dict[str, object], message: str) -> None:
         adam_(**{**arguments(), **changes})
 
 
+@pytest.mark.slow
 def test_every_instruction_set_agrees() -> None:
     code = (
         "import torch\nfrom tests.rasterizer.test_adam import State\nstate = State(100, torch.float32)\nstate.step()\n"

@@ -208,6 +208,7 @@ def test_same_bits_for_any_number_of_threads(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("name", ["v1", "v3"])
+@pytest.mark.slow
 def test_every_instruction_set_gives_the_formula_and_its_gradients(name: str) -> None:
     """The one that this process runs with is what all other tests see."""
     if not instruction_set().startswith("v") or instruction_set() < name:
@@ -231,6 +232,7 @@ def test_every_instruction_set_gives_the_formula_and_its_gradients(name: str) ->
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["no mask", "hard"])
+@pytest.mark.slow
 def test_opcheck(kind: str, dtype: torch.dtype) -> None:
     ops = torch.ops.diff_gaussian_rasterization
     image, target = images((2, 13, 17), dtype)

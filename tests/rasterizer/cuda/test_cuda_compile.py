@@ -15,6 +15,8 @@ from diff_gaussian_rasterization._native.toolchain import find_nvcc
 
 from .emulated import CSRC
 
+pytestmark = pytest.mark.slow
+
 KERNELS = ("adam", "isect_tiles", "blend", "blend_backward", "photometric", "project", "statistics")
 
 REGISTERS = 65536  # of a multiprocessor, on every card so far

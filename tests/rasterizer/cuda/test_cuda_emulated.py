@@ -14,6 +14,8 @@ from .emulated import HERE, build
 from .pipeline import Backend, blend_arguments, project_arguments, run
 from .test_cuda_kernels import cotangents_of, deep_tile
 
+pytestmark = pytest.mark.slow
+
 ROOT = HERE.parents[2]
 
 

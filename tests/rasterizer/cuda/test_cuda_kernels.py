@@ -11,6 +11,8 @@ from diff_gaussian_rasterization.rasterize import Thresholds
 from ..scenes import IMAGES, RasterScene, normal, random_scene, varied_scene
 from .pipeline import GRADIENTS, LISTS, ON_CARD, ON_CPU, SPLAT_GRADIENTS, Backend, run
 
+pytestmark = pytest.mark.slow
+
 INTEGERS = {"radii", "num_nonfinite", *LISTS, "end"}
 MUST_NOT_BE_ZERO = ("color", "depth", "alpha", "distortion", *SPLAT_GRADIENTS[:6], *GRADIENTS[:5], "distortion_share")
 

@@ -18,6 +18,8 @@ from tests.helpers import rgbd
 from tests.helpers.rgbd import depth_of
 from tests.scene.synthetic.test_synthetic import distance_to_surface
 
+pytestmark = pytest.mark.slow
+
 SMALLER = 0.15  # than the room of scene.synthetic: depths from 0.2 to 0.8 m
 HOLES = {  # row, column -> where there is nothing
     "none": lambda row, column: row < 0,

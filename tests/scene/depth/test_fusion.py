@@ -108,6 +108,7 @@ def test_only_training_views_are_fused(tmp_path: Path) -> None:
     assert len(scene.points) == 300
 
 
+@pytest.mark.slow
 def test_the_synthetic_room_starts_from_its_depth(tmp_path: Path) -> None:
     write_scene(tmp_path / "room", views=4, width=96, height=72, quiet=True)
     scene, plain = load_scene(tmp_path / "room"), load_scene(tmp_path / "room", depths="none")

@@ -108,6 +108,7 @@ def test_alpha_that_contradicts_itself_does_not_leave_nothing(tmp_path: Path) ->
     assert np.isfinite(points.positions).all()
 
 
+@pytest.mark.slow
 def test_the_same_views_and_seed_give_the_same_points(tmp_path: Path) -> None:
     views = pictures(tmp_path / "a", inward(), alpha=True)
     first, again, other = (random_start(views, 300, seed)[0] for seed in (0, 0, 1))
@@ -127,6 +128,7 @@ def test_where_the_axes_meet() -> None:
     assert aim_of(cameras(outward())).share == 0
 
 
+@pytest.mark.slow
 def test_the_object_scene_starts_inside_the_object(tmp_path: Path) -> None:
     write_object(tmp_path / "made", views=16, test_views=1, size=64, quiet=True)
     points = load_scene(tmp_path / "made").points

@@ -30,6 +30,8 @@ from scene.synthetic.write import MARK
 from scene.types import Camera
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 GRAY = srgb("#808080")
 QUICK = Quality(spacing=6.0, sky=(2, 2), sun=1, bulb=1, gather=16)

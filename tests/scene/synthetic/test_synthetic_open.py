@@ -21,6 +21,8 @@ from scene.synthetic.write_open import FOREGROUND, write_object, write_outdoor
 from scene.types import Camera, Scene
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 def load(folder: Path, eval_split: bool = False) -> Scene:
     return load_scene(folder, eval_split=eval_split)

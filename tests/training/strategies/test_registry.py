@@ -18,6 +18,8 @@ from training.strategies import STRATEGIES
 from training.strategies.base import Draw, Strategy
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 FLAGS = "--eval --quiet --save_iterations 6 --densify_from_iter 0"
 
 
