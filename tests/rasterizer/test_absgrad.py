@@ -21,6 +21,7 @@ def by_brute_force(scene: RasterScene, cotangents: dict[str, Tensor]) -> tuple[T
 
 @pytest.mark.parametrize("images", [IMAGES, ("color",), ("distortion",)], ids=["all", "color", "distortion"])
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.slow
 def test_means2d_receives_both(seed: int, images: tuple[str, ...]) -> None:
     scene = random_scene(seed, n=25, width=18, height=17, distortion_space=("linear", "inverse")[seed])
     cotangents = random_cotangents(scene.render(rasterize_reference), seed, images)

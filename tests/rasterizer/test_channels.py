@@ -57,6 +57,7 @@ def test_float32(channels: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 8, 16, 18])
+@pytest.mark.slow
 def test_central_differences(channels: int) -> None:
     """One image alone, and all at once; the scene is one in which no pixel's choice changes within a step."""
     scene = random_scene(2, n=6, kinds=["ordinary", "needle"], sh_degree=None, width=12, height=10)

@@ -118,6 +118,7 @@ def check(scene: RasterScene, images: Sequence[str]) -> None:
 
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("image", ["color", "inv_depth", "depth", "alpha"])
+@pytest.mark.slow
 def test_one_image(image: str, name: str) -> None:
     check(steady_scene(name)[0], [image])
 
@@ -130,6 +131,7 @@ def test_distortion(space: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("space", ["linear", "inverse"])
+@pytest.mark.slow
 def test_all_images_together(space: str, name: str) -> None:
     check(steady_scene(name)[0].with_settings(distortion_space=space), IMAGES)
 

@@ -71,6 +71,7 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
 @pytest.mark.parametrize("n", [0, 12])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.slow
 def test_opcheck(operator: str, dtype: torch.dtype, n: int) -> None:
     scene = random_scene(1, n=n, width=20, height=18, sh_degree=1)
     inputs = arguments(operator, scene, dtype)

@@ -56,6 +56,7 @@ def away_from_ball(points: PointCloud) -> np.ndarray:
     return np.asarray(np.linalg.norm(points.positions - BALL, axis=1))
 
 
+@pytest.mark.slow
 def test_alpha_carves_the_start(tmp_path: Path) -> None:
     points, text = random_start(pictures(tmp_path / "a", inward(), alpha=True), 4_000)
     distance = away_from_ball(points)
@@ -68,6 +69,7 @@ def test_alpha_carves_the_start(tmp_path: Path) -> None:
     assert np.allclose(points.colors.mean(axis=0) * 255, (200, 60, 30), atol=6)  # what the photos show
 
 
+@pytest.mark.slow
 def test_without_alpha_it_fills_what_most_cameras_see_and_some_of_what_is_behind(tmp_path: Path) -> None:
     points, _ = random_start(pictures(tmp_path / "a", inward(), alpha=False), 4_000)
     distance = away_from_ball(points)

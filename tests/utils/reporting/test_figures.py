@@ -98,6 +98,7 @@ def test_preview_shows_both():
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_summary_of_a_whole_run(tmp_path):
     write_views(tmp_path / "test" / "ours_300", 7)
     write_log(tmp_path)
