@@ -14,20 +14,17 @@ from arguments.cli import (
     train_parser,
     without_effect,
 )
+from arguments.density_groups import DensificationOptions, SpikeOptions
 from arguments.groups import (
     BEST_DEVICE,
     DEVICE_HELP,
-    DensificationOptions,
-    DepthOptions,
     ModelOptions,
-    OptimizationOptions,
     PipelineOptions,
-    RegularizerOptions,
     RunOptions,
-    SpikeOptions,
     TrainOptions,
     extension,
 )
+from arguments.loss_groups import DepthOptions, OptimizationOptions, RegularizerOptions
 from arguments.serialize import from_json, to_cfg_args, to_json
 
 __all__ = [

@@ -1,0 +1,121 @@
+"""The settings of the loss and of the optimizer, a group per stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from utils.losses.depth import LOSSES, NAMES, parse_losses
+from utils.options import option
+
+
+@dataclass(frozen=True)
+class OptimizationOptions:
+    """Photometric loss and learning rates"""
+
+    lambda_dssim: float = option(
+        0.2, "weight of 1 - SSIM in the photometric loss, 0 to 1; L1 has the remaining weight", minimum=0, maximum=1
+    )
+    coarse_until_iter: int = option(
+        0, "step before which photos are used at half size; a higher one saves time and costs quality", minimum=0
+    )
+    random_background: bool = option(
+        False,
+        "trains over a new random background color in each step; use it for photos with alpha that are to be shown "
+        "on any background",
+    )
+    position_lr_init: float = option(
+        1.6e-4, "learning rate of the means at the first step, in scene extents per step", minimum=0
+    )
+    position_lr_final: float = option(
+        1.6e-6,
+        "learning rate of the means at the last step, in scene extents per step; log-linear in between",
+        minimum=0,
+    )
+    position_lr_max_steps: int | None = option(
+        None, "number of steps over which the learning rate of the means decays", minimum=1, follows="--iterations"
+    )
+    feature_lr: float = option(
+        0.0025, "learning rate of the color, SH degree 0; higher degrees use 1/20 of it", minimum=0
+    )
+    opacity_lr: float = option(0.025, "learning rate of the opacities, in logits per step", minimum=0)
+    scaling_lr: float = option(0.005, "learning rate of the scales, in natural logarithms per step", minimum=0)
+    rotation_lr: float = option(0.001, "learning rate of the rotations, in units of the quaternion per step", minimum=0)
+    optimizer_type: str = option(
+        "default",
+        "optimizer: default is Adam over all Gaussians, sparse_adam updates only Gaussians visible in the step, "
+        "which saves time and costs quality",
+        choices=("default", "sparse_adam"),
+    )
+
+
+SCHEDULE = "a number, or knots step:value of a run of 30000 steps, which scale with --iterations"
+DEPTH_LOSSES = (
+    "depth loss that compares rendered depth Z with the depth map's Z*: a name, or a weighted sum such as "
+    "ssi+0.5*silog+0.4*grad, whose parts are logged as depth_<name>; choose ssi for maps of unknown scale and shift; "
+    + "; ".join(f"{name}: {LOSSES[name].formula}" for name in NAMES)
+)
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """Depth supervision, where the scene has depth maps; lengths in scene extents"""
+
+    depth_loss: str = option("inv_l1", DEPTH_LOSSES, check=parse_losses)
+    depth_l1_weight_init: float = option(
+        4.0, "weight of the depth loss at the first step; lower it for noisy depth maps", minimum=0
+    )
+    depth_l1_weight_final: float = option(
+        0.04,
+        "weight of the depth loss at the last step; log-linear in between; lower it for noisy depth maps",
+        minimum=0,
+    )
+    depth_l1_mult: str = option("0:0.5 3000:0.5 15000:1", f"factor on the weight of the depth loss: {SCHEDULE}")
+    depth_max: float | None = option(
+        None,
+        "depth beyond which the depth maps are ignored, in scene units; set it to the range of the sensor",
+        minimum=0,
+        follows="no limit",
+    )
+    depth_edge_weight: float = option(
+        0.0,
+        "factor k of the weight exp(-k * relative depth step) of a pixel in the depth loss; "
+        "raise it if depth maps are wrong at their edges",
+        minimum=0,
+    )
+
+
+@dataclass(frozen=True)
+class RegularizerOptions:
+    """Regularizers; lengths in scene extents"""
+
+    lambda_dist: str = option(
+        "0:10 3000:10 15000:1",
+        f"weight of the depth distortion: {SCHEDULE}; lower it if fine structure is lost, 0 switches it off",
+    )
+    dist_scale: float = option(
+        0.02,
+        "depth gap beyond which the distortion grows only logarithmically, in scene extents; "
+        "0 gives the plain mean, which costs quality",
+        minimum=0,
+    )
+    lambda_ray: str = option(
+        "0", f"weight of the elongation along the view ray: {SCHEDULE}; raise it if Gaussians grow long along the rays"
+    )
+    ray_ratio_max: float = option(
+        3.0,
+        "elongation along the view ray up to which lambda_ray costs nothing, as a ratio to the extent across the ray",
+        minimum=0,
+    )
+    lambda_alpha: float = option(
+        0.1,
+        "weight of the alpha loss, for photos that have an alpha channel; raise it if the background keeps fog",
+        minimum=0,
+    )
+    lambda_opacity: float = option(
+        0.0, "weight of the mean opacity; raise it to let Gaussians fade that no photo needs", minimum=0
+    )
+    lambda_scale: float = option(
+        0.0,
+        "weight of the mean scale, in scene extents; raise it to let Gaussians shrink that no photo needs",
+        minimum=0,
+    )
