@@ -19,7 +19,7 @@ from scene.io import read_gaussians
 from scene.loading.image_cache import ViewCache
 from utils.console import progress, run_script, say
 from utils.errors import UserError
-from utils.output_dir import config_path, point_cloud_path, saved_iterations
+from utils.output_dir import config_path, find_iteration, point_cloud_path
 from utils.text import count_text
 
 
@@ -54,16 +54,6 @@ def read_options(model: Path) -> TrainOptions:
     if not path.exists():
         raise UserError(f"{path} is not there; -m must name a folder that train.py left")
     return from_json(path.read_text(), str(path))
-
-
-def find_iteration(model: Path, wanted: int) -> int:
-    """`wanted`, or the last one for -1. UserError when it was not saved."""
-    saved = saved_iterations(model)
-    if not saved:
-        raise UserError(f"{model} holds no point_cloud/iteration_<N>/point_cloud.ply; let train.py run to the end")
-    if wanted != -1 and wanted not in saved:
-        raise UserError(f"--iteration {wanted} was not saved in {model}; there are {', '.join(map(str, saved))}")
-    return saved[-1] if wanted == -1 else wanted
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

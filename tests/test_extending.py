@@ -15,14 +15,25 @@ import numpy as np
 import pytest
 
 from scene import load_scene
+from scene.io import write_gaussians
 from scene.synthetic import write_scene
+from scene.types import GaussianArrays
+from utils.output_dir import point_cloud_path
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "extending.md"
-CODE = ("arguments", "scene", "gaussian_renderer", "training", "utils", "train.py")
+CODE = ("arguments", "scene", "gaussian_renderer", "training", "utils", "train.py", "export.py")
 MAX_LINES = 35  # of a recipe's file, without empty ones
+
+
+PRINT_GAUSSIANS = """
+import json, sys
+from pathlib import Path
+from scene.io import read_gaussians
+print(json.dumps({name: value.tolist() for name, value in vars(read_gaussians(Path(sys.argv[1]))).items()}))
+"""
 
 
 class Recipe(NamedTuple):
@@ -140,20 +151,14 @@ def test_a_densification_strategy(copy: Path, dataset: Path) -> None:
 
 def test_an_export_format(copy: Path, tmp_path: Path) -> None:
     apply("An export format", copy)
-    there_and_back = f"""
-from pathlib import Path
-import numpy as np
-from scene.io import read_gaussians, write_gaussians
-from scene.types import GaussianArrays
-rng = np.random.default_rng(0)
-shapes = dict(means=3, scales=3, quats=4, opacities=1)
-values = {{name: rng.normal(size=(5, size)).astype(np.float32) for name, size in shapes.items()}}
-arrays = GaussianArrays(**values, shs=rng.normal(size=(5, 4, 3)).astype(np.float32))
-for name in ("a.npz", "a.ply"):
-    path = Path({str(tmp_path)!r}) / name
-    write_gaussians(path, arrays)
-    read = read_gaussians(path)
-    assert all(np.array_equal(value, getattr(read, key)) for key, value in vars(arrays).items())
-    print(path.read_bytes()[:2])
-"""
-    assert run(copy, "-c", there_and_back).split() == ["b'PK'", "b'pl'"]
+    model = tmp_path / "model"
+    rng = np.random.default_rng(0)
+    shapes = dict(means=(3,), scales=(3,), quats=(4,), opacities=(1,), shs=(4, 3))
+    values = {name: rng.normal(size=(5, *shape)).astype(np.float32) for name, shape in shapes.items()}
+    write_gaussians(point_cloud_path(model, 7), GaussianArrays(**values))
+    said = run(copy, "export.py", "-m", str(model), str(tmp_path / "a.npz"))
+    assert "a.npz: 5 Gaussians" in said
+    read = json.loads(run(copy, "-c", PRINT_GAUSSIANS, str(tmp_path / "a.npz")))
+    assert read.keys() == values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(np.array(read[name], np.float32), value)

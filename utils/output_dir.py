@@ -35,6 +35,16 @@ def saved_iterations(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
+def find_iteration(model: Path, wanted: int) -> int:
+    """`wanted`, or the last one for -1. UserError when it was not saved."""
+    saved = saved_iterations(model)
+    if not saved:
+        raise UserError(f"{model} holds no point_cloud/iteration_<N>/point_cloud.ply; let train.py run to the end")
+    if wanted != -1 and wanted not in saved:
+        raise UserError(f"--iteration {wanted} was not saved in {model}; there are {', '.join(map(str, saved))}")
+    return saved[-1] if wanted == -1 else wanted
+
+
 def default_folder(source: Path) -> Path:
     """The first of output/<dataset>, output/<dataset>-2, ... that holds no run."""
     name = source.resolve().name or "run"
