@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.console import run_script, say
-from utils.metrics.image import NAMES, Lpips, load_lpips
+from utils.console import Parser, run_script, say
+from utils.metrics.image import NAMES, Lpips, hidden_text, load_lpips
 from utils.metrics.renders import evaluate_model
 from utils.reporting.html_report import write_summary
 from utils.text import table
@@ -19,7 +19,7 @@ from utils.text import table
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="metrics.py", description="Measure renders against the photos.")
+    parser = Parser(prog="metrics.py", description="Measure renders against the photos.")
     parser.add_argument(
         "-m",
         "--model_paths",
@@ -52,11 +52,17 @@ def rows(model: Path, results: dict[str, dict[str, Any]]) -> list[list[str]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     values = parse(arguments)
     lpips: Lpips | None = load_lpips(values.lpips_weights) if values.lpips_weights else None
-    lines, pages = [["model", "views", *NAMES]], list[Path]()
+    lines, pages, hidden = [["model", "views", *NAMES]], list[Path](), list[str]()
     for model in values.model_paths:
-        lines += rows(model, evaluate_model(model, lpips))
+        results = evaluate_model(model, lpips)
+        lines += rows(model, results)
+        hidden += [
+            f"{model} {name}: {hidden_text(each['views_hidden'], each['views'])}"
+            for name, each in results.items()
+            if "views_hidden" in each
+        ]
         pages += write_summary(model)
-    say(table(lines), values.quiet)
+    say("\n".join([table(lines), *hidden]), values.quiet)
     if lpips is None:
         say("LPIPS was not measured: it needs --lpips_weights", values.quiet)
     for page in pages:

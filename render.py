@@ -17,7 +17,7 @@ from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
 from scene.loading.image_cache import ViewCache
-from utils.console import progress, run_script, say
+from utils.console import Parser, progress, run_script, say
 from utils.errors import UserError
 from utils.output_dir import config_path, find_iteration, point_cloud_path
 from utils.text import count_text
@@ -25,7 +25,7 @@ from utils.text import count_text
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="render.py", description="Render the views of a trained scene.")
+    parser = Parser(prog="render.py", description="Render the views of a trained scene.")
     parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder of the model that train.py wrote")
     parser.add_argument(
         "-s",
@@ -53,7 +53,7 @@ def read_options(model: Path) -> TrainOptions:
     path = config_path(model)
     if not path.exists():
         raise UserError(f"{path} is not there; -m must name a folder that train.py left")
-    return from_json(path.read_text(), str(path))
+    return from_json(path.read_bytes(), str(path))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,10 +22,11 @@ from training.loss import Loss, schedule_text
 from training.monitor import Monitor, Step
 from training.outputs import RunOutputs
 from training.run_logger import RunLogger
-from training.startup import first_state, prepare_folder, read_options
+from training.startup import check_folder, first_state, prepare_folder, read_options
 from training.state import TrainingState
 from utils.console import run_script, say
 from utils.losses.photometric import weighted_sum
+from utils.run_lock import RunLock
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 
@@ -39,11 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(schedule_text(loss_of(options, 1.0), options.run.iterations))
         return
     device = use_device(options.run.device)
-    scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
-    state = first_state(options, scene, device)
-    folder = prepare_folder(options, scene)
-    if not train(options, scene, state, folder):
-        sys.exit(INTERRUPTED)
+    check_folder(options)
+    with RunLock(Path(options.model.model_path)) as lock:
+        scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
+        state = first_state(options, scene, device)
+        folder = prepare_folder(options, scene, lock)
+        if not train(options, scene, state, folder):
+            sys.exit(INTERRUPTED)
 
 
 def loss_of(options: TrainOptions, extent: float) -> Loss:
@@ -101,8 +104,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             if stop:
                 results.interrupted()
                 return False
-        results.finish()
-    return True
+        return results.finish(lambda: interrupt.requested)
 
 
 if __name__ == "__main__":

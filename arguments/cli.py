@@ -12,6 +12,7 @@ from typing import Any
 from arguments import graphdeco
 from arguments.fields import Group, build, kind_of, title
 from arguments.groups import TrainOptions, extension, stages
+from utils.console import Parser
 from utils.losses.depth import LOSSES
 
 Strategies = Mapping[str, "type | None"]  # name -> the group of its own options
@@ -52,7 +53,7 @@ def train_parser(stored: TrainOptions | None = None, strategies: Strategies = NO
 
     `strategies` are the names that --strategy accepts, each with the group of its own options, if it has one.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="train.py",
         description="Train 3D Gaussians from posed photos.",
         epilog="example: python train.py -s data/garden -m output/garden --eval",

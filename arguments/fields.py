@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ from typing import Any, TypeVar
 from utils.errors import UserError
 
 Group = TypeVar("Group")
+
+MAX_NUMBER = 1e12  # of settings that have no other limit: what float32 still computes with
+MAX_COUNT = 2**31 - 1
 
 
 def build(group: type[Group], values: Any, where: str) -> Group:
@@ -47,10 +51,15 @@ def _checked_one(item: Field[Any], kind: type, value: Any, where: str) -> Any:
         raise UserError(f"{where}: {item.name} must be one of {', '.join(limits['choices'])}, not {value!r}")
     if limits["check"] is not None:
         limits["check"](value, f"{where}: --{item.name}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: {item.name} must be a finite number, not {value}")
     if limits["minimum"] is not None and not value >= limits["minimum"]:
         raise UserError(f"{where}: {item.name} must be at least {limits['minimum']}, not {value}")
-    if limits["maximum"] is not None and not value <= limits["maximum"]:
-        raise UserError(f"{where}: {item.name} must be at most {limits['maximum']}, not {value}")
+    maximum: Any = limits["maximum"]
+    if maximum is None:
+        maximum = MAX_NUMBER if kind is float else MAX_COUNT if kind is int else None
+    if maximum is not None and not value <= maximum:
+        raise UserError(f"{where}: {item.name} must be at most {maximum}, not {value}")
     return kind(value)
 
 

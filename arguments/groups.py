@@ -9,7 +9,17 @@ from typing import Any, cast, get_type_hints
 from arguments.density_groups import DensificationOptions, SpikeOptions
 from arguments.fields import Group, build
 from arguments.loss_groups import DepthOptions, OptimizationOptions, RegularizerOptions
+from utils.errors import UserError
 from utils.options import option
+
+MAX_SEED = 2**63 - 1
+MIN_WIDTH, MAX_WIDTH = 16, 16_384  # pixels, of a photo that is asked for by its width
+
+
+def check_resolution(value: int, place: str) -> None:
+    """UserError unless `-r` is one of the values that mean something."""
+    if value not in (-1, 1, 2, 4, 8) and not MIN_WIDTH <= value <= MAX_WIDTH:
+        raise UserError(f"{place} must be -1, 1, 2, 4, 8, or a width of {MIN_WIDTH} to {MAX_WIDTH} pixels, not {value}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class ModelOptions:
         "size of the photos in training: 1, 2, 4 or 8 divides it, a larger number is the width in pixels, -1 limits "
         "the width to 1600 pixels; choose a smaller size to save memory and time",
         "-r",
-        minimum=-1,
+        check=check_resolution,
     )
     white_background: bool = option(
         False, "renders over white instead of black; use it for object photos that are to be shown on white", "-w"
@@ -100,7 +110,10 @@ class RunOptions:
     iterations: int = option(30_000, "number of training steps; a few thousand give a preview", minimum=1)
     device: str = option("", DEVICE_HELP, follows=BEST_DEVICE)
     seed: int = option(
-        0, "seed of all random numbers of the run; the same seed gives the same bytes on the same machine", minimum=0
+        0,
+        "seed of all random numbers of the run; the same seed gives the same bytes on the same machine",
+        minimum=0,
+        maximum=MAX_SEED,
     )
     test_iterations: tuple[int, ...] = option(
         (7_000, 30_000), "steps after which the test views are measured; they are always measured at the end"

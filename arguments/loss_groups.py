@@ -24,22 +24,27 @@ class OptimizationOptions:
         "on any background",
     )
     position_lr_init: float = option(
-        1.6e-4, "learning rate of the means at the first step, in scene extents per step", minimum=0
+        1.6e-4, "learning rate of the means at the first step, in scene extents per step", minimum=0, maximum=1
     )
     position_lr_final: float = option(
         1.6e-6,
         "learning rate of the means at the last step, in scene extents per step; log-linear in between",
         minimum=0,
+        maximum=1,
     )
     position_lr_max_steps: int | None = option(
         None, "number of steps over which the learning rate of the means decays", minimum=1, follows="--iterations"
     )
     feature_lr: float = option(
-        0.0025, "learning rate of the color, SH degree 0; higher degrees use 1/20 of it", minimum=0
+        0.0025, "learning rate of the color, SH degree 0; higher degrees use 1/20 of it", minimum=0, maximum=1
     )
-    opacity_lr: float = option(0.025, "learning rate of the opacities, in logits per step", minimum=0)
-    scaling_lr: float = option(0.005, "learning rate of the scales, in natural logarithms per step", minimum=0)
-    rotation_lr: float = option(0.001, "learning rate of the rotations, in units of the quaternion per step", minimum=0)
+    opacity_lr: float = option(0.025, "learning rate of the opacities, in logits per step", minimum=0, maximum=1)
+    scaling_lr: float = option(
+        0.005, "learning rate of the scales, in natural logarithms per step", minimum=0, maximum=1
+    )
+    rotation_lr: float = option(
+        0.001, "learning rate of the rotations, in units of the quaternion per step", minimum=0, maximum=1
+    )
     optimizer_type: str = option(
         "default",
         "optimizer: default is Adam over all Gaussians, sparse_adam updates only Gaussians visible in the step, "

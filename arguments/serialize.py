@@ -18,14 +18,14 @@ def to_json(options: TrainOptions) -> str:
     return json.dumps(asdict(options), indent=2) + "\n"
 
 
-def from_json(text: str, where: str) -> TrainOptions:
+def from_json(text: str | bytes, where: str) -> TrainOptions:
     """Read the text of config.json; `where` names it in errors. What it leaves out has its default.
 
     UserError for anything that is not JSON, not a known setting, or not an accepted value.
     """
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not JSON, or not even text
         raise UserError(f"{where} is not valid JSON ({error}); train again or restore the file") from None
     groups = stages()
     if not isinstance(values, dict) or not values.keys() <= {*groups, "extensions"}:

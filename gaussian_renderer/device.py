@@ -15,10 +15,11 @@ DOCTOR = "python -m diff_gaussian_rasterization.doctor"
 def use_device(wanted: str) -> torch.device:
     """Make `wanted` ("cpu", "cuda", "cuda:1"), or what works here for "", the device that torch takes from now on.
 
-    UserError for one that is not there or has no kernels.
+    UserError for one that is not there or has no kernels, and for a DGR_ISA that this processor does not have.
     """
     if not re.fullmatch(r"|cpu|cuda(:\d+)?", wanted):
         raise UserError(f"--device {wanted}: there is no such device; it must be cpu, cuda or cuda:<number>")
+    _check_instruction_set()
     fault = cuda_fault()
     if wanted == "cpu" or (wanted == "" and fault):
         return torch.device("cpu")
@@ -30,6 +31,14 @@ def use_device(wanted: str) -> torch.device:
     device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(device)
     return device
+
+
+def _check_instruction_set() -> None:
+    """UserError where the environment asks for kernels that this processor cannot run."""
+    try:
+        instruction_set()
+    except RuntimeError as error:
+        raise UserError(str(error).splitlines()[0]) from None
 
 
 def cuda_fault() -> str | None:

@@ -20,6 +20,7 @@ from utils.files import write_json
 from utils.image_io import ColorScale, depth_error_scale, depth_scale, distortion_scale, to_bytes, write_png
 from utils.metrics import image as metrics
 from utils.metrics.depth import average_depth, depth_scores
+from utils.output_dir import RENDERED, found
 
 MIN_ALPHA = 0.05  # a pixel with less has no depth worth showing
 SAMPLED_VIEWS = 8  # that decide the range of the colors
@@ -118,8 +119,7 @@ def _depth_scores(output: RasterOutput, photo: LoadedView) -> metrics.Scores:
 
 
 def _remove_others(folder: Path, files: dict[str, int]) -> None:
-    """Delete pictures of an earlier rendering with other views, which would be measured as well."""
-    for path in folder.glob("*/*.png"):
+    """Delete what an earlier rendering left, perhaps of other views, which would be measured as well."""
+    for path in found(folder, RENDERED):
         if path.name not in files or path.parent.name in ("masks", "measured_depth", "depth_error"):
             path.unlink()
-    (folder / "depth_scores.json").unlink(missing_ok=True)

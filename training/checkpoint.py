@@ -1,20 +1,28 @@
-"""Checkpoints: the state of a run in one file, from which it goes on to the same bits."""
+"""Checkpoints: the state of a run in one sealed file, from which it goes on to the same bits.
+
+The file is the zip archive that torch.save writes, and what a zip archive may have behind it: a comment. The comment is
+the seal, with the digest of all bytes before it. It is checked before anything else looks into the file.
+"""
 
 from __future__ import annotations
 
-import pickle
+import hashlib
 import re
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from utils.errors import UserError
 from utils.files import atomic_write
 
-FORMAT = 2  # raised when a checkpoint of before can no longer be read
+FORMAT = 3  # raised when a checkpoint of before can no longer be read
+NAME = re.compile(r"chkpnt(\d+)\.pth")
+SEAL = re.compile(rb"checkpoint (\d{3}) blake2b ([0-9a-f]{64})")
+SEAL_SIZE = len(b"checkpoint 003 blake2b ") + 64
+NO_COMMENT = b"\0\0"  # the last two bytes of an archive are the length of its comment
+CHUNK = 2**22  # bytes
 
 
 def checkpoint_path(folder: Path, iteration: int) -> Path:
@@ -22,40 +30,105 @@ def checkpoint_path(folder: Path, iteration: int) -> Path:
     return folder / f"chkpnt{iteration}.pth"
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, the one with the most steps first."""
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    return sorted((path for path in files if NAME.fullmatch(path.name)), key=step_of, reverse=True)
+
+
+def step_of(path: Path) -> int:
+    """After how many steps a checkpoint was made, by its name."""
+    match = NAME.fullmatch(path.name)
+    return int(match[1]) if match else 0
+
+
 def latest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint with the most steps in `folder`, or None."""
-    matches = [(re.fullmatch(r"chkpnt(\d+)\.pth", path.name), path) for path in _files(folder)]
-    numbered = {int(match[1]): path for match, path in matches if match}
-    return numbered[max(numbered)] if numbered else None
+    return next(iter(checkpoints(folder)), None)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, made of tensors, numbers, strings, lists, tuples and dicts of them, atomically."""
     with atomic_write(path) as file:
-        torch.save({"format": FORMAT, **state}, file)
+        archive = _Hashed(file)
+        _save(state, archive)
+        seal = f"checkpoint {FORMAT:03} blake2b {archive.digest.hexdigest()}".encode()
+        file.seek(-len(NO_COMMENT), 2)
+        file.write(len(seal).to_bytes(2, "little") + seal)
 
 
 def load_checkpoint(path: Path, required: Iterable[str] = (), device: str | torch.device = "cpu") -> dict[str, Any]:
     """Read a checkpoint without running any code in it; tensors come to `device`.
 
-    UserError when it cannot be read, is of another format, or lacks one of the `required` entries.
+    UserError when it cannot be read, is of another format, was changed since, or lacks one of the `required` entries.
     """
-    if not path.exists():
-        raise UserError(f"there is no checkpoint {path}")
-    if not zipfile.is_zipfile(path):  # torch's older formats, and everything that is something else
-        raise UserError(f"{path} is not a checkpoint of this trainer, or not a whole one")
+    check_seal(path)
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        with open(path, "rb") as file:
+            state = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:  # torch.load raises by what it finds in the file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of this trainer (format {FORMAT})")
-    missing = [name for name in required if name not in state]
-    if missing:
-        raise UserError(f"{path} is not whole: it lacks {', '.join(missing)}")
+    missing = [name for name in required if not isinstance(state, dict) or name not in state]
+    if missing or not isinstance(state, dict):
+        raise UserError(f"{path} is not whole: it lacks {', '.join(missing) or 'all entries'}")
     return state
 
 
-def _files(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+def check_seal(path: Path) -> None:
+    """UserError unless all bytes of a checkpoint are as they were written."""
+    if not path.is_file():
+        raise UserError(f"{path} is not a file" if path.exists() else f"there is no checkpoint {path}")
+    digest, size = hashlib.blake2b(digest_size=32), path.stat().st_size
+    with open(path, "rb") as file:
+        left = max(size - len(NO_COMMENT) - SEAL_SIZE, 0)
+        while left and (chunk := file.read(min(CHUNK, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+        digest.update(NO_COMMENT)
+        length, seal = file.read(len(NO_COMMENT)), SEAL.fullmatch(file.read())
+    if seal is None or length != SEAL_SIZE.to_bytes(2, "little"):
+        raise UserError(f"{path} is not a checkpoint of this trainer (format {FORMAT}), or not a whole one")
+    if int(seal[1]) != FORMAT:
+        raise UserError(f"{path} is a checkpoint of format {int(seal[1])}; this trainer reads format {FORMAT}")
+    if seal[2].decode() != digest.hexdigest():
+        raise UserError(f"{path} is damaged: its bytes are not those that were written")
+
+
+def whole_before(path: Path) -> Path | None:
+    """The newest undamaged checkpoint older than `path`, in its folder; None where there is none."""
+    known = checkpoints(path.parent)
+    older = known[known.index(path) + 1 :] if path in known else []
+    return next((each for each in older if _is_whole(each)), None)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        check_seal(path)
+    except (UserError, OSError):
+        return False
+    return True
+
+
+class _Hashed:
+    """A file that is written from its beginning to its end, and the digest of what was."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.blake2b(digest_size=32)
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _save(state: dict[str, Any], file: _Hashed) -> None:
+    """torch.save; a full disk is the OSError that it is, which torch's own error only hides."""
+    try:
+        torch.save(state, file)  # type: ignore[arg-type]
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise

@@ -171,6 +171,21 @@ def check_finite(
     )
 
 
+def check_drawn(count: int, iteration: int, camera: str, parameters: Mapping[str, Tensor]) -> None:
+    """UserError when the rasterizer left out `count` Gaussians, above 0, since a value of theirs is not finite.
+
+    To train on would be to take an empty picture for a result.
+    """
+    if count == 0:
+        return
+    tensors = {f"the parameter {name}": each for name, each in parameters.items()}
+    first = next(_offending(tensors), "the square of a scale, which float32 cannot hold")
+    raise UserError(
+        f"iteration {iteration}: {count:,} Gaussians were not drawn in {camera}, since a value of theirs is NaN or "
+        f"infinite; the first tensor that is not finite is {first}; learning rates that are too high do this"
+    )
+
+
 def _named_gradients(term: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     gradients = zip(parameters, gradients_of(term, parameters), strict=True)
     return {f"the gradient by {name}": each for name, each in gradients if each is not None}

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is heard between two steps, not as an exception in the middle of one."""
+"""Ctrl-C, `kill` and a closed terminal as a wish that is heard between two steps, not in the middle of one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any
 
 
 class Interrupt:
-    """While entered, the first SIGINT or SIGTERM sets `requested`; the second acts as it would without this."""
+    """While entered, the first SIGINT, SIGTERM or SIGHUP sets `requested`; the second acts as it would without this.
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    A SIGHUP that is ignored stays so: the run was started by nohup.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.requested = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        self._before = {each: signal.signal(each, self._request) for each in self.SIGNALS}
+        heard = [each for each in self.SIGNALS if not (each == signal.SIGHUP and _is_ignored(each))]
+        self._before = {each: signal.signal(each, self._request) for each in heard}
         return self
 
     def __exit__(
@@ -32,3 +36,7 @@ class Interrupt:
     def _restore(self) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)
+
+
+def _is_ignored(each: signal.Signals) -> bool:
+    return signal.getsignal(each) == signal.SIG_IGN

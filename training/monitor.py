@@ -20,6 +20,7 @@ from training.gradient_checks import (
     DominanceCheck,
     Pass,
     ZeroGradientCheck,
+    check_drawn,
     check_finite,
     distortion_line,
     finite_numbers,
@@ -59,7 +60,6 @@ class Monitor:
     def __init__(self, run: RunOptions, objective: Loss, gaussians: Gaussians, report: RunLogger) -> None:
         self.run, self.objective, self.gaussians, self.report = run, objective, gaussians, report
         self.effects, self.balance = ZeroGradientCheck(objective.flags), DominanceCheck()
-        self._most_nonfinite = 0
         self._readings: AsyncScalars[Step] = AsyncScalars()
         self._judged: list[tuple[Step, dict[str, float]]] = []
 
@@ -74,7 +74,8 @@ class Monitor:
             self.report.warning(text)
 
     def after_backward(self, step: Step) -> Tensor:
-        """() bool on the device: whether the loss and all gradients are finite. UserError where it is known not."""
+        """() bool on the device: whether the loss and all gradients are finite. UserError where it is known not, or
+        where Gaussians could not be drawn."""
         numbers = finite_numbers(step.terms, self.gaussians.parameters)
         values = self._readings.put(step, numbers | self._extra(step))
         self._judge_arrived()
@@ -97,6 +98,7 @@ class Monitor:
             camera, parameters = step.photo.camera.name, self.gaussians.parameters
             extra = {name: numbers.pop(name) for name in (TERM, MEAN, LARGEST, NONFINITE) if name in numbers}
             check_finite(numbers, step.iteration, camera, parameters, again=partial(self._again, step))
+            check_drawn(int(extra[NONFINITE]), step.iteration, camera, parameters)
             self._judged.append((step, numbers | extra))
 
     def _again(self, step: Step) -> Pass:
@@ -118,17 +120,6 @@ class Monitor:
             entry = {"depth_distortion": {"mean": numbers[MEAN], "max": numbers[LARGEST], **at}}
             line = distortion_line(step.iteration, numbers[MEAN], numbers[LARGEST], **at)
             self.report.record(step.iteration, entry, line)
-        self._report_nonfinite(step, int(numbers[NONFINITE]))
-
-    def _report_nonfinite(self, step: Step, count: int) -> None:
-        """A line when more Gaussians than ever are culled since a value of theirs is NaN or infinite."""
-        if count > self._most_nonfinite:
-            self._most_nonfinite = count
-            self.report.record(step.iteration, {"num_nonfinite": count})
-            self.report.warning(
-                f"iteration {step.iteration}: {count:,} Gaussians were not drawn in {step.photo.camera.name}, since a "
-                "value of theirs is NaN or infinite"
-            )
 
     @torch.no_grad()
     def _extra(self, step: Step) -> dict[str, Tensor]:

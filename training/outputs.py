@@ -1,34 +1,33 @@
-"""What a run leaves on its way and at its end: previews, evaluations, point clouds, checkpoints, pages."""
+"""What a run leaves on its way and at its end: point clouds, checkpoints, evaluations, previews, pages."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-import torch
 from torch import Tensor
 
 from arguments import RunOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.render_views import measure, render_views
-from scene.io import write_gaussians
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
-from training.checkpoint import checkpoint_path, save_checkpoint
 from training.monitor import Step
+from training.rescue import Rescue, is_out_of_memory
 from training.run_logger import RunLogger
 from training.state import TrainingState
-from utils import output_dir
-from utils.errors import UserError
+from utils.console import complain
+from utils.errors import UserError, reason
 from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.reporting.html_report import write_summary
 
+MEASURING, PAGES = "measuring the renders", "writing the pages"
+
 
 class RunOutputs:
-    """The files of a run in its model folder. Leaves a checkpoint when the run ends for want of memory.
+    """The files of a run in its model folder. Whatever ends the run early, it leaves the last good state.
 
     Views are measured before `background`, (3,), as `settings` says for an iteration.
     """
@@ -48,7 +47,8 @@ class RunOutputs:
         self.report, self.folder = report, folder
         self.background, self.settings = background, settings
         self.device = state.gaussians.device
-        self.test = ViewCache(scene.test, self.device)
+        self.rescue = Rescue(state, report, folder, run.iterations)
+        self._test: ViewCache | None = None
 
     def __enter__(self) -> RunOutputs:
         return self
@@ -56,8 +56,15 @@ class RunOutputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and _is_out_of_memory(error):
-            self._out_of_memory(error)
+        if error is None or self.rescue.done:
+            return
+        if is_out_of_memory(error):
+            raise UserError(self.rescue.after_out_of_memory()) from error
+        kept = self.rescue.leave()
+        if isinstance(error, (UserError, OSError)):
+            raise UserError("\n".join(filter(None, (reason(error), kept)))) from error
+        if kept:  # the traceback follows
+            complain(kept)
 
     def due(self, iteration: int) -> bool:
         """Whether more than a preview comes of this step."""
@@ -66,68 +73,91 @@ class RunOutputs:
         return iteration in steps
 
     def after_step(self, step: Step) -> None:
-        """Whatever is due."""
+        """Whatever is due: first what is kept, then what is measured and shown."""
         run, iteration = self.run, step.iteration
         last = iteration == run.iterations
+        if iteration in run.save_iterations or last:
+            self._save(self.rescue.save_point_cloud, needed=last)
+        if iteration in run.checkpoint_iterations:
+            self._save(self.rescue.save_checkpoint, needed=False)
+        if iteration in run.test_iterations and self.scene.test and not last:
+            with self.report.chatter.attempt("measuring the test views"):
+                self._evaluate(iteration)
         if self.report.preview_due(iteration):
             self.report.preview(iteration, step.output.color, step.photo.color, step.photo.camera.name)
-        if iteration in run.test_iterations and len(self.test) and not last:
-            scores = measure(self.state.gaussians, self.test, self.background, self.settings(iteration))
-            self.report.evaluation(iteration, "test", scores, len(self.test))
-        if iteration in run.save_iterations or last:
-            path = output_dir.point_cloud_path(self.folder, iteration)
-            write_gaussians(path, self.state.gaussians.to_arrays())
-            self.report.saved(path)
-        if iteration in run.checkpoint_iterations:
-            self.save_checkpoint()
-
-    def save_checkpoint(self) -> Path:
-        """Keep the state as it is."""
-        path = checkpoint_path(self.folder, self.state.iteration)
-        save_checkpoint(path, self.state.to_checkpoint())
-        self.report.saved(path)
-        return path
 
     def interrupted(self) -> None:
         """Keep the state, and say how to go on."""
-        if self.state.iteration not in self.run.checkpoint_iterations:
-            self.save_checkpoint()
         self.report.outcome("interrupted")
-        self.report.event(f"stopped; go on with: {self._resume}")
+        kept = self.rescue.leave()
+        if self.rescue.failed:
+            raise UserError(f"stopped; {kept}")
+        self.report.event(f"stopped; {kept}")
 
-    def finish(self) -> None:
-        """Render and measure the held-out views, and draw the pages that sum the run up."""
+    def finish(self, stopped: Callable[[], bool]) -> bool:
+        """Render and measure the held-out views, and draw the pages that sum the run up; False when `stopped` says so.
+
+        What cannot be made is a warning: a resumed run makes up for it.
+        """
+        pages: list[Path] = []
+        chatter = self.report.chatter
+        with chatter.attempt(MEASURING):
+            self._render_views(stopped)
+        if stopped():
+            self.interrupted()
+            return False
+        with chatter.attempt(PAGES):
+            pages = write_summary(self.folder)
+        if chatter.failed & {MEASURING, PAGES}:
+            self.report.outcome("finished, but for its pages")
+        self.report.summary(pages)
+        return True
+
+    def _save(self, write: Callable[[], object], needed: bool) -> None:
+        """A full disk may have room again by the time of the next one; what is `needed` ends the run."""
+        try:
+            write()
+        except OSError as error:
+            if needed:
+                raise
+            self.report.warning(
+                f"iteration {self.state.iteration}: {reason(error)}; training goes on without this file"
+            )
+
+    def _evaluate(self, iteration: int) -> None:
+        if self._test is None:
+            self._test = self._readable(self.scene.test)
+        if len(self._test):
+            scores = measure(self.state.gaussians, self._test, self.background, self.settings(iteration))
+            self.report.evaluation(iteration, "test", scores, len(self._test))
+
+    def _render_views(self, stopped: Callable[[], bool]) -> None:
         iteration = self.run.iterations
         part, views = _shown_views(self.scene)
+        photos = self._readable(views)
         rendered = self.folder / part / f"ours_{iteration}"
-        photos = ViewCache(views, self.device)
-        settings = self.settings(iteration)
-        for _ in render_views(self.state.gaussians, photos, rendered, self.background, settings):
-            pass
+        for _ in render_views(self.state.gaussians, photos, rendered, self.background, self.settings(iteration)):
+            if stopped():
+                return
         scores = renders.evaluate_model(self.folder)[rendered.name]
         shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}
-        self.report.evaluation(iteration, part, shown, len(views))
-        self.report.summary(write_summary(self.folder))
+        if "views_hidden" in scores:
+            self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
+        self.report.evaluation(iteration, part, shown, len(photos))
 
-    @property
-    def _resume(self) -> str:
-        return f"python train.py -m {shlex.quote(str(self.folder))} --resume"
-
-    def _out_of_memory(self, error: BaseException) -> None:
-        """What changes the state does so whole or not at all, so it is that after a step wherever memory ran out."""
-        count, done = len(self.state.gaussians), self.state.iteration
-        text = (
-            f"out of memory after {done} iterations, with {count:,} Gaussians; less is needed with --max_gaussians, "
-            "smaller photos (-r) and --data_device cpu"
-        )
-        if done:
-            text += f"; {self.save_checkpoint()} holds these: {self._resume} --max_gaussians {count}"
-        raise UserError(text) from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """torch's own error, or what becomes of it on its way out of an extension."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    def _readable(self, views: Sequence[View]) -> ViewCache:
+        """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""
+        photos, faults = ViewCache(views, self.device), {}
+        for index, view in enumerate(views):
+            try:
+                photos[index]
+            except (UserError, OSError) as error:
+                faults[index] = f"{view.camera.name} is not measured: {reason(error)}"
+        for text in faults.values():
+            self.report.warn_once(text)
+        if not faults:
+            return photos
+        return ViewCache([view for index, view in enumerate(views) if index not in faults], self.device)
 
 
 def _shown_views(scene: Scene) -> tuple[str, tuple[View, ...]]:

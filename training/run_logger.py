@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training import run_info
-from utils.console import say
+from training.chatter import Chatter
+from utils.console import is_terminal, say
 from utils.files import atomic_write, write_json
 from utils.image_io import to_bytes, write_png
 from utils.metrics_log import TermMeans, earlier_sessions, read_log
@@ -26,6 +27,8 @@ LINE_SECONDS = 15.0  # between progress lines where there is no terminal
 ESTIMATE_AT = 50  # steps after which the run says how long it will take
 PREVIEWS = (10, 100)  # steps with a picture, and every
 PREVIEW_EVERY = 500
+FINISHED = "finished"  # the status of a run with all its files
+WRITING_LOG, DRAWING_BAR = "writing metrics.jsonl", "drawing the progress bar"
 SHOWN = {"loss": "Loss", "depth": "Depth", "distortion": "Dist"}  # terms on the progress bar
 
 
@@ -33,7 +36,8 @@ class RunLogger:
     """Progress of a training run on the screen, and in metrics.jsonl, run.json and preview.png of its folder.
 
     `first` steps were done by earlier sessions of the run: their lines in metrics.jsonl stay, later ones go, and the
-    clock goes on from there. `facts` are further entries of run.json. `quiet` is for the screen only.
+    clock goes on from there. `facts` are further entries of run.json. `quiet` is for the screen only. Once entered, it
+    ends no run: what cannot be written or shown is one warning.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class RunLogger:
         self._run = run_info.describe_run() | dict(facts or {})
         self._status = "running"
         self._warnings: list[str] = []
+        self.chatter = Chatter(self.warning)
 
     def __enter__(self) -> RunLogger:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +71,7 @@ class RunLogger:
         self._log = open(self.folder / "metrics.jsonl", "a")
         self._start = self._shown_at = time.perf_counter()
         self._write_run()
-        terminal = not self.quiet and sys.stderr.isatty()
+        terminal = not self.quiet and is_terminal(sys.stderr)
         self._bar = tqdm(
             total=self.iterations,
             initial=self.first,
@@ -81,14 +86,16 @@ class RunLogger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        self._close_bar()
         self._log_window()
-        self._log.close()
+        with self.chatter.attempt(WRITING_LOG):
+            self._log.close()
         if kind is not None:
             self._status = f"failed: {kind.__name__}: {error}" if issubclass(kind, Exception) else "interrupted"
         elif self._status == "running":
-            self._status = "finished"
-        self._write_run()
+            self._status = FINISHED
+        with self.chatter.attempt("writing run.json"):
+            self._write_run()
 
     @property
     def seconds(self) -> float:
@@ -99,9 +106,10 @@ class RunLogger:
         """After each training step. `terms["loss"]` is what is minimised; the other terms are its parts, unweighted."""
         self.iteration, self.gaussians = iteration, gaussians
         self._window.add(terms)
-        self._bar.update(1)
-        if not self._bar.disable:
-            self._bar.set_postfix(self._postfix(), refresh=False)
+        with self.chatter.attempt(DRAWING_BAR):
+            self._bar.update(1)
+            if not self._bar.disable:
+                self._bar.set_postfix(self._postfix(), refresh=False)
         if self._lines and time.perf_counter() - self._shown_at > LINE_SECONDS:
             self._say_progress()
         if iteration == self.first + ESTIMATE_AT:
@@ -124,6 +132,11 @@ class RunLogger:
         self._warnings.append(text)
         say(f"warning: {text}", self.quiet)
 
+    def warn_once(self, text: str) -> None:
+        """The same, unless it has been said already."""
+        if text not in self._warnings:
+            self.warning(text)
+
     def record(self, iteration: int, entry: Mapping[str, Any], text: str = "") -> None:
         """A line of metrics.jsonl with further entries; `text` says the same on the screen."""
         self._write_line({"iteration": iteration, "seconds": round(self.seconds, 2), **entry})
@@ -136,8 +149,9 @@ class RunLogger:
 
     def preview(self, iteration: int, image: Tensor, target: Tensor, name: str) -> None:
         """Write preview.png: the photo `name`, (3,H,W) in [0,1], beside its render."""
-        sheet = figures.preview(to_bytes(target), to_bytes(image), f"Iteration {iteration:,}", name)
-        write_png(self.folder / "preview.png", sheet)
+        with self.chatter.attempt("writing preview.png"):
+            sheet = figures.preview(to_bytes(target), to_bytes(image), f"Iteration {iteration:,}", name)
+            write_png(self.folder / "preview.png", sheet)
         if iteration - self.first == PREVIEWS[0]:
             self.event(f"First picture: {self.folder / 'preview.png'}, kept up to date while training")
 
@@ -158,7 +172,7 @@ class RunLogger:
 
     def summary(self, pages: Sequence[Path] = ()) -> None:
         """The last lines: how many Gaussians, how long, how good, where. `pages` are named beside what was saved."""
-        self._bar.close()
+        self._close_bar()
         self._log_window()
         speed = (self.iteration - self.first) / max(time.perf_counter() - self._start, 1e-9)
         time_text = f"{duration_text(self.seconds)} ({speed:.1f} it/s, evaluation included)"
@@ -172,6 +186,10 @@ class RunLogger:
             self.event(f"open {opened[0]}")
 
     # ---- the screen
+
+    def _close_bar(self) -> None:
+        with self.chatter.attempt(DRAWING_BAR):
+            self._bar.close()
 
     def _postfix(self) -> dict[str, str]:
         means = self._window.recent
@@ -208,8 +226,9 @@ class RunLogger:
         self._window.restart()
 
     def _write_line(self, line: Mapping[str, Any]) -> None:
-        self._log.write(json.dumps(line) + "\n")
-        self._log.flush()
+        with self.chatter.attempt(WRITING_LOG):
+            self._log.write(json.dumps(line) + "\n")
+            self._log.flush()
 
     def _write_run(self) -> None:
         ended = {} if self._status == "running" else {"end": run_info.now()}

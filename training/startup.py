@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,20 @@ from arguments import TrainOptions, extension, from_json, parse_train_options, t
 from scene.gaussians.initialize import initialize
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import Optimizer, learning_rates
+from scene.io import read_gaussians
 from scene.io.points import write_points
 from scene.loading.image_cache import ViewCache
 from scene.types import Camera, PointCloud, Scene
-from training.checkpoint import latest_checkpoint, load_checkpoint
+from training.checkpoint import latest_checkpoint, load_checkpoint, step_of, whole_before
+from training.run_logger import FINISHED
 from training.state import ENTRIES, TrainingState
 from training.strategies import strategy_options
 from training.strategies.base import StrategyInputs
 from utils import output_dir
 from utils.errors import UserError
 from utils.files import atomic_write, write_json
+from utils.metrics_log import read_object
+from utils.run_lock import RunLock
 
 
 def read_options(arguments: Sequence[str] | None) -> TrainOptions:
@@ -35,7 +40,7 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
         path = output_dir.config_path(Path(options.model.model_path))
         if not path.exists():
             raise UserError(f"--resume: there is no run in {options.model.model_path} ({path.name} is missing)")
-        options = parse_train_options(arguments, from_json(path.read_text(), str(path)), strategy_options())
+        options = parse_train_options(arguments, from_json(path.read_bytes(), str(path)), strategy_options())
     if options.run.resume and options.run.overwrite:
         raise UserError("--resume and --overwrite exclude each other")
     if not options.model.source_path:
@@ -48,7 +53,7 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
 
 
 def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
-    """The state to start from, on `device`: a Gaussian for each point, or a checkpoint."""
+    """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages."""
     rates = learning_rates(options.optimization, scene.extent)
     points = at_most(scene.points, options.densification.max_gaussians)
     gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
@@ -58,10 +63,14 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     with_alpha = options.optimization.random_background or options.regularizers.lambda_alpha > 0
     photos = ViewCache(scene.train, device, with_alpha, kept_there)
     optimizer = Optimizer(gaussians, rates, options.optimization.optimizer_type == "sparse_adam")
-    state = TrainingState.start(strategy_inputs(options, scene, gaussians, optimizer, photos))
-    path = first_checkpoint(options)
+    fixed = {"sh_degree": options.model.sh_degree, "seed": options.run.seed}
+    state = TrainingState.start(strategy_inputs(options, scene, gaussians, optimizer, photos), fixed)
+    done = done_point_cloud(options)
+    path = None if done else first_checkpoint(options)
+    if done is not None:
+        state.take_result(Gaussians.from_arrays(read_gaussians(done), device), options.run.iterations)
     if path is not None:
-        state.restore(load_checkpoint(path, ENTRIES, device))
+        _restore(state, path, device)
         state.optimizer.rates |= rates
         if state.iteration >= options.run.iterations:
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
@@ -87,6 +96,26 @@ def strategy_inputs(
     )
 
 
+def _restore(state: TrainingState, path: Path, device: torch.device) -> None:
+    """UserError, with what else there is to go on from, for a checkpoint that is no use."""
+    checkpoint = _load(path, device)
+    try:
+        state.restore(checkpoint)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        return load_checkpoint(path, ENTRIES, device)
+    except UserError as error:
+        before = whole_before(path)
+        if before is None:
+            raise
+        line = shlex.join(["python", "train.py", "-m", str(path.parent), "--resume", "--start_checkpoint", str(before)])
+        raise UserError(f"{error}; the one before, {before}, is whole: {line} goes on from it") from None
+
+
 def at_most(points: PointCloud, count: int) -> PointCloud:
     """`count` of the points, evenly spread over their order; all where there are no more, or for 0."""
     if count == 0 or len(points) <= count:
@@ -107,9 +136,41 @@ def first_checkpoint(options: TrainOptions) -> Path | None:
     return path
 
 
-def prepare_folder(options: TrainOptions, scene: Scene) -> Path:
-    """The model folder, ready for the run, with the files that say what it starts from."""
+def check_folder(options: TrainOptions) -> None:
+    """UserError where the run could not write into its model folder: to be known before the dataset is read."""
     folder = Path(options.model.model_path)
+    if _goes_on_in(options, folder):
+        output_dir.check_writable(folder)
+        output_dir.check_own(folder)
+    else:
+        output_dir.check_free(folder, Path(options.model.source_path), options.run.overwrite)
+
+
+def done_point_cloud(options: TrainOptions) -> Path | None:
+    """The result of a run to be resumed that ended after its last step, but before its last page.
+
+    UserError for one that has its pages, too.
+    """
+    folder, steps = Path(options.model.model_path), options.run.iterations
+    path, newest = output_dir.point_cloud_path(folder, steps), latest_checkpoint(folder)
+    if not options.run.resume or options.run.start_checkpoint or not path.is_file():
+        return None
+    if newest is not None and step_of(newest) > steps:
+        return None
+    if read_object(folder / "run.json").get("status") == FINISHED:
+        raise UserError(
+            f"--resume: the run in {folder} is finished, with {steps} iterations; ask for more than that by "
+            "--iterations, or start again by --overwrite"
+        )
+    return path
+
+
+def prepare_folder(options: TrainOptions, scene: Scene, lock: RunLock) -> Path:
+    """The model folder, ready for the run and locked, with the files that say what it starts from."""
+    check_folder(options)
+    folder = Path(options.model.model_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock.take()
     if not _goes_on_in(options, folder):
         output_dir.claim(folder, scene.source, options.run.overwrite)
     once = dataclasses.replace(options.run, resume=False, overwrite=False, start_checkpoint="")
@@ -120,6 +181,7 @@ def prepare_folder(options: TrainOptions, scene: Scene) -> Path:
     ):
         with atomic_write(path) as file:
             file.write(text.encode())
+    output_dir.remove_leftovers(folder)
     write_points(folder / "input.ply", scene.points)
     cameras = [view.camera for view in (*scene.test, *scene.train)]
     write_json(folder / "cameras.json", [_camera_entry(index, camera) for index, camera in enumerate(cameras)])

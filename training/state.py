@@ -11,11 +11,21 @@ import torch
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
 from scene.loading.image_cache import LoadedView, ShuffledViews
+from training.checkpoint_checks import (
+    check_count,
+    check_generator,
+    check_like,
+    check_order,
+    check_scene,
+    check_settings,
+    fingerprint,
+)
 from training.strategies import make_strategy
 from training.strategies.base import Strategy, StrategyInputs
 from utils.errors import UserError
 
-ENTRIES = ("iteration", "gaussians", "optimizer", "strategy", "photos", "generator")  # of a checkpoint
+ENTRIES = ("iteration", "scene", "settings", "gaussians", "optimizer", "strategy", "photos", "generator")
+MAX_ITERATION = 2**31 - 1
 
 
 @dataclass
@@ -27,15 +37,16 @@ class TrainingState:
     strategy: Strategy
     photos: ShuffledViews
     generator: torch.Generator  # on the CPU; every random number of the run comes from it
+    fixed: Mapping[str, Any]  # settings by flag that a run cannot go on without: others could only be ignored
     iteration: int = 0
     _begun: dict[str, Any] | None = None  # what chance had in store before the step that is being made
 
     @classmethod
-    def start(cls, inputs: StrategyInputs) -> TrainingState:
+    def start(cls, inputs: StrategyInputs, fixed: Mapping[str, Any]) -> TrainingState:
         """The state before the first step, with the strategy made from `inputs`."""
         strategy = make_strategy(inputs.densification.strategy, inputs)
         photos = ShuffledViews(inputs.photos, inputs.generator)
-        return cls(inputs.gaussians, inputs.optimizer, strategy, photos, inputs.generator)
+        return cls(inputs.gaussians, inputs.optimizer, strategy, photos, inputs.generator, fixed)
 
     @property
     def strategy_name(self) -> str:
@@ -56,20 +67,24 @@ class TrainingState:
         """What `restore` needs; shares memory with the state. A step that is not done has not begun."""
         return {
             "iteration": self.iteration,
+            "scene": fingerprint(self.strategy.inputs.scene),
+            "settings": {"strategy": self.strategy_name, **self.fixed},
             "gaussians": {name: self.gaussians.parameters[name].detach() for name in PARAMETERS},
             "optimizer": self.optimizer.state(),
             "strategy": {"name": self.strategy_name, "state": self.strategy.state_dict()},
             **(self._begun or self._chance()),
         }
 
-    def _chance(self) -> dict[str, Any]:
-        return {"photos": self.photos.state(), "generator": self.generator.get_state()}
+    def take_result(self, gaussians: Gaussians, iteration: int) -> None:
+        """Become the end of a run, after which nothing is trained: these Gaussians, and nothing for them to move."""
+        for name in PARAMETERS:
+            self.gaussians.replace(name, gaussians.parameters[name])
+        self.iteration = iteration
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
-        """Become the state that `to_checkpoint` described. UserError when it is of other photos or strategy."""
-        name = checkpoint["strategy"]["name"]
-        if name != self.strategy_name:
-            raise UserError(f"--strategy {self.strategy_name}: the checkpoint was made with --strategy {name}")
+        """Become the state that `to_checkpoint` described. UserError, before anything is changed, when it is of another
+        scene or other settings, or not made as a state is made."""
+        self._check(checkpoint)
         self.photos.load_state(checkpoint["photos"])
         self.iteration = checkpoint["iteration"]
         for name in PARAMETERS:
@@ -77,3 +92,58 @@ class TrainingState:
         self.optimizer.load_state(checkpoint["optimizer"])
         self.strategy.load_state_dict(checkpoint["strategy"]["state"])
         self.generator.set_state(checkpoint["generator"].cpu())
+
+    def _check(self, checkpoint: Mapping[str, Any]) -> None:
+        like = self.to_checkpoint()
+        check_scene(checkpoint["scene"], like["scene"], self.strategy.inputs.scene)
+        check_settings(checkpoint["settings"], like["settings"])
+        means = checkpoint["gaussians"].get("means") if isinstance(checkpoint["gaussians"], dict) else None
+        count = len(means) if isinstance(means, torch.Tensor) and means.dim() else 0
+        if count == 0:
+            raise UserError("the checkpoint has no Gaussians")
+        rows = (len(self.gaussians), count)
+        for name in ("gaussians", "optimizer", "strategy"):
+            check_like(checkpoint[name], like[name], name, rows)
+        if any((second < 0).any() for _, second in checkpoint["optimizer"]["moments"].values()):
+            raise UserError("optimizer.moments of the checkpoint has mean squares under 0")
+        steps = check_count(checkpoint["iteration"], "iteration", MAX_ITERATION)
+        if checkpoint["optimizer"]["steps"] != steps:
+            raise UserError(f"the checkpoint has {steps} iterations, but {checkpoint['optimizer']['steps']} steps")
+        check_like(checkpoint["photos"], {"names": [], "waiting": []}, "photos")
+        check_order(checkpoint["photos"]["waiting"], "photos.waiting", len(self.photos.photos))
+        check_generator(checkpoint["generator"], "generator")
+        most = self.strategy.inputs.densification.max_gaussians
+        if 0 < most < count:
+            raise UserError(
+                f"--max_gaussians {most}: the checkpoint has {count:,} already; give that, or 0 for no limit"
+            )
+
+    def fault(self) -> str | None:
+        """Why there is no going on from this state, in words; None where there is."""
+        values = self.gaussians.parameters
+        if not self.gaussians.activated_scales.square().isfinite().all():
+            return "the squares of the Gaussians' scales are not all finite"
+        for name, moments in self.optimizer.moments.items():
+            if not values[name].isfinite().all():
+                return f"the {name} of the Gaussians are not all finite"
+            if not all(moment.isfinite().all() for moment in moments):
+                return f"the optimizer's moments of the {name} are not all finite"
+            if any(moment.shape != values[name].shape for moment in moments):  # the second Ctrl-C came in between
+                return f"the optimizer's moments are not those of the {len(self.gaussians):,} Gaussians"
+        return None
+
+    def forget_nonfinite_statistics(self) -> None:
+        """Statistics to which a gradient that was not finite has been added start again from 0."""
+        self.strategy.load_state_dict(_finite(self.strategy.state_dict()))
+
+    def _chance(self) -> dict[str, Any]:
+        return {"photos": self.photos.state(), "generator": self.generator.get_state()}
+
+
+def _finite(value: Any) -> Any:
+    """`value`, made of tensors, dicts and lists, with 0 for every number that is not finite."""
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return value.nan_to_num(0.0, 0.0, 0.0)
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list) else value

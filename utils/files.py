@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,21 @@ from typing import Any, BinaryIO
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing; on success it is synced and renamed to `path`, on failure removed.
 
-    A reader, or a run that was killed, therefore sees the old file or the new one and never a part.
+    A reader, or a run that was killed, therefore sees the old file or the new one and never a part. An OSError names
+    `path`, and not the file beside it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(path) as file:
+            yield file
+    except OSError as error:
+        if error.filename not in (None, str(path)) and not _is_beside(error.filename, path):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[BinaryIO]:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -29,6 +42,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def temporary_pattern(name: str) -> str:
+    """What the name of a file matches that `atomic_write` has begun beside `name`, and a killed process has left."""
+    return re.escape(f".{name}.") + "[a-z0-9_]{8}"  # as tempfile makes them
+
+
+def _is_beside(name: object, path: Path) -> bool:
+    return isinstance(name, str) and re.fullmatch(temporary_pattern(path.name), Path(name).name) is not None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -44,8 +44,12 @@ def encode_png(picture: np.ndarray) -> bytes:
 
 
 def read_png(path: Path) -> np.ndarray:
-    """(H,W,3) uint8 RGB. UserError when there is no picture in the file."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.exists() else None
+    """(H,W,3) uint8 RGB. UserError when there is no picture in the file.
+
+    cv2 gets the bytes and not the path, which it cannot have where that is no UTF-8.
+    """
+    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if pixels is None:
         raise UserError(f"{path} {'holds no picture' if path.exists() else 'is not there'}; run render.py again")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

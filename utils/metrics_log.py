@@ -33,19 +33,21 @@ class TermMeans:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl, none where there is no file. One cut short when a run was killed is left out."""
     lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(line, dict) and {"iteration", "seconds"} <= line.keys():
+            lines.append(line)
     return lines
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; an empty one where it is missing or broken: a page shows what there is."""
     try:
-        value = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -15,12 +15,12 @@ def option(
     maximum: float | None = None,
     choices: Sequence[str] | None = None,
     follows: str | None = None,
-    check: Callable[[str, str], object] | None = None,
+    check: Callable[[Any, str], object] | None = None,
 ) -> Any:
     """A setting with its help text (unit included), extra `flags` beside `--<name>`, and what values it accepts.
 
-    `follows` says, for a default of None, in words what the value is then. `check(text, place)` raises a UserError,
-    which begins with the place, for a text that cannot be read.
+    `follows` says, for a default of None, in words what the value is then. `check(value, place)` raises a UserError,
+    which begins with the place, for a value that is not accepted.
     """
     limits = dict(minimum=minimum, maximum=maximum, choices=choices, check=check)
     return field(default=default, metadata=dict(help=help, flags=flags, follows=follows, **limits))

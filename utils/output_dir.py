@@ -1,21 +1,28 @@
-"""The names of the files that a run leaves, and what is there already."""
+"""The names of the files that a run leaves, what is there already, and what of it is a run's to delete."""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.files import temporary_pattern
+from utils.metrics_log import read_object
 
-# Everything a run may leave. --overwrite deletes these and nothing else.
+PICTURES = ("renders", "gt", "masks", "depth", "distortion", "measured_depth", "depth_error")  # of a rendered folder
+RENDERED = (*(f"{name}/<N>.png" for name in PICTURES), "names.json", "colors.json", "depth_scores.json")
+# Everything a run may leave; <N> is a number. --overwrite deletes these and nothing else, the settings last of all:
+# they show that the folder is a run's.
 RUN_FILES = (
-    "cfg_args", "config.json", "cameras.json", "input.ply", "chkpnt*.pth", "point_cloud/iteration_*",
-    "train/ours_*", "test/ours_*",
+    "cfg_args", "cameras.json", "input.ply", "chkpnt<N>.pth", "point_cloud/iteration_<N>/point_cloud.ply",
+    *(f"{part}/ours_<N>/{name}" for part in ("train", "test") for name in RENDERED),
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
-    "report.html",
+    "report.html", "config.json",
 )  # fmt: skip
-WORTH_KEEPING = ("chkpnt*.pth", "point_cloud/iteration_*")  # what a run has to show for the time it took
+WORTH_KEEPING = ("chkpnt<N>.pth", "point_cloud/iteration_<N>/point_cloud.ply")  # what there is to show for the time
+STAGES = ("model", "run", "optimization", "densification")  # some of what the settings of a run hold
+SHOWN = 5  # names in a message
 
 
 def config_path(folder: Path) -> Path:
@@ -46,10 +53,10 @@ def find_iteration(model: Path, wanted: int) -> int:
 
 
 def default_folder(source: Path) -> Path:
-    """The first of output/<dataset>, output/<dataset>-2, ... that holds no run."""
+    """The first of output/<dataset>, output/<dataset>-2, ... that holds no run, and no file in the way of one."""
     name = source.resolve().name or "run"
     number, folder = 1, Path("output") / name
-    while holds_run(folder):
+    while holds_run(folder) or (not is_run(folder) and found(folder, RUN_FILES)):
         number += 1
         folder = Path("output") / f"{name}-{number}"
     return folder
@@ -57,27 +64,91 @@ def default_folder(source: Path) -> Path:
 
 def holds_run(folder: Path) -> bool:
     """Whether there are results in `folder` that would be lost. A run that stopped before its first has none."""
-    return any(True for pattern in WORTH_KEEPING for _ in folder.glob(pattern))
+    return bool(found(folder, WORTH_KEEPING))
 
 
-def claim(folder: Path, source: Path, overwrite: bool) -> None:
-    """Make `folder` ready for a new run on the dataset `source`: without any file of another run.
+def is_run(folder: Path) -> bool:
+    """Whether the settings in `folder` are those of a run, which found its names free: they are its own since."""
+    stages = read_object(config_path(folder))
+    return all(isinstance(stages.get(name), dict) for name in STAGES) and "source_path" in stages["model"]
 
-    UserError rather than to lose results, or to write into the dataset.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--model_path {folder} is a file; a folder is needed")
+
+def found(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """The files in `folder` of these names, in which <N> is a number."""
+    paths = []
+    for name in names:
+        pattern = re.compile(re.escape(name).replace("<N>", r"\d+"))
+        candidates = folder.glob(name.replace("<N>", "*")) if "<N>" in name else [folder / name]
+        paths += [path for path in candidates if pattern.fullmatch(path.relative_to(folder).as_posix())]
+    return [path for path in paths if path.is_file() or path.is_symlink()]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished files that killed processes have left beside those of a run (utils.files.atomic_write)."""
+    for name in RUN_FILES:
+        place, _, file = name.rpartition("/")
+        pattern = re.compile(temporary_pattern(file.replace("<N>", "00")).replace("00", r"\d+"))
+        for path in folder.glob(f"{place.replace('<N>', '*')}/.{file.replace('<N>', '*')}.*".lstrip("/")):
+            if pattern.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def check_own(folder: Path) -> None:
+    """UserError for files in the way of a run that nothing shows to be another run's."""
+    foreign = [] if is_run(folder) else found(folder, RUN_FILES)
+    if foreign:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in foreign[:SHOWN])
+        more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
+        raise UserError(
+            f"--model_path {folder} holds files that a run would replace, and no config.json shows that they are a "
+            f"run's: {names}{more}; choose another folder by -m, or move them away"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """UserError where the system would not let a run make its files: it would say so only when they are needed."""
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if not place.is_dir():
+        raise UserError(f"--model_path {folder}: {place} is a file; a folder is needed")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"--model_path {folder}: nothing may be written in {place}")
+    for name in {name.partition("/")[0] for name in RUN_FILES if "/" in name}:
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise UserError(f"--model_path {folder}: {folder / name} is a file; a run makes a folder of this name")
+    for name in (name for name in RUN_FILES if "<N>" not in name):
+        if (folder / name).is_dir():
+            raise UserError(f"--model_path {folder}: {folder / name} is a folder; a run makes a file of this name")
+
+
+def check_free(folder: Path, source: Path, overwrite: bool) -> None:
+    """UserError where a new run on the dataset `source` would lose results or files of others, or write into it."""
+    check_writable(folder)
     if folder.resolve().is_relative_to(source.resolve()):
         raise UserError(f"--model_path {folder} lies in the dataset {source}, which is never written to")
+    check_own(folder)
     if holds_run(folder) and not overwrite:
         raise UserError(
             f"{folder} holds a run already{_progress(folder)}: "
             "go on with it by --resume, start again by --overwrite, or choose another folder by -m"
         )
-    for pattern in RUN_FILES:
-        for path in folder.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def claim(folder: Path, source: Path, overwrite: bool) -> None:
+    """Make `folder` ready for a new run on the dataset `source`: without any file of another run.
+
+    UserError rather than to lose anything: see `check_free`.
+    """
+    check_free(folder, source, overwrite)
+    for path in found(folder, RUN_FILES):
+        path.unlink()
+        _remove_empty(path.parent, folder)
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    while folder != top and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def _progress(folder: Path) -> str:

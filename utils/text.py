@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 
 def score_text(scores: Mapping[str, Any]) -> str:
-    """Metrics for people: "PSNR 27.31 dB  SSIM 0.8912"; that of depth in scene units."""
+    """Metrics for people: "PSNR 27.31 dB  SSIM 0.8912"; that of depth in scene units. Metrics of nothing are None."""
     units = {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}", "depth_MAE": "{:.4g}"}
     known = {name: form.format(scores[name]) for name, form in units.items() if scores.get(name) is not None}
+    if not known and "PSNR" in scores:
+        return "nothing to measure"
     return "  ".join(f"{name.replace('_', ' ')} {text}" for name, text in known.items())
 
 
@@ -34,3 +36,12 @@ def duration_text(seconds: float) -> str:
 def count_text(count: int, noun: str) -> str:
     """ "1 view", "8 views"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """`text` as a terminal of this encoding may have it: a name in it cannot move the cursor, or fail to be shown.
+
+    Control characters, newline and tab aside, and whatever the encoding lacks become escapes: \\x1b, \\udcff, \\xd7.
+    """
+    safe = (each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode() for each in text)
+    return "".join(safe).encode(encoding, "backslashreplace").decode(encoding)

@@ -195,3 +195,40 @@ def test_settings_of_runs_before_there_were_declared_options() -> None:
     options = from_json('{"depth": {"depth_loss": "mip_l1", "mip_window": 3}}', "config.json")
     assert options.depth.depth_loss == "mip_l1"
     assert extension(MipOptions, options.extensions, "") == MipOptions(mip_window=3)
+
+
+# ---- bounds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e13"])
+def test_every_number_is_finite_and_bounded(value: str) -> None:
+    hints = {name: each for name, each in all_defaults().items() if isinstance(each, float)}
+    assert len(hints) > 15
+    for name in hints:
+        with pytest.raises(UserError, match=name):
+            parse_train_options([f"--{name}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("seed", 10**22),
+        ("seed", -1),
+        ("iterations", 10**12),
+        ("position_lr_init", 1.5),
+        ("feature_lr", 2),
+        ("max_gaussians", 2**31),
+    ],
+)
+def test_numbers_have_their_bounds(flag: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"{flag} must be at (least|most)"):
+        parse_train_options([f"--{flag}", str(value)])
+
+
+@pytest.mark.parametrize("value", [0, -2, 3, 15, 20_000])
+def test_resolutions_that_mean_nothing(value: int) -> None:
+    with pytest.raises(
+        UserError, match=f"--resolution must be -1, 1, 2, 4, 8, or a width of 16 to 16384 pixels, not {value}"
+    ):
+        parse_train_options(["-r", str(value)])
+    assert parse_train_options(["-r", "640"]).model.resolution == 640

@@ -79,7 +79,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ShuffledViews, "next", lambda self: self.photos[0])
     monkeypatch.setattr(AsyncScalars, "arrived", lambda self, wait=False: iter(()))  # nothing has come yet
     monkeypatch.setattr(RunOutputs, "after_step", lambda self, step: None)
-    monkeypatch.setattr(RunOutputs, "finish", lambda self: None)
+    monkeypatch.setattr(RunOutputs, "finish", lambda self, stopped: True)
 
 
 def waits(dataset: Path, model: Path, flags: str = "") -> list[str]:

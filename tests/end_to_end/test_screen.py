@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,10 @@ import pytest
 import torch
 
 import train
+from scene.gaussians import optimizer
 from tests.end_to_end.test_train import make_dataset
 from training import outputs
+from utils.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +31,7 @@ def test_distortion_line_and_flags_without_effect(
         assert (text in shown) is not quiet
 
 
-def test_gaussians_that_are_not_finite_are_said_and_logged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gaussians_that_are_not_finite_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first_state = train.first_state
 
     def poisoned(*arguments: Any) -> Any:
@@ -43,7 +42,27 @@ def test_gaussians_that_are_not_finite_are_said_and_logged(
 
     monkeypatch.setattr(train, "first_state", poisoned)
     data = make_dataset(tmp_path / "data")
-    train.main(["-s", str(data), "-m", str(tmp_path / "out"), "--iterations", "3"])
-    assert capsys.readouterr().out.count("1 Gaussians were not drawn") == 1
-    log = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
-    assert [line["num_nonfinite"] for line in log if "num_nonfinite" in line] == [1]
+    words = r"iteration 1: 1 Gaussians were not drawn in \d+.png.*the square of a scale"
+    with pytest.raises(UserError, match=words):
+        train.main(["-s", str(data), "-m", str(tmp_path / "out"), "--iterations", "3"])
+    assert not list((tmp_path / "out").glob("point_cloud/*"))
+
+
+@pytest.mark.parametrize(("name", "column"), [("means", 0), ("shs_rest", 5), ("quats", 1)])
+@pytest.mark.parametrize("step", [2, 3])
+def test_no_run_finishes_with_gaussians_that_are_not_finite(
+    name: str, column: int, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when the last of 3 steps has made them so."""
+    original = optimizer.Optimizer.step
+
+    def spoiling(self: optimizer.Optimizer, *arguments: Any) -> None:
+        original(self, *arguments)
+        if self.steps == step:
+            self.gaussians.parameters[name].detach().flatten(1)[4, column] = torch.nan
+
+    monkeypatch.setattr(optimizer.Optimizer, "step", spoiling)
+    data = make_dataset(tmp_path / "data")
+    with pytest.raises(UserError, match=rf"iteration 3: [\s\S]*{name}"):
+        train.main(["-s", str(data), "-m", str(tmp_path / "out"), "--iterations", "3"])
+    assert not list((tmp_path / "out").glob("point_cloud/*")) and not list((tmp_path / "out").glob("chkpnt*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from training import loss, outputs
 from training.strategies.default import densification_limits
 from utils.errors import UserError
 from utils.image_io import to_bytes
+from utils.run_lock import RunLock
 
 pytestmark = pytest.mark.slow
 
@@ -204,6 +206,34 @@ def test_a_finished_run_is_kept(dataset: Path, tmp_path: Path) -> None:
     assert not first.exists()
 
 
+@pytest.mark.parametrize("flags", ["", "--overwrite", "--resume"])
+def test_two_runs_do_not_share_a_folder(flags: str, dataset: Path, tmp_path: Path) -> None:
+    model = tmp_path / "out"
+    run(dataset, model, "--checkpoint_iterations 1", iterations=2)
+    before = {path: path.stat().st_mtime_ns for path in model.rglob("*") if path.is_file()}
+    if not flags:
+        before, model = {}, tmp_path / "empty"
+        model.mkdir()
+    with RunLock(model), pytest.raises(UserError, match=f"in use by another run .process {os.getpid()} "):
+        run(dataset, model, flags, iterations=4)
+    assert before.keys() == {path for path in model.rglob("*") if path.is_file()}
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_a_run_in_a_project_folder_deletes_nothing(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("config.json", "results.json", "report.html", "test/ours_30000/mine.txt", "chkpnt3.pth")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    for flags in ("", "--overwrite"):
+        with pytest.raises(UserError, match="config.json"):
+            run(dataset, Path("."), flags, iterations=1)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == set(names)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -226,6 +256,15 @@ def test_resuming_without_a_checkpoint_says_so(dataset: Path, tmp_path: Path) ->
     run(dataset, tmp_path / "out", iterations=2)
     with pytest.raises(UserError, match="no checkpoint"):
         train.main(["-m", str(tmp_path / "out"), "--resume", "--iterations", "5"])
+
+
+@pytest.mark.parametrize("flags", ["--sh_degree 0", "--max_gaussians 1"])
+def test_a_flag_that_contradicts_the_checkpoint_is_refused(flags: str, dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out", "--checkpoint_iterations 2", iterations=2)
+    config = (tmp_path / "out/config.json").read_text()
+    with pytest.raises(UserError, match=f"{flags}: the checkpoint"):
+        train.main(["-m", str(tmp_path / "out"), "--resume", "--iterations", "5", *flags.split()])
+    assert (tmp_path / "out/config.json").read_text() == config
 
 
 def test_gaussians_are_added_up_to_the_limit(dataset: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,3 +86,14 @@ def test_scripts_say_what_is_wrong(script, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match=r"--device cuda does not work: torch finds no GPU; .*doctor .*--device cpu"):
         script(["-s", str(tmp_path), "-m", str(tmp_path / "out"), "--device", "cuda"])
     assert not (tmp_path / "out").exists()
+
+
+def test_an_instruction_set_that_is_none_is_one_sentence() -> None:
+    command = [sys.executable, "train.py", "-s", "data", "-m", "out"]
+    done = subprocess.run(
+        command, cwd=Path(train.__file__).parent, env={**os.environ, "DGR_ISA": "v9"}, capture_output=True, text=True
+    )
+    if device_text(torch.device("cpu")) == "CPU, portable":
+        pytest.skip("this processor has one instruction set: DGR_ISA is not looked at")
+    assert done.returncode == 2 and done.stderr.startswith('error: DGR_ISA is "v9"; this processor can do v1')
+    assert done.stderr.count("\n") == 1

@@ -18,6 +18,25 @@ def test_a_users_mistake_is_one_line(capsys):
     assert capsys.readouterr().err == "error: no such thing\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "out/a.ply"), "out/a.ply: No space left on device"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (PermissionError(13, "Permission denied", b"a\xff"), "a\\udcff: Permission denied"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(capsys, error, words):
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as exit:
+        run_script(fail)
+    assert exit.value.code == 2
+    assert capsys.readouterr().err == f"error: {words}\n"
+
+
 def test_a_programmers_mistake_keeps_its_traceback():
     def fail() -> None:
         raise ValueError("bug")

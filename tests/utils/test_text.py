@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.text import duration_text, table
+from utils.text import duration_text, printable, table
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,16 @@ def test_durations(seconds, text):
 
 def test_a_table_is_aligned():
     assert table([["a", "PSNR"], ["longer", "9.1"]]) == "a        PSNR\nlonger    9.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "shown"),
+    [
+        ("40×30 Bäume\n\tend", "utf-8", "40×30 Bäume\n\tend"),
+        ("40×30", "ascii", "40\\xd730"),
+        ("a\udcffb", "utf-8", "a\\udcffb"),  # a byte of a file name that is no UTF-8
+        ("\x1b[2J\r\x07\x9b\u202e", "utf-8", "\\x1b[2J\\r\\x07\\x9b\\u202e"),
+    ],
+)
+def test_no_text_moves_the_cursor_or_fails_to_be_shown(text: str, encoding: str, shown: str) -> None:
+    assert printable(text, encoding) == shown

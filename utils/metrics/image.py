@@ -18,6 +18,7 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.losses import photometric
 from utils.metrics.depth import Scores
+from utils.text import count_text
 
 NAMES = ("PSNR", "SSIM", "LPIPS")
 PSNR_OF_EQUALS = 100.0  # dB; JSON has no infinity
@@ -25,20 +26,31 @@ PSNR_OF_EQUALS = 100.0  # dB; JSON has no infinity
 Lpips = Callable[[Tensor, Tensor], float]  # two (3,H,W) images in [0,1] -> their distance
 
 
-def psnr(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> float:
+def psnr(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> float | None:
     """Peak signal-to-noise ratio, dB, of two (H,W,3) uint8 pictures: 10·log10(255²/MSE), all channels together.
 
-    `mask`, (H,W) uint8, is the weight of each pixel. Equal pictures, and those without any pixel, have PSNR_OF_EQUALS.
+    `mask`, (H,W) uint8, is the weight of each pixel. Equal pictures have PSNR_OF_EQUALS, those without any pixel None.
     """
+    if is_hidden(mask):
+        return None
     squares = (image.astype(np.float64) - target.astype(np.float64)) ** 2
     weights = np.ones(squares.shape[:2]) if mask is None else mask.astype(np.float64)
-    total = weights.sum() * squares.shape[2]
-    error = (squares * weights[..., None]).sum() / total if total > 0 else 0.0
+    error = (squares * weights[..., None]).sum() / (weights.sum() * squares.shape[2])
     return min(PSNR_OF_EQUALS, 10 * math.log10(255**2 / error)) if error > 0 else PSNR_OF_EQUALS
 
 
-def ssim(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Mean structural similarity of two (H,W,3) uint8 pictures: `photometric.ssim`, 11×11, σ 1.5, zero padding."""
+def is_hidden(mask: np.ndarray | None) -> bool:
+    """Whether a mask leaves nothing to measure."""
+    return mask is not None and not mask.any()
+
+
+def ssim(image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> float | None:
+    """Mean structural similarity of two (H,W,3) uint8 pictures: `photometric.ssim`, 11×11, σ 1.5, zero padding.
+
+    None where `mask` leaves no pixel.
+    """
+    if is_hidden(mask):
+        return None
     weights = None if mask is None else torch.from_numpy(mask).double()[None] / 255
     return photometric.ssim(_to_tensor(image, torch.float64), _to_tensor(target, torch.float64), weights).item()
 
@@ -73,11 +85,11 @@ def load_lpips(weights: Path) -> Lpips:
 def measure(
     image: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None, lpips: Lpips | None = None
 ) -> Scores:
-    """All metrics of a (H,W,3) uint8 picture against `target`; `mask` is (H,W) uint8."""
+    """All metrics of a (H,W,3) uint8 picture against `target`; `mask` is (H,W) uint8. None where it leaves no pixel."""
     if image.shape != target.shape:
         raise UserError(f"a render has shape {image.shape} and its photo {target.shape}; run render.py again")
     scores: Scores = {"PSNR": psnr(image, target, mask), "SSIM": ssim(image, target, mask), "LPIPS": None}
-    if lpips is not None:
+    if lpips is not None and not is_hidden(mask):
         # It has no notion of a mask: outside it the render becomes the photo.
         shown = image if mask is None else np.where(mask[..., None] > 0, image, target)
         scores["LPIPS"] = lpips(_to_tensor(shown), _to_tensor(target))
@@ -85,9 +97,14 @@ def measure(
 
 
 def average(views: Iterable[Scores]) -> Scores:
-    """The mean of each metric over views; None where a view has none."""
-    rows = list(views)
+    """The mean of each metric over views, without those of which masks leave nothing; None where one has none."""
+    rows = [row for row in views if row["PSNR"] is not None]
     return {name: _mean([row[name] for row in rows]) for name in NAMES}
+
+
+def hidden_text(hidden: int, views: int) -> str:
+    """The line for views of which nothing was measured."""
+    return f"the masks leave no pixel of {hidden} of {count_text(views, 'view')} to measure: these have no metrics"
 
 
 def _to_tensor(picture: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -34,13 +34,17 @@ def evaluate_model(model: Path, lpips: Lpips | None = None) -> dict[str, dict[st
 
     Writes results.json, {"ours_<N>": {metric: mean, "set": "test", "views": count, "depth": {score: mean}, ...}}, and
     per_view.json, {"ours_<N>": {metric: {file name: value}}}; returns the first. Depth, where it was measured, is in
-    scene units. UserError when nothing has been rendered.
+    scene units. "views_hidden" counts views of which masks leave no pixel; their metrics are null. UserError when
+    nothing has been rendered.
     """
     results: dict[str, dict[str, Any]] = {}
     per_view: dict[str, dict[str, Any]] = {}
     for folder in rendered_folders(model):
         scores = measure_folder(folder, lpips)
         results[folder.name] = {**average(scores.values()), "set": folder.parent.name, "views": len(scores)}
+        hidden = sum(each["PSNR"] is None for each in scores.values())
+        if hidden:
+            results[folder.name]["views_hidden"] = hidden
         if lpips is not None:
             results[folder.name]["LPIPS_variant"] = LPIPS_VARIANT
         depths = read_object(folder / "depth_scores.json")

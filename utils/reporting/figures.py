@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from utils.image_io import ColorScale, resized
+from utils.text import printable
 
 BACKGROUND, TEXT, FAINT, GRID = "#14161b", "#f1f3f6", "#99a1ad", "#2b2f37"
 LINES = ("#6cb6ff", "#ffb454", "#7ee0a1", "#ff7b8a", "#c9a4ff", "#8bd9e8")
@@ -179,7 +180,7 @@ class Page:
     ) -> float:
         """Write `text`, `size` in points; returns where it ends. Nothing in it is read as a formula."""
         box = self.figure.text(
-            left / self.figure.bbox.width, 1 - base / self.height, text,
+            left / self.figure.bbox.width, 1 - base / self.height, printable(text),
             fontsize=size, color=color, fontweight=weight, ha=align, parse_math=False,
         )  # fmt: skip
         return float(box.get_window_extent(self.canvas.get_renderer()).x1)

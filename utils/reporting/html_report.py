@@ -16,7 +16,7 @@ from utils.metrics_log import read_log, read_object
 from utils.output_dir import config_path
 from utils.reporting import figures, html_page
 from utils.sampling import subsample
-from utils.text import count_text, duration_text, score_text
+from utils.text import count_text, duration_text, printable, score_text
 
 ROWS = 5  # views in the contact sheet
 
@@ -46,7 +46,7 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
         f"{model.resolve().name}, iteration {iteration_of(folder):,}", tiles(results, lines), sheet, curves, tables
     )
     with atomic_write(model / "report.html") as file:
-        file.write(page.encode())
+        file.write(printable(page).encode())
     names = ("contact_sheet.png", "curves.png", "report.html")
     return [model / name for name in names if (model / name).exists()]
 
@@ -71,7 +71,7 @@ def view_sheet(folder: Path, name: str, subtitle: str, per_view: Mapping[str, Ma
         ]
     files = [path.name for path in sorted((folder / "renders").glob("*.png"))]
     names = read_object(folder / "names.json")
-    chosen = subsample(sorted(files, key=lambda file: -per_view.get("PSNR", {}).get(file, 0.0)), ROWS)
+    chosen = subsample(sorted(files, key=lambda file: -(per_view.get("PSNR", {}).get(file) or 0.0)), ROWS)
     rows = [_row(folder, file, names.get(file, file), {k: v.get(file) for k, v in per_view.items()}) for file in chosen]
     return figures.contact_sheet(f"{name}, iteration {iteration_of(folder):,}", subtitle, columns, rows)
 

@@ -69,11 +69,15 @@ def test_a_mask_selects():
     assert metrics.ssim(spoilt, target) < metrics.ssim(spoilt, target, mask) - 0.1
 
 
-def test_a_full_mask_changes_nothing_and_an_empty_one_is_no_error():
+def test_a_full_mask_changes_nothing_and_an_empty_one_leaves_nothing_to_measure():
     target, image = noise(8), nearly(noise(8), 9)
     full, empty = np.full((24, 32), 255, np.uint8), np.zeros((24, 32), np.uint8)
     assert metrics.measure(image, target, full) == pytest.approx(metrics.measure(image, target))
-    assert metrics.psnr(image, target, empty) == metrics.PSNR_OF_EQUALS
+    nothing = metrics.measure(image, target, empty, lambda *_: 0.0)
+    assert nothing == {"PSNR": None, "SSIM": None, "LPIPS": None}
+    whole = metrics.measure(image, target)
+    assert metrics.average([nothing, whole, whole]) == pytest.approx(whole)
+    assert metrics.average([nothing, nothing]) == nothing
 
 
 def test_sizes_must_agree():
