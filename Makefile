@@ -12,9 +12,10 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 SCENE := data/synthetic
 DEMO := out/demo
 DEMO_ITERATIONS ?= 3000
+FUZZ_SECONDS ?= 120
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: help env demo test test-fast check instruction-sets lint format bench bench-gpu clean
+.PHONY: help env demo test test-fast check instruction-sets lint format fuzz bench bench-gpu clean
 
 help:
 	@echo "make env      the Python environment in $(VENV), with torch and everything else; PYTHON=... and TORCH=... choose"
@@ -23,6 +24,7 @@ help:
 	@echo "make test-fast  those that take less than a second each: what to run while working; under a minute on 2 cores"
 	@echo "make check    formatters, linters, types, then the tests with each instruction set: what CI runs"
 	@echo "make format   formats the Python and C++ files"
+	@echo "make fuzz     damaged datasets, FUZZ_SECONDS of them: each gives a valid scene or an error; out/fuzz keeps others"
 	@echo "make bench    times the rasterizer; JSON lines"
 	@echo "make bench-gpu  all that needs a GPU, in ten minutes: tests, sanitizers, speed, training; SCENES=... to train on"
 	@echo "make clean    removes what was built; data/, out/ and $(VENV) stay"
@@ -76,6 +78,9 @@ format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
+
+fuzz: env
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --keep out/fuzz
 
 bench: env
 	$(BIN)/python benchmarks/bench_raster.py

@@ -65,6 +65,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         "rasterizer": device_text(gaussians.device),
         "extent": scene.extent,
         "densification": strategy.facts(),
+        "files": scene.ledger.facts(),
     }
     with (
         RunLogger(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
@@ -72,7 +73,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
         RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_of) as results,
     ):
-        report.opening(f"{scene.summary}\nComputing on {facts['rasterizer']}", scene.warnings)
+        report.opening(f"{scene.summary}\n{scene.ledger.line}\nComputing on {facts['rasterizer']}", scene.warnings)
         monitor = Monitor(run, objective, gaussians, report)
         for iteration in range(state.iteration + 1, run.iterations + 1):
             photo = state.next_photo()

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
 
 from scene import camera_models
-from scene.depth.files import IGNORED, find_folder, find_maps
+from scene.camera_models import shown_share
+from scene.depth.files import IGNORED, USUAL_FOLDERS, find_folder
 from scene.depth.fusion import add_fused
+from scene.depth.maps import SUFFIXES
 from scene.depth.scale import Depths, attach_depth
 from scene.extent import measure_extent
 from scene.gaussians.random_start import random_start
+from scene.image_header import Header
 from scene.images import resized
+from scene.ledger import account
+from scene.pairing import Pairing, pair
+from scene.photo_checks import check_photos
 from scene.readers.base import ParsedDataset, PosedImage
 from scene.types import Camera, DepthMap, PointCloud, Scene, View
 from utils.errors import UserError
@@ -23,7 +30,9 @@ from utils.sampling import subsample
 
 TEST_EVERY = 8
 MAX_FRAMES = 300  # of a video to train on: each stays in memory, some 2 MB, and its neighbours show nearly the same
+OTHERWISE = "no part of this format"  # why files are not used for which nothing else is known
 MAX_TEST_FRAMES = 60  # where the dataset itself holds frames out
+MOST_OF_IT = 0.85  # of a photo's area: where less is left of it by undoing its lens, that is said
 NAMED_AT_MOST = 5  # missing files that the summary names
 
 
@@ -45,8 +54,12 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     if not recording.frames:
         some = f", such as {recording.missing[0]}" if recording.missing else ""
         raise UserError(f"{source}: none of the {len(recording.missing)} photos of {recording.kind} is there{some}")
-    frames, test_names, thinned = _chosen(recording, request)
-    depths = _with_depth(source, recording, frames, request)
+    recording = _each_once(source, recording)
+    chosen, test_names, thinned = _chosen(recording, request)
+    whole, damaged = check_photos(chosen)
+    if not whole:
+        raise UserError(f"{source}: {'; '.join(damaged)}")
+    depths = _with_depth(source, recording, whole, request)
     ordered = sorted(depths.views, key=lambda view: view.camera.name)
     train = tuple(view for view in ordered if view.camera.name not in test_names)
     test = tuple(view for view in ordered if view.camera.name in test_names)
@@ -56,11 +69,28 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     extent, near, far = measure_extent([view.camera for view in train], measured)
     notes = [note for note in (thinned, *recording.notes, depths.text, said) if note]
     summary = _summary(source, recording, train, test, points, extent, notes)
-    warnings = (*recording.warnings, *depths.warnings, *far)
-    return Scene(source, recording.kind, train, test, points, extent, near, summary, warnings)
+    warnings = (*recording.warnings, *damaged, *depths.warnings, *far)
+    ledger = account(
+        source, _used(recording, ordered), _reasons(recording, chosen, ordered, source, request), OTHERWISE
+    )
+    return Scene(source, recording.kind, train, test, points, extent, near, summary, warnings, ledger)
 
 
 # ---- which photos
+
+
+def _each_once(source: Path, recording: ParsedDataset) -> ParsedDataset:
+    """The dataset with each photo once. Raises: UserError for one that is given to two cameras."""
+    kept: dict[Path, PosedImage] = {}
+    for frame in recording.frames:
+        other = kept.setdefault(frame.image_path, frame)
+        if other is not frame and not (
+            other.lens == frame.lens and np.array_equal(other.camera_from_world, frame.camera_from_world)
+        ):
+            raise UserError(f"{source}: the photo {frame.image_path} is listed twice, with different cameras")
+    again = len(recording.frames) - len(kept)
+    notes = (*recording.notes, *([f"{again} photos are listed twice, and used once"] if again else []))
+    return replace(recording, frames=tuple(kept.values()), notes=notes)
 
 
 def _chosen(recording: ParsedDataset, request: Request) -> tuple[list[PosedImage], set[str], str]:
@@ -92,17 +122,17 @@ def _named(recording: ParsedDataset, wanted: Sequence[str]) -> set[str]:
     return chosen
 
 
-def _view(frame: PosedImage, request: Request, transparent: bool) -> View:
+def _view(frame: PosedImage, header: Header, request: Request, transparent: bool) -> View:
     """A view whose camera is that of the file's pixels, undistorted and resized."""
-    try:
-        with Image.open(frame.image_path) as image:
-            (width, height), transparent = image.size, transparent and image.has_transparency_data
-    except OSError:
-        raise UserError(f"{frame.image_path} cannot be decoded as an image") from None
     lens = frame.lens
+    width, height = header.width, header.height
+    transparent = transparent and header.has_alpha
     if (width, height) != (lens.width, lens.height):
         lens = camera_models.rescaled(lens, width, height)
-    fx, fy, cx, cy = camera_models.pinhole(lens)
+    try:
+        fx, fy, cx, cy = camera_models.pinhole(lens)
+    except UserError as error:
+        raise UserError(f"{frame.image_path}: {error}") from None
     new_width, new_height = resized(width, height, request.resolution)
     x, y = new_width / width, new_height / height
     camera = Camera(frame.name, new_width, new_height, fx * x, fy * y, cx * x, cy * y, frame.camera_from_world)
@@ -113,9 +143,12 @@ def _view(frame: PosedImage, request: Request, transparent: bool) -> View:
 # ---- their depth, and the points to start from
 
 
-def _with_depth(source: Path, recording: ParsedDataset, frames: Sequence[PosedImage], request: Request) -> Depths:
+def _with_depth(
+    source: Path, recording: ParsedDataset, photos: Sequence[tuple[PosedImage, Header]], request: Request
+) -> Depths:
     """The views with the depth maps that the request names, the scene lists, or a usual folder holds."""
-    views = [_view(frame, request, recording.is_transparent) for frame in frames]
+    views = [_view(frame, header, request, recording.is_transparent) for frame, header in photos]
+    frames = [frame for frame, _ in photos]
     if request.depths == IGNORED:
         return Depths(views, "", [])
     scale, warnings = request.depth_scale or recording.depth_scale, []
@@ -123,12 +156,16 @@ def _with_depth(source: Path, recording: ParsedDataset, frames: Sequence[PosedIm
     maps = {f.name: DepthMap(f.depth_path, scale or 1.0, camera=f.depth_camera) for f in listed if f.depth_path}
     if request.depths or not listed:
         folder = find_folder(source, request.depths)
-        found = {} if folder is None else find_maps(folder, [frame.name for frame in frames])
+        found, contested = pair(folder, [frame.name for frame in frames], SUFFIXES) if folder else Pairing({}, [])
+        warnings += contested
         maps = {name: DepthMap(path, 1.0) for name, path in found.items()}
         scale = request.depth_scale
-        if folder is not None and not found:
+        if folder is not None and not found and not contested:
             stem = Path(frames[0].name).stem
             warnings.append(f"the depth folder {folder} has a map of no photo: there is no {stem}.png, .npy or .tiff")
+    twice = _given_twice(maps)
+    if twice:
+        raise UserError(f"{source}: the depth map {twice} is given to two photos")
     gone = {name: found.path for name, found in maps.items() if not found.path.is_file()}
     if gone:
         warnings.append(f"{len(gone)} listed depth maps are missing, such as {next(iter(gone.values()))}")
@@ -139,12 +176,44 @@ def _with_depth(source: Path, recording: ParsedDataset, frames: Sequence[PosedIm
     return replace(depths, warnings=[*warnings, *depths.warnings])
 
 
+def _given_twice(maps: Mapping[str, DepthMap]) -> Path | None:
+    """A file that several photos have for their depth, if there is one: they do not see the same."""
+    counts = Counter(found.path for found in maps.values())
+    return next((path for path, count in counts.items() if count > 1), None)
+
+
 def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, str, PointCloud]:
     """The scene's points, more of them where they are few, what is to be said of that, and those that are measured."""
     if len(points) or any(view.depth for view in train):
         fused, said = add_fused(points, train)
         return fused, said, fused
     return *random_start(train), points
+
+
+# ---- what became of the files
+
+
+def _used(recording: ParsedDataset, views: Sequence[View]) -> dict[Path, str]:
+    """What each file is that is used."""
+    maps = {view.depth.path: "depth map" for view in views if view.depth is not None}
+    masks = {view.mask_path: "mask" for view in views if view.mask_path is not None}
+    photos = {view.image_path: "photo" for view in views}
+    return dict.fromkeys(recording.files, f"{recording.kind} file") | maps | masks | photos
+
+
+def _reasons(
+    recording: ParsedDataset, chosen: Sequence[PosedImage], views: Sequence[View], source: Path, request: Request
+) -> dict[Path, str]:
+    """Why files, or all files of a folder, are not used."""
+    depth = "-d none" if request.depths == IGNORED else "the depth map of no photo that is used"
+    folders = {source / name: depth for name in (*USUAL_FOLDERS, request.depths) if name not in ("", IGNORED)}
+    folders |= {source / "masks": "the mask of no photo that is used"}
+    used = {view.image_path for view in views}
+    thinned = {frame.image_path: "a part of the frames is enough" for frame in recording.frames}
+    damaged = {frame.image_path: "damaged" for frame in chosen if frame.image_path not in used}
+    has_depth = {view.depth.path for view in views if view.depth is not None}
+    maps = {frame.depth_path: depth for frame in recording.frames if frame.depth_path not in (None, *has_depth)}
+    return folders | dict(recording.unused) | {path: why for path, why in maps.items() if path} | thinned | damaged
 
 
 # ---- the whole
@@ -170,6 +239,9 @@ def _summary(
     ]
     if undone:
         parts.append(f"lens distortion undone ({', '.join(undone)})")
+    cropped = min((shown_share(view.camera_model) for view in views if view.camera_model is not None), default=1.0)
+    if cropped < MOST_OF_IT:
+        parts.append(f"the rim of wide photos is cropped: {100 * cropped:.0f} % of their area is used, undistorted")
     if masked:
         parts.append(f"{masked} masks")
     if missing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from scene.gaussians.random_start import aim_of
 from scene.types import Camera, PointCloud
@@ -33,6 +34,14 @@ def measure_extent(cameras: Sequence[Camera], points: PointCloud) -> tuple[float
     extent = _extent([camera for camera, is_far in zip(cameras, far, strict=True) if not is_far])
     near = _near(extent, [depths for depths, is_far in zip(seen, far, strict=True) if not is_far])
     return extent, near, _warnings(cameras, far)
+
+
+def camera_spacing(cameras: Sequence[Camera]) -> float:
+    """The median distance of a camera from its nearest neighbor, world units; 0 for a single camera."""
+    if len(cameras) < 2:
+        return 0.0
+    nearest, _ = cKDTree(np.stack([camera.center for camera in cameras])).query([c.center for c in cameras], k=2)
+    return float(np.median(nearest[:, 1]))
 
 
 def _extent(cameras: Sequence[Camera]) -> float:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from scene.camera_models import sampling_map
+from scene.image_header import same_shape
 from scene.types import CameraModel, View
 from utils.errors import UserError
 
@@ -49,11 +50,10 @@ def load_image(view: View) -> LoadedImage:
     mask = alpha
     if view.mask_path is not None:
         drawn = _decode(view.mask_path)[..., :3].mean(axis=2, keepdims=True)
-        if drawn.shape[:2] != color.shape[:2]:
-            raise UserError(
-                f"{view.mask_path} is {drawn.shape[1]}×{drawn.shape[0]} pixels; "
-                f"its photo is {color.shape[1]}×{color.shape[0]}"
-            )
+        (height, width), size = drawn.shape[:2], (color.shape[1], color.shape[0])
+        if not same_shape(width, height, *size):
+            raise UserError(f"{view.mask_path} is {width}×{height} pixels; its photo is {size[0]}×{size[1]}")
+        drawn = _resized(drawn, size)[..., None]
         mask = drawn if mask is None else drawn * mask
     size = (view.camera.width, view.camera.height)
     fitted = _fit(color, view.camera_model, size).transpose(2, 0, 1)
@@ -61,10 +61,18 @@ def load_image(view: View) -> LoadedImage:
     return LoadedImage(np.ascontiguousarray(fitted), fitted_mask)
 
 
+def decode_image(path: Path) -> np.ndarray | None:
+    """The numbers of an image file as it stores them, channels last in cv2's order; None for what is none."""
+    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else None
+    try:
+        return None if data is None or len(data) == 0 else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except (cv2.error, MemoryError):
+        return None
+
+
 def _decode(path: Path) -> np.ndarray:
     """(H, W, 3 or 4) float32 in [0, 1], RGB(A). COLMAP ignores a photo's EXIF orientation, so this does too."""
-    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else None
-    pixels = None if data is None or len(data) == 0 else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    pixels = decode_image(path)
     if pixels is None:
         raise UserError(f"{path} cannot be decoded as an image")
     scale = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(pixels.dtype)
@@ -81,6 +89,11 @@ def _fit(pixels: np.ndarray, lens: CameraModel | None, size: tuple[int, int]) ->
     """Undistorted, then resized. cv2 drops a last axis of one, and so does this."""
     if lens is not None:
         pixels = cv2.remap(pixels, *sampling_map(lens), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return _resized(pixels, size)
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """In `size`, width and height; without a last axis of one."""
     if (pixels.shape[1], pixels.shape[0]) != size:
         shrinks = size[0] < pixels.shape[1]
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

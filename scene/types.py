@@ -7,10 +7,12 @@ formats at the door, so nothing behind them knows of any other convention.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from scene.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -119,3 +121,4 @@ class Scene:
     near: float  # world units: what is not farther from a camera than this is not drawn
     summary: str  # one paragraph for people: what was found, what was skipped
     warnings: tuple[str, ...] = ()  # what is probably not as it should be, a sentence each
+    ledger: Ledger = field(default_factory=Ledger)  # what became of each file of the folder

@@ -5,6 +5,7 @@ Numbers stay as they are stored, which takes a third of the memory; `z_of` turns
 
 from __future__ import annotations
 
+import tokenize
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from scene.depth.resample import at_pixels
+from scene.image_header import UNREADABLE, read_header
+from scene.images import decode_image
 from scene.types import DepthMap, View
 from utils.errors import UserError
 
@@ -40,18 +43,31 @@ def read_numbers(path: Path) -> np.ndarray:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    try:
-        numbers = np.load(path)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"the depth map {path} cannot be decoded: {error}") from None
-    if not isinstance(numbers, np.ndarray) or numbers.dtype.kind not in "uif":
+    numbers = _mapped_npy(path)
+    if numbers.dtype.kind not in "uif":
         raise UserError(f"the depth map {path} does not hold numbers")
-    return numbers.squeeze()
+    return np.array(numbers).squeeze()
+
+
+def _mapped_npy(path: Path) -> np.ndarray:
+    """The array of a file, as yet unread: a header that says more than the file holds is an error, and no memory."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (*UNREADABLE, EOFError, tokenize.TokenError) as error:
+        raise UserError(f"the depth map {path} cannot be decoded: {error}") from None
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of a depth map, from its header. Raises: UserError for a file that cannot be decoded."""
+    if path.suffix == ".npy":
+        shape = [size for size in _mapped_npy(path).shape if size != 1]
+        return (shape[1], shape[0]) if len(shape) > 1 else (1, 1)
+    header = read_header(path)
+    return header.width, header.height
 
 
 def _read_image(path: Path) -> np.ndarray:
-    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else None
-    numbers = None if data is None or len(data) == 0 else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    numbers = decode_image(path)
     if numbers is None:
         raise UserError(f"the depth map {path} cannot be decoded as an image")
     return np.asarray(numbers)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.depth.maps import read_numbers, valid_mask
+from scene.depth.maps import read_numbers, read_size, valid_mask
 from scene.depth.resample import at_pixels
+from scene.image_header import MAX_TIMES
 from scene.types import DepthMap, PointCloud, View
+from utils.errors import UserError
 
 MIN_POINTS = 20  # in a view: fewer are no evidence
 OCCLUSION = 1.1  # points this much deeper than the nearest one in their cell may be hidden by it
@@ -51,12 +53,18 @@ class DepthSamples:
 def sample_at_points(view: View, found: DepthMap, points: PointCloud, track: np.ndarray | None) -> DepthSamples:
     """Read a map and find it at the points that `view` sees; `track` says which those are, None leaves it to a guess.
 
-    Raises: UserError for a file that cannot be decoded.
+    A map that cannot be read, or cannot be the view's, has a `problem`.
     """
-    numbers = read_numbers(found.path)
-    nothing = np.zeros(0)
-    problem = _problem(numbers, view, found)
+    numbers, problem = np.zeros((1, 1), np.float32), ""
+    try:
+        problem = _wrong_size(*read_size(found.path), view, found)
+        if not problem:
+            numbers = read_numbers(found.path)
+            problem = "is a color picture, not depth" if numbers.ndim != 2 else ""
+    except UserError as error:
+        problem = f"cannot be used ({error})"
     if problem:
+        nothing = np.zeros(0)
         return DepthSamples(view, found, numbers.dtype, problem, nothing, nothing, nothing, 0.0)
     usable = valid_mask(numbers, found)
     row, column, z = visible_points(view, points, track)
@@ -68,12 +76,12 @@ def sample_at_points(view: View, found: DepthMap, points: PointCloud, track: np.
     )
 
 
-def _problem(numbers: np.ndarray, view: View, found: DepthMap) -> str:
-    if numbers.ndim != 2:
-        return "is a color picture, not depth"
-    height, width = numbers.shape
+def _wrong_size(width: int, height: int, view: View, found: DepthMap) -> str:
+    """Why a map of this size cannot be the view's; "" if it can. Asked before a map is decoded."""
     lens, whose = (view.camera_model, "photo") if found.camera is None else (found.camera.lens, "camera")
     right = (lens.width, lens.height) if lens is not None else (view.camera.width, view.camera.height)
+    if width > MAX_TIMES * right[0]:
+        return f"is {width}×{height} pixels, over {MAX_TIMES} times the width of its {whose} ({right[0]}×{right[1]})"
     rounding = 0.5 / height + 0.5 / right[1]
     if abs(width / height * right[1] / right[0] - 1) > 0.01 + rounding:
         return f"is {width}×{height} pixels, which is not the shape of its {whose} ({right[0]}×{right[1]})"

@@ -92,7 +92,7 @@ def _finite_rows(path: Path, arrays: GaussianArrays) -> GaussianArrays:
     values = vars(arrays)
     finite = np.ones(len(arrays.means), dtype=bool)
     for value in values.values():
-        finite &= np.isfinite(value.reshape(len(value), -1)).all(axis=1)
+        finite &= np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
     _warn(path, "Gaussians with NaN or infinite values dropped", int((~finite).sum()))
     return arrays if finite.all() else GaussianArrays(**{name: value[finite] for name, value in values.items()})
 

@@ -56,7 +56,7 @@ def read_vertices(path: Path) -> np.ndarray:
         raise UserError(f"{path} is not there")
     try:
         elements = {element.name: element.data for element in PlyData.read(str(path)).elements}
-    except (PlyParseError, ValueError, UnicodeDecodeError, EOFError) as error:
+    except (PlyParseError, ValueError, EOFError, ArithmeticError, LookupError, MemoryError, TypeError) as error:
         raise UserError(f"{path} is not a readable PLY file: {error}") from None
     if "vertex" not in elements:
         raise UserError(f"{path} has the elements {', '.join(elements)}; it must have vertex")

@@ -10,10 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scene.camera_models import checked
 from scene.types import CameraModel, DepthCamera, PointCloud
 from utils.errors import UserError
 
 SHEAR = 0.05  # by which the axes of a pose may miss being orthogonal and of one length: files round
+FARTHEST = 1e10  # world units, of a camera or point: squares of what lies beyond leave float32
 NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
 HALF_PIXEL = 0.5  # OpenCV counts pixels from the middle of the first, this project from its corner
 
@@ -65,8 +67,18 @@ class ParsedDataset:
     depth_scale: float | None = None  # world units of a step of its depth maps, if that is known
     is_video: bool = False  # neighbours show nearly the same, so that a part of them will do
     is_transparent: bool = False  # what its alpha channels leave open shows the background, as in renderings
+    files: tuple[Path, ...] = ()  # that were read, beside those of the frames
+    unused: Mapping[Path, str] = field(default_factory=dict)  # why files, or all files of a folder, are not used
     notes: tuple[str, ...] = ()  # for the summary
     warnings: tuple[str, ...] = ()
+
+
+def read_text(path: Path) -> str:
+    """What a text file holds, in UTF-8 with or without its mark. Raises: UserError, naming the file."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as a text: {error}") from None
 
 
 def rigid(matrix: ArrayLike, where: str) -> np.ndarray:
@@ -78,8 +90,12 @@ def rigid(matrix: ArrayLike, where: str) -> np.ndarray:
         pose = np.asarray(matrix, dtype=np.float64)
     except (TypeError, ValueError):
         pose = np.zeros(0)
-    if pose.shape != (4, 4) or not np.isfinite(pose).all() or np.linalg.det(pose[:3, :3]) < 1e-9:
-        raise UserError(f"{where} is no camera pose: it must be 4 × 4 numbers, a rotation beside a translation")
+    if pose.shape != (4, 4) or not np.isfinite(pose).all() or np.abs(pose).max() > FARTHEST:
+        raise UserError(f"{where} is no camera pose: it must be 4 × 4 numbers, none above {FARTHEST:g}")
+    if np.abs(pose[3] - (0, 0, 0, 1)).max() > SHEAR:
+        raise UserError(f"{where} is no camera pose: its last row is {pose[3].tolist()}; it must be 0, 0, 0, 1")
+    if np.linalg.det(pose[:3, :3]) < 1e-9:
+        raise UserError(f"{where} is no camera pose: it must be a rotation beside a translation")
     left, lengths, right = np.linalg.svd(pose[:3, :3])
     if lengths[0] > (1 + SHEAR) * lengths[2]:
         raise UserError(f"{where} is no camera pose: its axes are {lengths[0] / lengths[2]:.3g} times apart in length")
@@ -91,8 +107,10 @@ def rigid(matrix: ArrayLike, where: str) -> np.ndarray:
 def read_matrix(path: Path) -> np.ndarray:
     """(4, 4) of a text file. Raises: UserError, naming the file."""
     try:
-        values = np.array(path.read_text().split(), dtype=np.float64)
-    except (OSError, ValueError) as error:
+        values = np.array(read_text(path).split(), dtype=np.float64)
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{path} cannot be read: {error}; it must hold 4 lines of 4 numbers") from None
     if values.size != 16:
         raise UserError(f"{path} holds {values.size} numbers; it must hold 4 lines of 4")
@@ -106,13 +124,18 @@ def read_pose(path: Path) -> np.ndarray | None:
     return np.linalg.inv(rigid(matrix, str(path))) if np.isfinite(matrix).all() else None
 
 
-def opencv_lens(width: int, height: int, intrinsics: Sequence[float], distortion: Sequence[float] = ()) -> CameraModel:
-    """A lens as OpenCV calibrates it: fx fy cx cy, and k1 k2 p1 p2 k3 or nothing."""
+def opencv_lens(
+    width: int, height: int, intrinsics: Sequence[float], distortion: Sequence[float] = (), where: str = "the camera"
+) -> CameraModel:
+    """A lens as OpenCV calibrates it: fx fy cx cy, and k1 k2 p1 p2 k3 or nothing.
+
+    Raises: UserError, which `where` begins, for what is no camera.
+    """
     fx, fy, cx, cy = intrinsics
     middle = (fx, fy, cx + HALF_PIXEL, cy + HALF_PIXEL)
     if not any(distortion):
-        return CameraModel("PINHOLE", width, height, middle)
-    return CameraModel("FULL_OPENCV", width, height, (*middle, *distortion, 0.0, 0.0, 0.0))
+        return checked("PINHOLE", width, height, middle, where)
+    return checked("FULL_OPENCV", width, height, (*middle, *distortion, 0.0, 0.0, 0.0), where)
 
 
 def lost_frames(lost: Sequence[Path], why: str = "no pose") -> tuple[str, ...]:

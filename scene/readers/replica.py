@@ -6,18 +6,34 @@ it, has the camera; without it, it is the one that they all have.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
-from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens, rigid
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens, read_text, rigid
+from scene.readers.json_input import Finite, Pixels, Positive, decoded, read_json
 from scene.types import CameraModel
 from utils.errors import UserError
 
 USUAL = {"w": 1200, "h": 680, "fx": 600.0, "fy": 600.0, "cx": 599.5, "cy": 339.5, "scale": 6553.5}
 ASSUMED = "its usual camera assumed, as there is no cam_params.json (600, 600, 599.5, 339.5 at 1200×680)"
 LAYOUT = "traj.txt and results/ (Replica)"
+
+
+class _Camera(msgspec.Struct):
+    w: Pixels
+    h: Pixels
+    fx: Positive
+    fy: Positive
+    cx: Finite
+    cy: Finite
+    scale: Annotated[float, msgspec.Meta(gt=1e-6, le=1e9)]  # steps of a depth map in a metre
+
+
+class _File(msgspec.Struct):
+    camera: _Camera
 
 
 def can_read(source: Path) -> bool:
@@ -31,7 +47,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     frames, lost = [], []
     for photo in sorted((source / "results").glob("frame*.*")):
         digits = photo.stem.removeprefix("frame")
-        if not digits.isdigit():
+        if not digits.isdecimal():
             continue
         if int(digits) >= len(poses):
             raise UserError(f"{source / 'traj.txt'} has {len(poses)} poses, a line each, and none for {photo}")
@@ -45,6 +61,8 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         kind="Replica",
         frames=tuple(frames),
         depth_scale=1 / steps,
+        files=(source / "traj.txt", source / "cam_params.json"),
+        unused=dict.fromkeys(lost, "its pose is not finite"),
         is_video=True,
         notes=notes,
         warnings=lost_frames(lost),
@@ -54,7 +72,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
 def _trajectory(path: Path) -> list[np.ndarray | None]:
     """camera_from_world of each line; None where it is not finite."""
     poses: list[np.ndarray | None] = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -72,13 +90,7 @@ def _camera(source: Path) -> tuple[CameraModel, float, tuple[str, ...]]:
     path = next((path for path in candidates if path.is_file()), None)
     values = dict(USUAL)
     if path is not None:
-        try:
-            values = json.loads(path.read_text())["camera"]
-            values = {name: float(values[name]) for name in USUAL}
-        except (ValueError, KeyError, TypeError) as error:
-            wanted = ", ".join(USUAL)
-            raise UserError(f'{path} is no camera: {error!r}; it must be JSON: "camera" with {wanted}') from None
-        if min(values[name] for name in ("w", "h", "fx", "fy", "scale")) <= 0:
-            raise UserError(f"{path} is no camera: w, h, fx, fy and scale must be above 0")
-    lens = opencv_lens(int(values["w"]), int(values["h"]), [values[name] for name in ("fx", "fy", "cx", "cy")])
+        values = msgspec.structs.asdict(decoded(read_json(path), _File, path).camera)
+    intrinsics = [values[name] for name in ("fx", "fy", "cx", "cy")]
+    lens = opencv_lens(int(values["w"]), int(values["h"]), intrinsics, where=str(path))
     return lens, values["scale"], () if path else (ASSUMED,)

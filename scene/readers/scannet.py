@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from scene.image_header import read_header
 from scene.readers.base import (
     HALF_PIXEL,
     ParsedDataset,
@@ -31,6 +32,7 @@ MILLIMETRES = 1 / 1000
 FULL_SIZE = (1296, 968)  # of the color camera, for which intrinsic_color.txt holds even where photos are smaller
 OFF_CENTER = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
 SIZES = 5  # maps that are asked for their size
+MATRICES = ("intrinsic_color", "intrinsic_depth", "extrinsic_depth")
 LAYOUT = "color/ and pose/ (ScanNet)"
 
 
@@ -40,7 +42,7 @@ def can_read(source: Path) -> bool:
 
 def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Raises: UserError, naming the file, for intrinsics that are not there, and for what is no pose."""
-    photos = sorted((path for path in (source / "color").iterdir() if path.stem.isdigit()), key=lambda p: int(p.stem))
+    photos = sorted((path for path in (source / "color").iterdir() if path.stem.isdecimal()), key=lambda p: int(p.stem))
     if not photos:
         raise UserError(f"{source / 'color'} has no photos; they must be called 0.jpg, 1.jpg, ...")
     lens, notes = _photo_lens(source / "intrinsic" / "intrinsic_color.txt", photos[0])
@@ -59,6 +61,11 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         kind="ScanNet",
         frames=tuple(frames),
         depth_scale=MILLIMETRES,
+        files=(
+            *(source / "pose" / f"{frame.image_path.stem}.txt" for frame in frames),
+            *(source / "intrinsic" / f"{name}.txt" for name in MATRICES),
+        ),
+        unused={source / "color" / f"{path.stem}{photos[0].suffix}": "it has no finite pose" for path in lost},
         is_video=True,
         notes=notes,
         warnings=lost_frames(lost),
@@ -67,13 +74,13 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
 
 def _photo_lens(path: Path, photo: Path) -> tuple[CameraModel, tuple[str, ...]]:
     """The color camera's lens; photos that were made smaller than their intrinsics are recognised by these."""
-    with Image.open(photo) as image:
-        width, height = image.size
+    header = read_header(photo)
+    width, height = header.width, header.height
     matrix = _intrinsics(path)
     if abs((matrix[0, 2] + HALF_PIXEL) / width - 0.5) <= OFF_CENTER:
-        return _lens(matrix, width, height), ()
+        return _lens(matrix, width, height, path), ()
     note = f"intrinsic_color.txt taken to hold for {FULL_SIZE[0]}×{FULL_SIZE[1]} pixels, not {width}×{height}"
-    return _lens(matrix, *FULL_SIZE), (note,)
+    return _lens(matrix, *FULL_SIZE, path), (note,)
 
 
 def _depth_camera(folder: Path, maps: Sequence[Path]) -> DepthCamera | None:
@@ -83,12 +90,15 @@ def _depth_camera(folder: Path, maps: Sequence[Path]) -> DepthCamera | None:
         return None
     sizes = []
     for each in subsample(maps, SIZES):
-        with Image.open(each) as image:
-            sizes.append(image.size)
+        with suppress(UserError):  # of a damaged map, which is named where it is used
+            header = read_header(each)
+            sizes.append((header.width, header.height))
+    if not sizes:
+        return None
     (width, height), _ = Counter(sizes).most_common(1)[0]
     placed = folder / "extrinsic_depth.txt"
     photo_from_depth = rigid(read_matrix(placed), str(placed)) if placed.is_file() else np.eye(4)
-    return DepthCamera(_lens(_intrinsics(path), width, height), photo_from_depth)
+    return DepthCamera(_lens(_intrinsics(path), width, height, path), photo_from_depth)
 
 
 def _intrinsics(path: Path) -> np.ndarray:
@@ -100,5 +110,6 @@ def _intrinsics(path: Path) -> np.ndarray:
     return matrix
 
 
-def _lens(matrix: np.ndarray, width: int, height: int) -> CameraModel:
-    return opencv_lens(width, height, [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))])
+def _lens(matrix: np.ndarray, width: int, height: int, path: Path) -> CameraModel:
+    values = [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
+    return opencv_lens(width, height, values, where=str(path))

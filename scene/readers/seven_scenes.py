@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, read_pose
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, read_pose, read_text
 from scene.types import CameraModel, DepthCamera
 from utils.errors import UserError
 
@@ -39,6 +39,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Read the sequences that TrainSplit.txt and TestSplit.txt name, or all where there are no such files."""
     train, test, notes = _sequences(source)
     frames, missing, lost = _frames(source, [*train, *test])
+    unlisted = [folder for folder in source.glob("seq-*") if folder not in (*train, *test)]
     held_out = frozenset(frame.name for frame in frames if frame.image_path.parent in test)
     return ParsedDataset(
         kind="7-Scenes",
@@ -46,6 +47,11 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         missing=tuple(missing),
         test=held_out,
         depth_scale=MILLIMETRES,
+        files=(
+            *(source / name for name in SPLITS),
+            *(Path(str(f.image_path).rpartition(".color.")[0] + ".pose.txt") for f in frames),
+        ),
+        unused=dict.fromkeys(lost, "it is not finite") | dict.fromkeys(unlisted, "in no list of sequences"),
         is_video=True,
         notes=(ASSUMED, *notes),
         warnings=lost_frames(lost),
@@ -71,9 +77,9 @@ def _listed(split: Path) -> list[Path]:
     if not split.is_file():
         return []
     folders = []
-    for line in filter(None, map(str.strip, split.read_text().splitlines())):
+    for line in filter(None, map(str.strip, read_text(split).splitlines())):
         number = line.removeprefix("sequence")
-        if not number.isdigit():
+        if not number.isdecimal():
             raise UserError(f"{split}: {line!r} names no sequence; a line must read as sequence1")
         folders.append(split.parent / f"seq-{int(number):02}")
     return folders

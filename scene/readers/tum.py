@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens, read_text, rigid
 from scene.types import CameraModel
 from utils.errors import UserError
 
@@ -60,7 +60,9 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     frames, lost = [], []
     for time, name in here:
         pose, depth = poses.nearest(time), maps.nearest(time)
-        camera_from_world = None if pose is None else _camera_from_world(pose)
+        camera_from_world = (
+            None if pose is None else _camera_from_world(pose, f"{source / 'groundtruth.txt'}: the pose")
+        )
         if camera_from_world is None:
             lost.append(source / name)
         else:
@@ -74,6 +76,8 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         frames=tuple(frames),
         missing=tuple(name for (name,) in photos.values if not (source / name).is_file()),
         depth_scale=1 / STEPS,
+        files=tuple(source / name for name in ("rgb.txt", "depth.txt", "groundtruth.txt")),
+        unused=dict.fromkeys(lost, f"no pose within {MAX_APART} s"),
         is_video=True,
         notes=(note, *([f"{bare} photos have no depth map within {MAX_APART} s"] if bare else [])),
         warnings=lost_frames(lost, f"no pose within {MAX_APART} s"),
@@ -91,7 +95,7 @@ def _lens(source: Path) -> tuple[CameraModel, str]:
 def _list(path: Path, wanted: str) -> Timed:
     """What a list has for each time, `wanted`, ordered by time."""
     entries = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         time, *values = line.split()
@@ -105,11 +109,14 @@ def _list(path: Path, wanted: str) -> Timed:
     return Timed(np.array([time for time, _ in entries]), [values for _, values in entries])
 
 
-def _camera_from_world(values: Sequence[float]) -> np.ndarray | None:
-    """Of tx ty tz qx qy qz qw, world_from_camera; None for what is not finite, or no rotation."""
+def _camera_from_world(values: Sequence[float], where: str) -> np.ndarray | None:
+    """Of tx ty tz qx qy qz qw, world_from_camera; None for what is not finite, or no rotation.
+
+    Raises: UserError, which `where` begins, for a place too far away.
+    """
     numbers = np.array(values)
     if not np.isfinite(numbers).all() or np.linalg.norm(numbers[3:]) < 1e-6:
         return None
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = Rotation.from_quat(numbers[3:]).as_matrix(), numbers[:3]
-    return np.linalg.inv(pose)
+    return np.linalg.inv(rigid(pose, f"{where} {values[:3]}"))

@@ -99,8 +99,10 @@ def log_lines(model: Path) -> list[dict[str, Any]]:
     return [line for line in lines if "loss" in line]
 
 
-def test_a_run_learns_and_leaves_its_files(dataset: Path, tmp_path: Path) -> None:
+def test_a_run_learns_and_leaves_its_files(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(dataset, tmp_path / "short", "--eval", iterations=1)
+    used = json.loads((tmp_path / "short/run.json").read_text())["files"]
+    assert used == {"used": {"photo": 9, "COLMAP file": 3}, "not_used": []}
     ply = run(dataset, tmp_path / "long", "--eval --save_iterations 100", iterations=300)
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("short", "long")]
     before, after = results[0]["ours_1"]["PSNR"], results[1]["ours_300"]["PSNR"]

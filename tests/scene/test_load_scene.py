@@ -138,7 +138,7 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is no dataset: it has notes\.txt, and it needs .*sparse/0 .*traj\.txt"):
         load_scene(tmp_path)
     (tmp_path / "transforms.json").write_text("{")
-    with pytest.raises(UserError, match=r"transforms\.json is not a transforms file"):
+    with pytest.raises(UserError, match=r"transforms\.json cannot be read as JSON"):
         load_scene(tmp_path)
     write_colmap(tmp_path / "a", 2)
     with pytest.raises(UserError, match="the image folder .*images_4 is not there"):

@@ -64,7 +64,8 @@ def view_sheet(folder: Path, name: str, subtitle: str, per_view: Mapping[str, Ma
         figures.Column("Distortion", scales.get("distortion")),
         figures.Column("Error", figures.ERROR_SCALE),
     ]
-    if "depth_error" in scales:
+    measured = "depth_error" in scales
+    if measured:
         columns += [
             figures.Column("Measured depth", scales["depth"]),
             figures.Column("Depth error", scales["depth_error"]),
@@ -72,17 +73,20 @@ def view_sheet(folder: Path, name: str, subtitle: str, per_view: Mapping[str, Ma
     files = [path.name for path in sorted((folder / "renders").glob("*.png"))]
     names = read_object(folder / "names.json")
     chosen = subsample(sorted(files, key=lambda file: -(per_view.get("PSNR", {}).get(file) or 0.0)), ROWS)
-    rows = [_row(folder, file, names.get(file, file), {k: v.get(file) for k, v in per_view.items()}) for file in chosen]
+    rows = [
+        _row(folder, file, names.get(file, file), {k: v.get(file) for k, v in per_view.items()}, measured)
+        for file in chosen
+    ]
     return figures.contact_sheet(f"{name}, iteration {iteration_of(folder):,}", subtitle, columns, rows)
 
 
-def _row(folder: Path, file: str, name: str, scores: Mapping[str, Any]) -> figures.Row:
+def _row(folder: Path, file: str, name: str, scores: Mapping[str, Any], measured: bool) -> figures.Row:
     shown = {kind: read_png(folder / kind / file) for kind in ("gt", "renders", "depth", "distortion")}
     mask = folder / "masks" / file
     pixels = read_png(mask)[..., 0] if mask.exists() else None
     error = figures.error_map(shown["renders"], shown["gt"], pixels)
     pictures = [*shown.values(), error]
-    if (folder / "depth_scores.json").exists():
+    if measured:
         paths = [folder / kind / file for kind in ("measured_depth", "depth_error")]
         nothing = np.full_like(error, NOTHING)
         pictures += [read_png(path) if path.exists() else nothing for path in paths]
@@ -119,7 +123,7 @@ def view_table(per_view: Mapping[str, Mapping[str, Any]], names: Mapping[str, st
     """A row per view: file, photo and scores; the first row holds the titles."""
     metrics = [name for name, values in per_view.items() if any(value is not None for value in values.values())]
     files = sorted(per_view.get("PSNR", {}))
-    rows = [(file, names.get(file, ""), *(_number(per_view[name][file]) for name in metrics)) for file in files]
+    rows = [(file, names.get(file, ""), *(_number(per_view[name].get(file)) for name in metrics)) for file in files]
     return [("file", "photo", *metrics), *rows] if rows else []
 
 

@@ -235,11 +235,12 @@ def test_many_unusable_maps_take_few_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"])
-def test_a_damaged_file_stops_with_its_name(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_and_not_used(content: bytes, tmp_path: Path) -> None:
     rgbd.write_depth(tmp_path, rgbd.write_scene(tmp_path))
     (tmp_path / "depth" / "002.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"the depth map .*depth/002\.png cannot be decoded"):
-        load_scene(tmp_path)
+    scene = load_scene(tmp_path)
+    assert "002.png" not in scales(scene) and len(scales(scene)) == len(scene.train) - 1
+    assert "depth/002.png cannot be" in scene.warnings[0] and "not used" in scene.warnings[0]
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(UserError, match=r"the depth map .*a\.npy cannot be decoded"):
         read_numbers(tmp_path / "a.npy")

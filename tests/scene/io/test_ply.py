@@ -123,3 +123,10 @@ def test_the_range_of_point_colors_is_found(tmp_path: Path, kind: str, scale: in
     (tmp_path / "points.ply").write_text("\n".join([*header, *rows]) + "\n")
     colors = read_points(tmp_path / "points.ply").colors
     np.testing.assert_allclose(colors, [[1, 0, 0.2], [0, 1, 0]], atol=1e-4)
+
+
+def test_a_file_of_no_gaussians_is_read(tmp_path: Path) -> None:
+    header = ["ply", "format binary_little_endian 1.0", "element vertex 0"]
+    header += [f"property float {name}" for name in property_names(4)] + ["end_header", ""]
+    (tmp_path / "a.ply").write_text("\n".join(header))
+    assert read_gaussians(tmp_path / "a.ply").shs.shape == (0, 4, 3)

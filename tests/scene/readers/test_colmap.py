@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scene import load_scene
+from scene import camera_models, load_scene
 from scene.io.points import write_points
 from scene.readers import colmap
+from scene.readers.colmap_files import MODELS
 from scene.types import Camera, PointCloud
 from tests.conftest import real_scene
 from tests.helpers import scenes
@@ -158,3 +160,126 @@ def test_real_models() -> None:
     assert len(fox.images) == 50 and len(fox.points) == 12_934
     kitchen = colmap.read_model(real_scene("rgbd_kitchen") / "sparse_sfm" / "0")
     assert len(kitchen.images) == 80 and len(kitchen.points) == 10_359
+
+
+# ---- numbers that cannot be
+
+
+@pytest.mark.parametrize("stem", ["cameras", "images", "points3D"])
+@pytest.mark.parametrize("count", [2**63, 2**64 - 1, 2**40, 10_000])
+def test_counts_are_checked_against_the_bytes_that_are_there(tmp_path: Path, stem: str, count: int) -> None:
+    write_binary(tmp_path / "sparse", scenes.cameras(3), scenes.points())
+    path = tmp_path / "sparse" / f"{stem}.bin"
+    path.write_bytes(struct.pack("<Q", count) + path.read_bytes()[8:])
+    with pytest.raises(UserError, match=rf"{stem}\.bin is damaged.*it says {count} entries, and has bytes for at most"):
+        colmap.read_model(tmp_path / "sparse")
+
+
+@pytest.mark.parametrize("length", [2**63, 2**61 - 7, 2**64 - 1])
+def test_lengths_within_entries_are_checked(tmp_path: Path, length: int) -> None:
+    cameras = scenes.cameras(3)
+    write_binary(tmp_path / "sparse", cameras, scenes.points())
+    points, images = tmp_path / "sparse/points3D.bin", tmp_path / "sparse/images.bin"
+    whole, packed = points.read_bytes(), struct.pack("<Q", length)
+    points.write_bytes(whole[: 8 + 43] + packed + whole[8 + 51 :])
+    with pytest.raises(UserError, match=r"points3D\.bin is cut short"):
+        colmap.read_model(tmp_path / "sparse")
+    points.write_bytes(whole)
+    data = images.read_bytes()
+    end = data.index(b"\0", 8 + 64)
+    images.write_bytes(data[: end + 1] + packed + data[end + 9 :])
+    with pytest.raises(UserError, match=r"images\.bin is cut short"):
+        colmap.read_model(tmp_path / "sparse")
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("value", ["nan", "-inf", "1e200", "x"])
+def test_poses_that_are_none_are_refused_by_photo(tmp_path: Path, at: int, value: str) -> None:
+    cameras = scenes.cameras(3)
+    colmap.write_model(tmp_path, cameras, scenes.points())
+    path = tmp_path / "images.txt"
+    first, *rest = path.read_text().splitlines()
+    parts = first.split()
+    parts[at] = value
+    path.write_text("\n".join([" ".join(parts), *rest]))
+    named = "damaged" if value == "x" else r"000\.png has the (rotation|translation)"
+    with pytest.raises(UserError, match=rf"images\.txt.* ?{named}"):
+        colmap.read_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "stem, line", [("images", "1 0 0 0 0 0 0 0 1 a.png"), ("images", "1 1 0 0 0 0 0 0 1"), ("images", "1"),
+                   ("images", "1 1 0 0 0 0 0 0 1 a.png\n1 2 99999999999999999999"), ("points3D", "1e400 0 0 0 1 1 1 0"),
+                   ("points3D", "1 2"), ("cameras", "1 PINHOLE 40 30 nan 36 19 15"), ("cameras", "1 PINHOLE"),
+                   ("cameras", "1 PINHOLE 1e5 30 35 36 19 15"), ("cameras", "1 EQUIRECTANGULAR 40 30 40 30")]
+)  # fmt: skip
+def test_lines_that_are_none_are_refused_by_file(tmp_path: Path, stem: str, line: str) -> None:
+    colmap.write_model(tmp_path, scenes.cameras(3), scenes.points())
+    (tmp_path / f"{stem}.txt").write_text(line + "\n")
+    with pytest.raises(UserError, match=rf"{stem}\.txt"):
+        colmap.read_model(tmp_path)
+
+
+def test_points_that_are_nowhere_are_left_out(tmp_path: Path) -> None:
+    colmap.write_model(tmp_path, scenes.cameras(3), scenes.points(4))
+    path = tmp_path / "points3D.txt"
+    path.write_text(path.read_text() + "8 nan 0 0 1 1 1 0\n9 1e200 0 0 1 1 1 0\n")
+    assert len(colmap.read_model(tmp_path).points) == 4
+
+
+# ---- photos, and which are held out
+
+
+def write_scene(folder: Path, names: list[str], photos: list[str]) -> None:
+    """A model whose images have `names`, and photos at `photos`."""
+    cameras = [replace(camera, name=name) for camera, name in zip(scenes.cameras(len(names)), names, strict=True)]
+    colmap.write_model(folder / "sparse" / "0", cameras, scenes.points())
+    for path in photos:
+        scenes.write_photo(folder / path, 40, 30)
+
+
+def test_test_views_are_those_of_test_txt(tmp_path: Path) -> None:
+    names = [f"{number:03}.png" for number in range(6)]
+    write_scene(tmp_path, names, [f"images/{name}" for name in names[:5]])
+    listed = tmp_path / "sparse/0/test.txt"
+    listed.write_text("003.png\n001\n\n005.png\n")  # of which the last is a photo that is missing
+    assert [view.camera.name for view in load_scene(tmp_path).test] == ["001.png", "003.png"]
+    assert [view.camera.name for view in load_scene(tmp_path, test_images=["000"]).test] == ["000.png"]
+    listed.write_text("x.png\n")
+    with pytest.raises(UserError, match=r"test\.txt lists x\.png, which is no photo of the model"):
+        load_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "listed, there",
+    [("cam0\\{}", "images/cam0/{}"), ("IM{}", "images/im{}"), ("images/{}", "images/{}"),
+     ("C:/data/images/{}", "images/{}")],
+)  # fmt: skip
+def test_photos_are_found_by_names_of_other_machines(tmp_path: Path, listed: str, there: str) -> None:
+    names = [listed.format(f"{number}.png") for number in range(3)]
+    write_scene(tmp_path, names, [there.format(f"{number}.PNG") for number in range(3)])
+    scene = load_scene(tmp_path)
+    assert len(scene.train) == 3 and "3 photos are not where they are listed" in scene.summary
+
+
+def test_a_mask_that_fits_two_photos_is_used_for_none(tmp_path: Path) -> None:
+    names = ["cam0/0.png", "cam1/0.png", "cam1/1.png"]
+    write_scene(tmp_path, names, [f"images/{name}" for name in names] + ["masks/0.png", "masks/1.png"])
+    scene = load_scene(tmp_path)
+    assert [view.mask_path is not None for view in scene.train] == [False, False, True]
+    assert any("0.png fits the photos cam0/0.png, cam1/0.png" in warning for warning in scene.warnings)
+
+
+@pytest.mark.parametrize("number", range(18))
+def test_all_models_of_colmap_are_known_by_number(tmp_path: Path, number: int) -> None:
+    model = MODELS[number]
+    count = 2 if model == "EQUIRECTANGULAR" else len(camera_models.PARAMETERS[model].split())
+    write_binary(tmp_path / "sparse", scenes.cameras(1), scenes.points())
+    values = [40.0, 30.0] if count == 2 else [35.0, 36.0, 20.0, 15.0, *[0.01] * 12][:count]
+    data = struct.pack(f"<QiiQQ{count}d", 1, 1, number, 40, 30, *values)
+    (tmp_path / "sparse/cameras.bin").write_bytes(data)
+    if model == "EQUIRECTANGULAR":
+        with pytest.raises(UserError, match=r"cameras\.bin: the camera is EQUIRECTANGULAR"):
+            colmap.read_model(tmp_path / "sparse")
+    else:
+        assert colmap.read_model(tmp_path / "sparse").images[0].lens.params == tuple(values)

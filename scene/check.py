@@ -1,0 +1,103 @@
+"""The doctor for datasets: python -m scene.check <dataset> says what training would use, and what looks wrong."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scene import load_scene
+from scene.extent import camera_spacing
+from scene.images import load_image
+from scene.photo_agreement import compare_pairs
+from scene.types import Scene, View
+from utils.console import run_script, say
+from utils.sampling import subsample
+
+LOOKED_AT = 60  # photos whose brightness and sharpness are measured
+STOPS = 1.0  # of brightness by which a photo may differ from the middle one
+BLURRED = 0.2  # of the middle photo's sharpness: less is named
+DISAGREE = 0.005  # of the width of the photos, by which matches may miss their epipolar lines
+NAMED_AT_MOST = 5
+
+
+def report(scene: Scene) -> list[str]:
+    """What is found, a line each; those that begin with "warning: " are probably not as they should be."""
+    views = (*scene.train, *scene.test)
+    return [
+        scene.summary,
+        scene.ledger.line,
+        _cameras_line(scene),
+        *_poses(views, scene.extent),
+        *_photos(subsample(views, LOOKED_AT)),
+        *(f"warning: {warning}" for warning in scene.warnings),
+    ]
+
+
+def _cameras_line(scene: Scene) -> str:
+    cameras = [view.camera for view in (*scene.train, *scene.test)]
+    apart = f"neighbors {camera_spacing(cameras):.3g} apart in the middle"
+    return f"Cameras: {len(cameras)}, {apart}, extent {scene.extent:.3g}, near plane {scene.near:.3g}, in scene units"
+
+
+def _poses(views: Sequence[View], extent: float) -> list[str]:
+    """Whether photos show what their poses say."""
+    pairs = compare_pairs(views, extent)
+    if not pairs:
+        return ["Poses and photos were not compared: no two neighbors share enough features"]
+    error = float(np.median([pair.error for pair in pairs]))
+    worst = max(pairs, key=lambda pair: pair.error)
+    matches = sum(pair.matches for pair in pairs)
+    said = f"{error:.2g} px (epipolar distance, {matches:,} matches in {len(pairs)} pairs; worst {worst.error:.2g} px: "
+    said += f"{' and '.join(worst.names)})"
+    limit = max(2.0, DISAGREE * views[0].camera.width)
+    if error <= limit:
+        return [f"Poses and photos agree to {said}"]
+    return [f"warning: poses and photos disagree by {said}: photos, poses or intrinsics are not of one scene"]
+
+
+def _photos(views: Sequence[View]) -> list[str]:
+    """Brightness and sharpness, against the middle photo's."""
+    grays = [_gray(view) for view in views]
+    names = [view.camera.name for view in views]
+    stops = np.log2([max(float(gray.mean()), 1.0) for gray in grays])
+    stops -= np.median(stops)
+    sharpness = np.array([cv2.Laplacian(gray, cv2.CV_32F).var() for gray in grays])
+    lines = [f"Photos: brightness from {stops.min():+.1f} to {stops.max():+.1f} stops of the middle one"]
+    uneven = [names[index] for index in np.flatnonzero(np.abs(stops) > STOPS)]
+    blurred = [names[index] for index in np.flatnonzero(sharpness < BLURRED * np.median(sharpness))]
+    for what, found in ((f"over {STOPS:g} stop off the middle brightness", uneven), ("blurred", blurred)):
+        if found:
+            more = ", ..." if len(found) > NAMED_AT_MOST else ""
+            lines.append(f"warning: {len(found)} photos are {what}: {', '.join(found[:NAMED_AT_MOST])}{more}")
+    return lines
+
+
+def _gray(view: View) -> np.ndarray:
+    """(H, W) uint8, 400 pixels wide at most, so that photos of any size compare."""
+    color = np.round(255 * load_image(view).color.transpose(1, 2, 0)).astype(np.uint8)
+    gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
+    factor = min(1.0, 400 / gray.shape[1])
+    return cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else gray
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m scene.check", description=__doc__)
+    parser.add_argument("source", type=Path, help="the dataset's folder")
+    parser.add_argument("-i", "--images", default="images", help="the folder of the photos in it")
+    parser.add_argument("-d", "--depths", default="", help='the folder of the depth maps in it; "none": ignored')
+    parser.add_argument("--depth_scale", type=float, help="world units of a step of the depth maps")
+    options = parser.parse_args(arguments)
+    scene = load_scene(options.source, images=options.images, depths=options.depths, depth_scale=options.depth_scale)
+    lines = report(scene)
+    for line in lines:
+        say(line)
+    found = sum(line.startswith("warning: ") for line in lines)
+    say(f"{found} warnings" if found else "nothing looks wrong")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,134 @@
+"""What an image file says of itself before it is decoded: its size, and whether it is whole."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+from PIL import Image
+
+from utils.errors import UserError
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow refuses what phones take, 200 megapixels; the limit here is this file's
+
+ORIENTATION = 0x0112  # the EXIF tag
+SIDEWAYS = (5, 6, 7, 8)  # its values for a photo that is to be turned by 90 degrees
+MAX_PIXELS = 2**28  # of any file, in all: 268 megapixels, which take 3.2 GB once decoded
+MAX_TIMES = 16  # as wide as the camera it belongs to: more is a damaged header, not a finer image
+SHAPE = 0.02  # by which aspect ratios of one picture may differ, beside what rounding to pixels makes
+
+# Whatever a damaged file makes Pillow raise.
+UNREADABLE = (OSError, ValueError, ArithmeticError, SyntaxError, LookupError, TypeError, MemoryError, struct.error)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Of an image file, as it is stored."""
+
+    width: int
+    height: int
+    has_alpha: bool
+    is_sideways: bool  # whether EXIF says that it is to be turned by 90 degrees
+
+
+def read_header(path: Path) -> Header:
+    """Raises: UserError, naming the file, for one that is no image, too large to decode, or cut short."""
+    try:
+        with Image.open(path) as image:
+            header = Header(*image.size, image.has_transparency_data, _is_sideways(image))
+            missing = _bytes_needed(image) > path.stat().st_size
+            kind = image.format
+    except UNREADABLE:
+        raise UserError(f"{path} cannot be decoded as an image") from None
+    if header.width < 1 or header.height < 1:
+        raise UserError(f"{path} cannot be decoded as an image: it is {header.width}×{header.height} pixels")
+    if header.width * header.height > MAX_PIXELS:
+        raise UserError(
+            f"{path} says that it has {header.width}×{header.height} pixels, and is not decoded: at most "
+            f"{MAX_PIXELS // 10**6} million are"
+        )
+    if not cv2.haveImageReader(str(path)):
+        raise UserError(f"{path} cannot be decoded as an image")
+    if missing or not _is_whole(path, kind):
+        raise UserError(f"{path} is damaged or cut short")
+    return header
+
+
+def same_shape(width: int, height: int, other_width: int, other_height: int) -> bool:
+    """Whether two sizes can be of one picture: alike in aspect ratio, up to rounding."""
+    rounding = 1 / min(width, other_width) + 1 / min(height, other_height)
+    return abs(width * other_height / (height * other_width) - 1) <= SHAPE + rounding
+
+
+def _is_sideways(image: Image.Image) -> bool:
+    if "exif" not in image.info:  # Pillow would decode a whole PNG to look for them behind its pixels
+        return False
+    try:
+        return image.getexif().get(ORIENTATION) in SIDEWAYS
+    except UNREADABLE:
+        return False
+
+
+# ---- whether all of it is there
+
+
+def _bytes_needed(image: Image.Image) -> int:
+    """Of a file whose pixels are not compressed, as bmp and ppm; 0 for others."""
+    needed = 0
+    for decoder, (left, top, right, bottom), offset, *_ in getattr(image, "tile", []):
+        if decoder == "raw":
+            bits = {"1": 1, "L": 8, "P": 8, "RGB": 24, "RGBA": 32}.get(image.mode, 8)
+            needed = max(needed, offset + (right - left) * (bottom - top) * bits // 8)
+    return needed
+
+
+def _is_whole(path: Path, kind: str | None) -> bool:
+    if kind not in ("PNG", "JPEG", "MPO", "WEBP"):
+        return True
+    with path.open("rb") as file:
+        try:
+            if kind == "WEBP":  # a RIFF file, which begins with its length
+                return struct.unpack("<4xI", file.read(8))[0] + 8 <= _size_of(file)
+            return _png_is_whole(file) if kind == "PNG" else _jpeg_ends(file)
+        except struct.error:
+            return False
+
+
+def _png_is_whole(file: BinaryIO) -> bool:
+    """Whether the chunks go on to the last one, and those that make the picture have their check sums."""
+    file.seek(8)
+    size = _size_of(file)
+    while True:
+        length, name = struct.unpack(">I4s", file.read(8))
+        if name == b"IEND":
+            return True
+        if file.tell() + length + 4 > size:
+            return False
+        data, (expected,) = file.read(length), struct.unpack(">I", file.read(4))
+        if name[:1].isupper() and zlib.crc32(data, zlib.crc32(name)) != expected:
+            return False
+
+
+def _jpeg_ends(file: BinaryIO) -> bool:
+    """Whether an end of image follows the first scan: photos of phones have more behind it, and a thumbnail before."""
+    size = _size_of(file)
+    file.seek(max(0, size - 2))
+    if file.read(2) == b"\xff\xd9":
+        return True
+    file.seek(2)
+    while True:
+        marker, length = struct.unpack(">HH", file.read(4))
+        file.seek(length - 2, 1)
+        if marker == 0xFFDA:
+            return b"\xff\xd9" in file.read()
+
+
+def _size_of(file: BinaryIO) -> int:
+    at = file.tell()
+    size = file.seek(0, 2)
+    file.seek(at)
+    return size

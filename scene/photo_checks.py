@@ -1,0 +1,59 @@
+"""Photos and masks before the first of them is decoded: damaged ones cost themselves, implausible ones stop the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scene.image_header import MAX_TIMES, Header, read_header, same_shape
+from scene.readers.base import PosedImage
+from utils.errors import UserError
+
+NAMED_AT_MOST = 3
+
+
+def check_photos(frames: Sequence[PosedImage]) -> tuple[list[tuple[PosedImage, Header]], list[str]]:
+    """The frames whose photo and mask are whole, with the photo's header, and warnings about the others.
+
+    Raises: UserError for a photo that cannot be its camera's, or a mask that cannot be its photo's.
+    """
+    whole, damaged = [], []
+    for frame in frames:
+        try:
+            header = read_header(frame.image_path)
+            mask = None if frame.mask_path is None else read_header(frame.mask_path)
+        except UserError as error:
+            damaged.append(str(error))
+            continue
+        _check_photo(frame, header)
+        if mask is not None:
+            _check_mask(frame, mask, header)
+        whole.append((frame, header))
+    return whole, _left_out(damaged)
+
+
+def _left_out(damaged: Sequence[str]) -> list[str]:
+    more = len(damaged) - NAMED_AT_MOST
+    named = "; ".join(damaged[:NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
+    return [f"{len(damaged)} photos are left out: {named}"] if damaged else []
+
+
+def _check_photo(frame: PosedImage, header: Header) -> None:
+    lens = frame.lens
+    sizes = f"{frame.image_path} is {header.width}×{header.height} pixels, and its camera {lens.width}×{lens.height}"
+    if not same_shape(header.width, header.height, lens.width, lens.height):
+        if same_shape(header.height, header.width, lens.width, lens.height):
+            why = " by its EXIF data" if header.is_sideways else ""
+            raise UserError(
+                f"{sizes}: it is turned by 90 degrees{why}; turn its pixels, or give the camera that belongs to them"
+            )
+        raise UserError(f"{sizes}: a photo must be its camera's, or that scaled alike in width and height")
+    if header.width > MAX_TIMES * lens.width:
+        raise UserError(f"{sizes}: a photo may be at most {MAX_TIMES} times as wide as its camera")
+
+
+def _check_mask(frame: PosedImage, mask: Header, photo: Header) -> None:
+    sizes = f"{frame.mask_path} is {mask.width}×{mask.height} pixels; its photo is {photo.width}×{photo.height}"
+    if not same_shape(mask.width, mask.height, photo.width, photo.height):
+        raise UserError(f"{sizes}: a mask must be its photo's, or that scaled alike in width and height")
+    if mask.width > MAX_TIMES * photo.width:
+        raise UserError(f"{sizes}: a mask may be at most {MAX_TIMES} times as wide as its photo")

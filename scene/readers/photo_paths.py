@@ -1,0 +1,64 @@
+"""Photos by the names that a dataset's files give them, which may have been written on another machine."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from scene.ledger import files_below
+from scene.pairing import IMAGE_SUFFIXES
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file system takes is of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+class PhotoFinder:
+    """The photos below a folder.
+
+    A name is taken as it is; or else with Windows' backslashes, in another case, or without folders that lead to it:
+    "images/a.png" and "/home/me/images/a.png" are "a.png" in the folder of the photos. `elsewhere` remembers those.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.elsewhere: dict[str, Path] = {}  # by the name that was listed
+
+    def find(self, name: str, suffixes: tuple[str, ...] = ("",)) -> Path | None:
+        """The photo that is listed by this name, to which one of `suffixes` may have to be added."""
+        exact = next((path for suffix in suffixes if is_file(path := self.folder / f"{name}{suffix}")), None)
+        if exact is not None:
+            return exact
+        found = next(filter(None, (self._by_ending(f"{name}{suffix}") for suffix in suffixes)), None)
+        if found is not None:
+            self.elsewhere[name] = found
+        return found
+
+    def note(self) -> tuple[str, ...]:
+        """What is to be said of photos that are not quite where they are listed, if there are any."""
+        if not self.elsewhere:
+            return ()
+        name, path = next(iter(self.elsewhere.items()))
+        count = f"{len(self.elsewhere)} photos are not where they are listed, and are found by name"
+        return (f"{count}, such as {name} at {path.relative_to(self.folder)}",)
+
+    def _by_ending(self, name: str) -> Path | None:
+        parts = PurePosixPath(name.replace("\\", "/").lower()).parts
+        for start in range(len(parts)):
+            paths = self._index.get("/".join(parts[start:]), [])
+            if paths:
+                return paths[0] if len(paths) == 1 else None
+        return None
+
+    @cached_property
+    def _index(self) -> dict[str, list[Path]]:
+        index = defaultdict(list)
+        for path in files_below(self.folder):
+            if path.suffix.lower() in IMAGE_SUFFIXES or path.suffix.lower() in (".npy", ".ply"):
+                index[path.relative_to(self.folder).as_posix().lower()].append(path)
+        return index

@@ -1,0 +1,210 @@
+"""A small whole dataset of each format, 3 photos of 16 × 12 pixels: what the fuzzer damages."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from scene.io import write_gaussians
+from scene.io.points import write_points
+from scene.readers.transforms import OPENCV_FROM_OPENGL
+from scene.types import GaussianArrays, PointCloud
+
+WIDTH, HEIGHT, FRAMES, POINTS = 16, 12, 3, 40
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a dataset is written, and which of its files are damaged: those that one of the patterns matches."""
+
+    write: Callable[[Path], None]
+    damaged: tuple[str, ...]
+
+
+def poses() -> list[np.ndarray]:
+    """(4, 4) world_from_camera, OpenCV's axes, beside each other and turned a little."""
+    result = []
+    for k in range(FRAMES):
+        pose = np.eye(4)
+        pose[:3, :3] = Rotation.from_euler("y", 5 * (k - 1), degrees=True).as_matrix()
+        pose[:3, 3] = 0.2 * (k - 1), 0.05 * k, 0
+        result.append(pose)
+    return result
+
+
+def cloud() -> PointCloud:
+    rng = np.random.default_rng(0)
+    positions = np.concatenate([rng.uniform(-1, 1, (POINTS, 2)), rng.uniform(2, 4, (POINTS, 1))], axis=1)
+    return PointCloud(positions.astype(np.float32), rng.uniform(size=(POINTS, 3)).astype(np.float32))
+
+
+def picture(path: Path, channels: int = 3, dtype: type = np.uint8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ramp = np.linspace(1500, 3500, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+    if path.suffix == ".npy":
+        np.save(path, ramp.astype(np.float32))
+        return
+    pixels = ramp.astype(dtype) if channels == 1 else np.stack([ramp / 16 + 9 * c for c in range(channels)], -1)
+    assert cv2.imwrite(str(path), pixels.astype(dtype))
+
+
+# ---- COLMAP
+
+
+def colmap(folder: Path, *, binary: bool = False, suffix: str = "png", depth: str = "", masks: bool = False) -> None:
+    model = folder / "sparse" / "0"
+    model.mkdir(parents=True)
+    names = [f"{k}.{suffix}" for k in range(FRAMES)]
+    (_write_binary if binary else _write_text)(model, names, [np.linalg.inv(pose) for pose in poses()])
+    for k, name in enumerate(names):
+        picture(folder / "images" / name)
+        if depth:
+            picture(folder / "depth" / f"{k}.{depth}", 1, np.uint16)
+        if masks:
+            picture(folder / "masks" / f"{k}.png", 1)
+
+
+def _write_text(model: Path, names: list[str], cameras: list[np.ndarray]) -> None:
+    (model / "cameras.txt").write_text("# c\n1 PINHOLE 16 12 14 14 8 6\n2 OPENCV 16 12 14 14 8 6 0.01 0 0 0\n")
+    seen, lines = " ".join(f"3.0 4.0 {n}" for n in range(1, 21)), ["# i"]
+    for k, (name, pose) in enumerate(zip(names, cameras, strict=True), start=1):
+        x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
+        lines += [
+            " ".join(map(repr, map(float, (w, x, y, z, *pose[:3, 3])))).join((f"{k} ", f" {1 + k // 3} {name}")),
+            seen,
+        ]
+    (model / "images.txt").write_text("\n".join(lines) + "\n")
+    rows = [f"{n} {x} {y} {z} 10 200 30 0.5 1 2 2 3" for n, (x, y, z) in enumerate(cloud().positions.tolist(), start=1)]
+    (model / "points3D.txt").write_text("\n".join(rows) + "\n")
+
+
+def _write_binary(model: Path, names: list[str], cameras: list[np.ndarray]) -> None:
+    data = struct.pack("<QiiQQ4d", 2, 1, 1, WIDTH, HEIGHT, 14, 14, 8, 6)
+    (model / "cameras.bin").write_bytes(data + struct.pack("<iiQQ8d", 2, 4, WIDTH, HEIGHT, 14, 14, 8, 6, 0.01, 0, 0, 0))
+    data = struct.pack("<Q", FRAMES)
+    for k, (name, pose) in enumerate(zip(names, cameras, strict=True), start=1):
+        x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
+        data += struct.pack("<i7di", k, w, x, y, z, *pose[:3, 3], 1 + k // 3) + name.encode() + b"\0"
+        data += struct.pack("<Q", 20) + b"".join(struct.pack("<2dq", 3, 4, n) for n in range(1, 21))
+    (model / "images.bin").write_bytes(data)
+    data = struct.pack("<Q", POINTS)
+    for n, position in enumerate(cloud().positions.tolist(), start=1):
+        data += struct.pack("<Q3d3BdQ4i", n, *position, 10, 200, 30, 0.5, 2, 1, 2, 2, 3)
+    (model / "points3D.bin").write_bytes(data)
+
+
+# ---- transforms.json
+
+
+def nerfstudio(folder: Path) -> None:
+    lens = {"w": WIDTH, "h": HEIGHT, "fl_x": 14.0, "fl_y": 14.0, "cx": 8.0, "cy": 6.0, "k1": 0.01, "k2": 0.0}
+    frames = [{**_frame(f"images/{k}.png", k), "depth_file_path": f"depth/{k}.png"} for k in range(FRAMES)]
+    content = {**lens, "ply_file_path": "sparse.ply", "depth_unit_scale_factor": 0.001, "frames": frames}
+    (folder / "transforms.json").write_text(json.dumps(content))
+    write_points(folder / "sparse.ply", cloud())
+    for k in range(FRAMES):
+        picture(folder / "images" / f"{k}.png")
+        picture(folder / "depth" / f"{k}.png", 1, np.uint16)
+
+
+def blender(folder: Path) -> None:
+    for part, numbers in (("train", (0, 1)), ("test", (2,))):
+        frames = [_frame(f"./{part}/r_{k}", k) for k in numbers]
+        (folder / f"transforms_{part}.json").write_text(json.dumps({"camera_angle_x": 0.9, "frames": frames}))
+        for k in numbers:
+            picture(folder / part / f"r_{k}.png", 4)
+
+
+def _frame(path: str, number: int) -> dict[str, object]:
+    return {"file_path": path, "transform_matrix": (poses()[number] @ OPENCV_FROM_OPENGL).tolist()}
+
+
+# ---- recordings
+
+
+def tum(folder: Path) -> None:
+    for name, channels, dtype in (("rgb", 3, np.uint8), ("depth", 1, np.uint16)):
+        (folder / f"{name}.txt").write_text("# h\n" + "".join(f"{k}.00 {name}/{k}.png\n" for k in range(FRAMES)))
+        for k in range(FRAMES):
+            picture(folder / name / f"{k}.png", channels, dtype)
+    rows = [(k + 0.005, *pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()) for k, pose in enumerate(poses())]
+    (folder / "groundtruth.txt").write_text("# h\n" + "".join(" ".join(map(str, row)) + "\n" for row in rows))
+
+
+def scannet(folder: Path) -> None:
+    for name in ("pose", "intrinsic"):
+        (folder / name).mkdir()
+    for name in ("color", "depth"):
+        matrix = np.eye(4)
+        matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2] = 14, 14, 7.5, 5.5
+        np.savetxt(folder / "intrinsic" / f"intrinsic_{name}.txt", matrix)
+    for k, pose in enumerate(poses()):
+        picture(folder / "color" / f"{k}.jpg")
+        picture(folder / "depth" / f"{k}.png", 1, np.uint16)
+        np.savetxt(folder / "pose" / f"{k}.txt", pose)
+
+
+def seven_scenes(folder: Path) -> None:
+    (folder / "TrainSplit.txt").write_text("sequence1\n")
+    (folder / "TestSplit.txt").write_text("sequence2\n")
+    for k, pose in enumerate(poses()):
+        stem = folder / f"seq-0{1 + k // 2}" / f"frame-{k:06}"
+        picture(Path(f"{stem}.color.png"))
+        picture(Path(f"{stem}.depth.png"), 1, np.uint16)
+        np.savetxt(f"{stem}.pose.txt", pose)
+
+
+def replica(folder: Path) -> None:
+    camera = {"w": WIDTH, "h": HEIGHT, "fx": 14.0, "fy": 14.0, "cx": 7.5, "cy": 5.5, "scale": 1000.0}
+    (folder / "cam_params.json").write_text(json.dumps({"camera": camera}))
+    np.savetxt(folder / "traj.txt", [pose.ravel() for pose in poses()], fmt="%.9g")
+    for k in range(FRAMES):
+        picture(folder / "results" / f"frame{k:06}.jpg")
+        picture(folder / "results" / f"depth{k:06}.png", 1, np.uint16)
+
+
+# ---- files by themselves
+
+
+def ply_points(folder: Path) -> None:
+    write_points(folder / "a.ply", cloud())
+
+
+def ply_gaussians(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"means": (5, 3), "scales": (5, 3), "quats": (5, 4), "opacities": (5, 1), "shs": (5, 4, 3)}
+    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    write_gaussians(folder / "a.ply", GaussianArrays(**arrays))
+
+
+MODEL = ("sparse/0/*",)
+FORMATS = {
+    "colmap_bin": Format(lambda folder: colmap(folder, binary=True), MODEL),
+    "colmap_bin_depth": Format(lambda folder: colmap(folder, binary=True, depth="png"), MODEL),
+    "colmap_txt": Format(colmap, MODEL),
+    "colmap_txt_depth": Format(lambda folder: colmap(folder, depth="png"), MODEL),
+    "nerfstudio": Format(nerfstudio, ("transforms.json", "sparse.ply")),
+    "blender": Format(blender, ("*.json",)),
+    "tum": Format(tum, ("*.txt",)),
+    "scannet": Format(scannet, ("pose/*", "intrinsic/*")),
+    "scannet_img": Format(scannet, ("color/*", "depth/*")),
+    "sevenscenes": Format(seven_scenes, ("*/*.txt", "*.txt")),
+    "replica": Format(replica, ("*.txt", "*.json")),
+    "img_jpg": Format(lambda folder: colmap(folder, suffix="jpg"), ("images/*",)),
+    "img_png": Format(colmap, ("images/*",)),
+    "img_bmp": Format(lambda folder: colmap(folder, suffix="bmp"), ("images/*",)),
+    "img_ppm": Format(lambda folder: colmap(folder, suffix="ppm"), ("images/*",)),
+    "img_webp": Format(lambda folder: colmap(folder, suffix="webp"), ("images/*",)),
+    "mask_png": Format(lambda folder: colmap(folder, masks=True), ("masks/*",)),
+    "depth_png": Format(lambda folder: colmap(folder, depth="png"), ("depth/*",)),
+    "depth_npy": Format(lambda folder: colmap(folder, depth="npy"), ("depth/*",)),
+    "ply_points": Format(ply_points, ("a.ply",)),
+    "ply_gaussians": Format(ply_gaussians, ("a.ply",)),
+}

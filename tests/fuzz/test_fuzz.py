@@ -1,0 +1,65 @@
+"""A short run of the fuzzer, and the damaged inputs that were found before: a valid scene or the project's error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REAL_SCENES
+from tests.fuzz.formats import FORMATS
+from tests.fuzz.mutate import mutated
+from tests.fuzz.run import damage, kind_of, outcome
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = REAL_SCENES.parent / "cases" / "fuzz"
+
+
+def run(*arguments: str) -> str:
+    """The fuzzer in a process of its own, whose memory is limited; it must find nothing."""
+    command = [sys.executable, "-m", "tests.fuzz.run", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_undamaged_dataset_is_valid(tmp_path: Path, kind: str) -> None:
+    FORMATS[kind].write(tmp_path)
+    assert outcome(tmp_path, kind) == "valid"
+    assert all(list(tmp_path.glob(pattern)) for pattern in FORMATS[kind].damaged)
+
+
+def test_damage_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    data = b'{"w": 16, "frames": [{"file_path": "a", "transform_matrix": [[1, 2]]}]}'
+    results = [mutated(data, seed, ".json") for seed in range(200)]
+    assert results == [mutated(data, seed, ".json") for seed in range(200)] and len(set(results)) > 100
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    one, other = (damage(tmp_path / name, "tum", 7) for name in "ab")
+    assert one.read_bytes() == other.read_bytes() and one.name == other.name
+
+
+def test_what_is_neither_valid_nor_refused_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.fuzz import run as fuzzer
+
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("x")
+
+    FORMATS["tum"].write(tmp_path)
+    monkeypatch.setattr(fuzzer, "load_scene", fails)
+    assert outcome(tmp_path, "tum").startswith("KeyError at")
+
+
+def test_a_few_damaged_inputs_of_every_format_are_fine() -> None:
+    said = run("--inputs", "5", "--seconds", "240")
+    assert "0 faults" in said and all(f"\n{kind} " in f"\n{said}" for kind in FORMATS)
+
+
+def test_inputs_that_once_escaped_are_fine() -> None:
+    if not CASES.exists():
+        pytest.skip(f"the damaged inputs that were collected are not at {CASES}")
+    known = [path for path in CASES.iterdir() if kind_of(path.name) in FORMATS]
+    assert f"{len(known)} kept inputs, 0 of them not fine" in run("--replay", str(CASES)) and len(known) > 100

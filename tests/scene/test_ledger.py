@@ -1,0 +1,120 @@
+"""Every file of a dataset's folder is used, or it is said why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scene import load_scene
+from scene.io.points import write_points
+from scene.ledger import Ledger, account, files_below
+from scene.readers import colmap
+from scene.types import Camera
+from tests.conftest import REAL_SCENES, real_scene
+from tests.helpers import recordings, rgbd, scenes
+from utils.errors import UserError
+
+
+def assert_complete(folder: Path, ledger: Ledger) -> None:
+    """Each file is in one of the two lists, by a walk of its own."""
+    every = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert every == set(ledger.used) | set(ledger.unused) and not set(ledger.used) & set(ledger.unused)
+
+
+def colmap_with_leftovers(folder: Path) -> None:
+    cameras = rgbd.write_scene(folder, 6)
+    rgbd.write_depth(folder, cameras[:5])
+    colmap.write_model(folder / "sparse" / "1", cameras[:2], scenes.points())
+    write_points(folder / "sparse" / "0" / "points3D.ply", scenes.points())
+    for name in ("images/extra.png", "masks/000.png", "masks/other.png", "images_2/000.png", "depth/other.png"):
+        scenes.write_photo(folder / name, 80, 60, channels=1)
+    (folder / "images" / "005.png").write_bytes(b"damaged")
+    (folder / "database.db").touch()
+
+
+def test_what_is_left_of_a_colmap_folder_is_said_with_its_reason(tmp_path: Path) -> None:
+    colmap_with_leftovers(tmp_path)
+    ledger = load_scene(tmp_path).ledger
+    assert_complete(tmp_path, ledger)
+    assert {name: what for name, what in ledger.used.items() if what != "photo"} == {
+        **{f"depth/{number:03}.png": "depth map" for number in range(5)},
+        **{f"sparse/0/{stem}.txt": "COLMAP file" for stem in ("cameras", "images", "points3D")},
+        "masks/000.png": "mask",
+    }
+    assert ledger.unused == {
+        "database.db": "no part of this format",
+        "depth/other.png": "the depth map of no photo that is used",
+        "images/005.png": "damaged",
+        "images/extra.png": "the model has no camera for it",
+        "images_2/000.png": "-i names another folder of photos",
+        "masks/other.png": "the mask of no photo that is used",
+        "sparse/0/points3D.ply": "not needed of a model",
+        **{f"sparse/1/{stem}.txt": "another model, with fewer photos" for stem in ("cameras", "images", "points3D")},
+    }
+    assert ledger.line.startswith("Files used: 5 depth maps, 5 photos, 1 mask, 3 COLMAP files. Not used: ")
+    assert "images/extra.png (the model has no camera for it)" in ledger.line and "\n" not in ledger.line
+    ignored = load_scene(tmp_path, depths="none").ledger
+    assert ignored.unused["depth/000.png"] == "-d none"
+
+
+def test_what_is_left_of_a_transforms_folder_is_said_with_its_reason(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, 4, points=scenes.points())
+    colmap_files = tmp_path / "sparse"
+    colmap_files.rename(tmp_path / "elsewhere")
+    rgbd.write_transforms(tmp_path, cameras, train_filenames=["images/000.png"], test_filenames=["images/001.png"])
+    content = json.loads((tmp_path / "transforms.json").read_text())
+    content["frames"][3]["transform_matrix"] = [[float("nan")] * 4] * 4
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    scenes.write_photo(tmp_path / "images" / "extra.png", 80, 60)
+    (tmp_path / "transforms_val.json").touch()
+    ledger = load_scene(tmp_path).ledger
+    assert_complete(tmp_path, ledger)
+    assert ledger.unused["images/002.png"] == "neither a training nor a test view"
+    assert ledger.unused["images/003.png"] == "its pose is not finite"
+    assert ledger.unused["images/extra.png"] == "transforms.json does not list it"
+    assert ledger.unused["transforms_val.json"] == "not read beside it"
+    assert ledger.used["transforms.json"] == "nerfstudio file"
+
+
+@pytest.mark.parametrize(
+    "write", [recordings.write_seven_scenes, recordings.write_scannet, recordings.write_tum, recordings.write_replica]
+)
+def test_recordings_leave_nothing(tmp_path: Path, write: Callable[[Path], list[Camera]]) -> None:
+    write(tmp_path)
+    ledger = load_scene(tmp_path).ledger
+    assert_complete(tmp_path, ledger)
+    assert ledger.unused == {} and "none is left" in ledger.line
+
+
+@pytest.mark.parametrize("name", ["README.md", "notes/a.bin", "sub/images/1.jpg"])
+def test_no_file_is_missed(tmp_path: Path, name: str) -> None:
+    recordings.write_tum(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    assert load_scene(tmp_path).ledger.unused == {name: "no part of this format"}
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1").touch()
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "x").touch()
+    assert files_below(tmp_path) == [tmp_path / "a" / "1"]
+    assert account(tmp_path / "a", {}, {tmp_path: "why"}, "else").unused == {"1": "why"}
+    assert Ledger().line == ""
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in REAL_SCENES.glob("*/")) or ["any"])
+def test_no_file_of_a_real_scene_is_missed(name: str) -> None:
+    source = real_scene(name)
+    try:
+        scene = load_scene(source)
+    except UserError as error:
+        assert name in str(error)  # which says what is there, as it is no dataset that can be read
+    else:
+        assert_complete(source, scene.ledger)
+        assert sum(what == "photo" for what in scene.ledger.used.values()) == len(scene.train) + len(scene.test)
