@@ -162,3 +162,36 @@ def test_an_export_format(copy: Path, tmp_path: Path) -> None:
     assert read.keys() == values.keys()
     for name, value in values.items():
         np.testing.assert_array_equal(np.array(read[name], np.float32), value)
+
+
+NORMAL_MAP = """
+import json, math
+from normals import render_normals
+import numpy as np, torch
+from scene.gaussians.model import Gaussians
+from scene.types import Camera
+side = torch.linspace(-2, 2, 41)
+grid = torch.cartesian_prod(side, side)
+count, angle = len(grid), 0.4
+means = torch.cat([grid, 4 - math.tan(angle) * grid[:, :1]], dim=1)  # a wall, turned about the y axis
+quats = torch.tensor([[math.cos(angle / 2), 0, math.sin(angle / 2), 0]]).repeat(count, 1)
+scales = torch.tensor([[0.08, 0.08, 0.001]]).log().repeat(count, 1)
+values = dict(means=means, scales=scales, quats=quats, opacities=torch.full((count, 1), 4.0))
+gaussians = Gaussians({**values, "shs_dc": torch.zeros(count, 1, 3), "shs_rest": torch.zeros(count, 0, 3)})
+camera = Camera("a", 40, 30, 40.0, 40.0, 20.0, 15.0, np.eye(4))
+image = render_normals(gaussians, camera, 0.1)
+image[0].sum().backward()
+found = image.detach()[:, 15, 20].tolist(), gaussians.quats.grad.abs().sum().item()
+print(json.dumps(found))
+"""
+
+
+def test_an_image_through_feature_channels(copy: Path) -> None:
+    """A file of one's own, beside the code, and nothing that is edited."""
+    section = DOCUMENT.read_text().split("## An image through feature channels\n")[1]
+    ((name, code),) = re.findall(r"```python\n# (\S+)\n(.*?)```", section, re.S)
+    assert sum(bool(line.strip()) for line in code.splitlines()) <= MAX_LINES
+    (copy / name).write_text(code)
+    normal, gradient = json.loads(run(copy, "-c", NORMAL_MAP))
+    np.testing.assert_allclose(normal, [-np.sin(0.4), 0, -np.cos(0.4)], atol=1e-3)
+    assert gradient > 1e-3
