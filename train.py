@@ -64,6 +64,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     facts = {
         "rasterizer": device_text(gaussians.device),
         "extent": scene.extent,
+        "origin": scene.origin,
         "densification": strategy.facts(),
         "files": scene.ledger.facts(),
     }

@@ -21,6 +21,7 @@ from scene.gaussians.random_start import random_start
 from scene.image_header import Header
 from scene.images import resized
 from scene.ledger import account
+from scene.origin import about_local_origin
 from scene.pairing import Pairing, pair
 from scene.photo_checks import check_photos
 from scene.readers.base import ParsedDataset, PosedImage
@@ -54,7 +55,7 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     if not recording.frames:
         some = f", such as {recording.missing[0]}" if recording.missing else ""
         raise UserError(f"{source}: none of the {len(recording.missing)} photos of {recording.kind} is there{some}")
-    recording = _each_once(source, recording)
+    recording, origin = about_local_origin(_each_once(source, recording))
     chosen, test_names, thinned = _chosen(recording, request)
     whole, damaged = check_photos(chosen)
     if not whole:
@@ -73,7 +74,8 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     ledger = account(
         source, _used(recording, ordered), _reasons(recording, chosen, ordered, source, request), OTHERWISE
     )
-    return Scene(source, recording.kind, train, test, points, extent, near, summary, warnings, ledger)
+    found = (train, test, points, extent, near, summary, warnings, ledger)
+    return Scene(source, recording.kind, *found, origin=tuple(origin.tolist()))
 
 
 # ---- which photos

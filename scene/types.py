@@ -101,7 +101,7 @@ class GaussianArrays:
 class PointCloud:
     """Colored points in world units."""
 
-    positions: np.ndarray  # (P, 3) float32
+    positions: np.ndarray  # (P, 3) float32; float64 as a reader has them, if the file does
     colors: np.ndarray  # (P, 3) float32 in [0, 1]
 
     def __len__(self) -> int:
@@ -122,3 +122,4 @@ class Scene:
     summary: str  # one paragraph for people: what was found, what was skipped
     warnings: tuple[str, ...] = ()  # what is probably not as it should be, a sentence each
     ledger: Ledger = field(default_factory=Ledger)  # what became of each file of the folder
+    origin: tuple[float, ...] = (0.0, 0.0, 0.0)  # of the scene's coordinates, in the dataset's frame (scene.origin)

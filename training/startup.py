@@ -185,6 +185,9 @@ def prepare_folder(options: TrainOptions, scene: Scene, lock: RunLock) -> Path:
     write_points(folder / "input.ply", scene.points)
     cameras = [view.camera for view in (*scene.test, *scene.train)]
     write_json(folder / "cameras.json", [_camera_entry(index, camera) for index, camera in enumerate(cameras)])
+    if any(scene.origin):
+        places = "positions in the PLY files and cameras.json"
+        write_json(folder / "origin.json", {"origin": list(scene.origin), "to be added to": places})
     return folder
 
 

@@ -33,8 +33,10 @@ def read_points(path: Path) -> PointCloud:
     names = table.dtype.names or ()
     if not {"x", "y", "z"} <= set(names):
         raise UserError(f"{path}: its vertices have {', '.join(names)}; x, y and z are needed")
-    positions = np.stack([table[name] for name in "xyz"], axis=1).astype(np.float32)
-    colors = np.full_like(positions, 0.5)
+    positions = np.stack([table[name] for name in "xyz"], axis=1)
+    if positions.dtype != np.float64:
+        positions = positions.astype(np.float32)
+    colors = np.full(positions.shape, 0.5, np.float32)
     if {"red", "green", "blue"} <= set(names):
         colors = np.stack([table[name] for name in ("red", "green", "blue")], axis=1).astype(np.float32)
         colors = np.clip(colors / _full_scale(colors, table["red"].dtype), 0, 1)

@@ -142,7 +142,7 @@ def read_model(folder: Path) -> Model:
         images.append(ModelImage(name, cameras[camera_id], pose, np.flatnonzero(np.isin(points.ids, ids))))
     if not images:
         raise UserError(f"{folder}: the model has no images")
-    cloud = PointCloud(points.positions.astype(np.float32), points.colors.astype(np.float32) / 255)
+    cloud = PointCloud(points.positions, points.colors.astype(np.float32) / 255)
     return Model(tuple(sorted(images, key=lambda image: image.name)), cloud)
 
 

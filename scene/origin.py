@@ -1,0 +1,55 @@
+"""A local origin for datasets in the coordinates of a country, where float32 has no digits left for a scene.
+
+UTM coordinates of 5,800,000 m have steps of half a meter in float32. Such a dataset is moved in float64, before
+anything is rounded. Its PLYs and cameras.json are relative to the local origin, which origin.json holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from scene.readers.base import ParsedDataset
+from scene.types import PointCloud
+
+FAR = 32.0  # times the cameras' reach: from there on float32 would round away the last steps of training
+REACH = 0.9  # of the cameras are within the reach: one far camera must not set it
+
+
+def about_local_origin(recording: ParsedDataset) -> tuple[ParsedDataset, np.ndarray]:
+    """The dataset with points in float32 about a local origin, and that origin, (3,) float64 in the dataset's frame.
+
+    The origin is 0, and nothing is moved, where the cameras are not far from it.
+    """
+    origin = _origin(np.stack([_center(frame.camera_from_world) for frame in recording.frames]))
+    frames = recording.frames
+    if origin.any():
+        frames = tuple(replace(frame, camera_from_world=_moved(frame.camera_from_world, origin)) for frame in frames)
+    positions = (recording.points.positions - origin if origin.any() else recording.points.positions).astype(np.float32)
+    points = PointCloud(positions, recording.points.colors)
+    notes = recording.notes
+    if origin.any():
+        where = ", ".join(f"{value:.12g}" for value in origin)
+        notes = (*notes, f"far from the origin of its coordinates: trained about the local origin ({where})")
+    return replace(recording, frames=frames, points=points, notes=notes), origin
+
+
+def _origin(centers: np.ndarray) -> np.ndarray:
+    """Near the median of (C, 3) camera centers, in round numbers; 0 where that is near enough."""
+    middle = np.median(centers, axis=0)
+    reach = float(np.quantile(np.linalg.norm(centers - middle, axis=1), REACH))
+    if reach == 0 or np.linalg.norm(middle) <= FAR * reach:
+        return np.zeros(3)
+    step = 10.0 ** np.floor(np.log10(reach))
+    return np.round(middle / step) * step
+
+
+def _center(camera_from_world: np.ndarray) -> np.ndarray:
+    return -camera_from_world[:3, :3].T @ camera_from_world[:3, 3]
+
+
+def _moved(camera_from_world: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    moved = camera_from_world.copy()
+    moved[:3, 3] += moved[:3, :3] @ origin
+    return moved
