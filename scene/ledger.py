@@ -89,6 +89,11 @@ def _count(count: int, what: str) -> str:
 
 def _named(names: list[str], suffix: str) -> str:
     if len(names) <= NAMED_AT_MOST:
-        return ", ".join(names)
+        return ", ".join(map(_shown, names))
     folder = Path(names[0]).parent
-    return f"{len(names)} files {folder / ('*' + suffix)}"
+    return f"{len(names)} files {_shown(str(folder / ('*' + suffix)))}"
+
+
+def _shown(name: str) -> str:
+    """A name as any screen shows it: what does not print, or is no text, is escaped and not obeyed."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)

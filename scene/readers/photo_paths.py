@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from scene.ledger import files_below
 from scene.pairing import IMAGE_SUFFIXES
 
+OTHERS = (".npy", ".ply")  # that are listed beside photos: depth maps and points
+
 
 def is_file(path: Path) -> bool:
     """Whether a file is there; a name that no file system takes is of none."""
@@ -22,7 +24,8 @@ class PhotoFinder:
     """The photos below a folder.
 
     A name is taken as it is; or else with Windows' backslashes, in another case, or without folders that lead to it:
-    "images/a.png" and "/home/me/images/a.png" are "a.png" in the folder of the photos. `elsewhere` remembers those.
+    "images/a.png" and "/home/me/images/a.png" are "a.png" in the folder of the photos. Last, its suffix may be another:
+    photos are converted. `elsewhere` remembers those.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,17 +51,28 @@ class PhotoFinder:
         return (f"{count}, such as {name} at {path.relative_to(self.folder)}",)
 
     def _by_ending(self, name: str) -> Path | None:
-        parts = PurePosixPath(name.replace("\\", "/").lower()).parts
-        for start in range(len(parts)):
-            paths = self._index.get("/".join(parts[start:]), [])
-            if paths:
-                return paths[0] if len(paths) == 1 else None
+        listed = PurePosixPath(name.replace("\\", "/").lower())
+        for parts, index in ((listed.parts, self._by_name), (listed.with_suffix("").parts, self._by_stem)):
+            for start in range(len(parts)):
+                paths = index.get("/".join(parts[start:]), [])
+                if paths:
+                    return paths[0] if len(paths) == 1 else None
+            if listed.suffix not in IMAGE_SUFFIXES:
+                break
         return None
 
     @cached_property
-    def _index(self) -> dict[str, list[Path]]:
+    def _by_name(self) -> dict[str, list[Path]]:
         index = defaultdict(list)
         for path in files_below(self.folder):
-            if path.suffix.lower() in IMAGE_SUFFIXES or path.suffix.lower() in (".npy", ".ply"):
+            if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHERS):
                 index[path.relative_to(self.folder).as_posix().lower()].append(path)
+        return index
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[Path]]:
+        index = defaultdict(list)
+        for name, paths in self._by_name.items():
+            if PurePosixPath(name).suffix in IMAGE_SUFFIXES:
+                index[str(PurePosixPath(name).with_suffix(""))] += paths
         return index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,13 @@ def test_no_file_is_missed(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
     assert load_scene(tmp_path).ledger.unused == {name: "no part of this format"}
+
+
+def test_names_that_are_no_text_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[31m\n").touch()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff")).touch()
+    line = account(tmp_path, {}, {}, "else").line
+    assert r"a\x1b[31m\n" in line and r"b\udcff" in line and line.isprintable() and line.encode()
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
