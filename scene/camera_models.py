@@ -36,6 +36,7 @@ PARAMETERS = {
 }
 PANORAMA = "EQUIRECTANGULAR"  # COLMAP's one model that no pinhole image can show
 LARGEST = 1e7  # pixels, of a focal length or a size
+SHORTEST = 1e-3  # of the larger side: shorter focal lengths see 179.8 degrees and more, in damaged files only
 LENGTHS = ("f", "fx", "fy", "cx", "cy")  # in pixels; all others have no unit
 
 
@@ -241,7 +242,13 @@ def checked(model: str, width: int, height: int, params: tuple[float, ...], wher
     if len(params) != count:
         raise UserError(f"{where}: {model} has {count} parameters, not {len(params)}")
     p = named(lens)
+    shortest = SHORTEST * max(width, height)
     sized = 1 <= width <= LARGEST and 1 <= height <= LARGEST
-    if not sized or not np.isfinite(params).all() or min(p["fx"], p["fy"]) <= 0 or np.abs(params).max() > LARGEST:
+    if (
+        not sized
+        or not np.isfinite(params).all()
+        or not min(p["fx"], p["fy"]) >= shortest
+        or np.abs(params).max() > LARGEST
+    ):
         raise UserError(f"{where}: a camera of {width}×{height} pixels with parameters {params} cannot be")
     return lens

@@ -143,7 +143,7 @@ def test_what_is_no_camera_is_refused() -> None:
         camera_models.checked("WIDE", 10, 8, (9.0,), "cameras.txt")
     with pytest.raises(UserError, match="EQUIRECTANGULAR, which no pinhole image shows"):
         camera_models.checked("EQUIRECTANGULAR", 10, 8, (10.0, 8.0), "cameras.txt")
-    for params in ((float("inf"), 5.0, 4.0), (0.0, 5.0, 4.0), (-9.0, 5.0, 4.0), (9.0, 1e30, 4.0)):
+    for params in ((float("inf"), 5.0, 4.0), (0.0, 5.0, 4.0), (1e-300, 5.0, 4.0), (-9.0, 5.0, 4.0), (9.0, 1e30, 4.0)):
         with pytest.raises(UserError, match="cannot be"):
             camera_models.checked("SIMPLE_PINHOLE", 10, 8, params, "cameras.txt")
     with pytest.raises(UserError, match="cannot be"):
