@@ -88,8 +88,18 @@ class ColorScale:
         return np.repeat(cv2.cvtColor(row, cv2.COLOR_BGR2RGB), height, axis=0)
 
     def describe(self) -> dict[str, Any]:
-        """The fields, for JSON; `ColorScale(**described)` is this scale again."""
+        """The fields, for JSON; `from_described` makes this scale of them again."""
         return asdict(self)
+
+    @classmethod
+    def from_described(cls, values: Any) -> ColorScale | None:
+        """What `describe` has written to a file; None where it is no such thing any more."""
+        try:
+            scale = cls(**values)
+            known = scale.colors in COLOR_MAPS and scale.scale in SCALES and isinstance(scale.unit, str)
+            return scale if known and 0 <= scale.low < scale.high < math.inf else None
+        except TypeError:
+            return None
 
     def _positions(self, values: np.ndarray) -> np.ndarray:
         """Where each value lies on the way from `low` to `high`, in [0,1]."""

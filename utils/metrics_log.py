@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+MAX_NUMBER = 1e300  # beyond it, sums and axes of a diagram are infinite
+
 
 class TermMeans:
     """Means of loss terms: over all steps since `restart`, and over the recent ones, which do not start again."""
@@ -31,14 +33,15 @@ class TermMeans:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, none where there is no file. One cut short when a run was killed is left out."""
+    """The lines of a metrics.jsonl, none where there is no file. One cut short when a run was killed, or changed since,
+    is left out."""
     lines = []
     for text in path.read_bytes().splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        if isinstance(line, dict) and {"iteration", "seconds"} <= line.keys():
+        if isinstance(line, dict) and _is_entry(line):
             lines.append(line)
     return lines
 
@@ -55,4 +58,20 @@ def read_object(path: Path) -> dict[str, Any]:
 def earlier_sessions(path: Path) -> dict[str, Any]:
     """What the run.json of a resumed run keeps of its sessions before: a list, oldest first."""
     before = read_object(path)
-    return {"earlier_sessions": [*before.pop("earlier_sessions", []), before]} if before else {}
+    earlier = before.pop("earlier_sessions", [])
+    return {"earlier_sessions": [*(earlier if isinstance(earlier, list) else []), before]} if before else {}
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
+
+
+def _is_entry(line: Mapping[str, Any]) -> bool:
+    """Whether a line has what every reader of the log takes for granted: when it is from, and numbers for numbers."""
+    measured = [line[name] for name in ("test", "train") if name in line]
+    scores = [each["PSNR"] if isinstance(each, dict) and "PSNR" in each else "" for each in measured]
+    numbers = [value for name, value in line.items() if not isinstance(value, dict)]
+    steps = ("gaussians" in line) == ("loss" in line)
+    known = is_number(line.get("iteration")) and is_number(line.get("seconds"))
+    return known and steps and all(value is None or is_number(value) for value in [*numbers, *scores])

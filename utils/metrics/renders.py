@@ -9,9 +9,10 @@ from typing import Any
 from utils.errors import UserError
 from utils.files import write_json
 from utils.image_io import read_png
+from utils.metrics.depth import NAMES as DEPTH_NAMES
 from utils.metrics.depth import Scores, average_depth
 from utils.metrics.image import NAMES, Lpips, average, measure
-from utils.metrics_log import read_object
+from utils.metrics_log import is_number, read_object
 
 LPIPS_VARIANT = "VGG16, version 0.1, images in [0,1]"  # as the 3DGS paper has it; not [-1,1], which the network expects
 
@@ -47,7 +48,7 @@ def evaluate_model(model: Path, lpips: Lpips | None = None) -> dict[str, dict[st
             results[folder.name]["views_hidden"] = hidden
         if lpips is not None:
             results[folder.name]["LPIPS_variant"] = LPIPS_VARIANT
-        depths = read_object(folder / "depth_scores.json")
+        depths = _depth_scores(folder)
         if depths:
             results[folder.name]["depth"] = average_depth(depths.values())
         per_view[folder.name] = {name: {view: each[name] for view, each in scores.items()} for name in NAMES}
@@ -56,6 +57,13 @@ def evaluate_model(model: Path, lpips: Lpips | None = None) -> dict[str, dict[st
     write_json(model / "results.json", results)
     write_json(model / "per_view.json", per_view)
     return results
+
+
+def _depth_scores(folder: Path) -> dict[str, Scores]:
+    """What the renderer has measured of depth, by file; without what is not as it wrote it."""
+    stored = read_object(folder / "depth_scores.json").items()
+    whole = {file: each for file, each in stored if isinstance(each, dict) and each.keys() == set(DEPTH_NAMES)}
+    return {file: each for file, each in whole.items() if all(v is None or is_number(v) for v in each.values())}
 
 
 def rendered_folders(model: Path) -> list[Path]:

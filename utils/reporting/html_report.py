@@ -38,7 +38,7 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
     if curves is not None:
         write_png(model / "curves.png", curves)
     tables = {
-        "Views": view_table(per_view, read_object(folder / "names.json")),
+        "Views": view_table(per_view, photo_names(folder)),
         "Settings": flattened(read_object(config_path(model))),
         "Run": flattened(read_object(model / "run.json")),
     }
@@ -56,7 +56,8 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
 
 def view_sheet(folder: Path, name: str, subtitle: str, per_view: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     """Ground truth | render | depth | distortion | error for some views of `folder` (test/ours_<N>), best to worst."""
-    scales = {kind: ColorScale(**values) for kind, values in read_object(folder / "colors.json").items()}
+    described = read_object(folder / "colors.json").items()
+    scales = {kind: scale for kind, each in described if (scale := ColorScale.from_described(each)) is not None}
     columns = [
         figures.Column("Ground truth"),
         figures.Column("Render"),
@@ -64,19 +65,17 @@ def view_sheet(folder: Path, name: str, subtitle: str, per_view: Mapping[str, Ma
         figures.Column("Distortion", scales.get("distortion")),
         figures.Column("Error", figures.ERROR_SCALE),
     ]
-    measured = "depth_error" in scales
+    measured = {"depth", "depth_error"} <= scales.keys()
     if measured:
         columns += [
             figures.Column("Measured depth", scales["depth"]),
             figures.Column("Depth error", scales["depth_error"]),
         ]
     files = [path.name for path in sorted((folder / "renders").glob("*.png"))]
-    names = read_object(folder / "names.json")
+    names = photo_names(folder)
     chosen = subsample(sorted(files, key=lambda file: -(per_view.get("PSNR", {}).get(file) or 0.0)), ROWS)
-    rows = [
-        _row(folder, file, names.get(file, file), {k: v.get(file) for k, v in per_view.items()}, measured)
-        for file in chosen
-    ]
+    scores = {file: {name: values.get(file) for name, values in per_view.items()} for file in chosen}
+    rows = [_row(folder, file, names.get(file, file), scores[file], measured) for file in chosen]
     return figures.contact_sheet(f"{name}, iteration {iteration_of(folder):,}", subtitle, columns, rows)
 
 
@@ -91,6 +90,11 @@ def _row(folder: Path, file: str, name: str, scores: Mapping[str, Any], measured
         nothing = np.full_like(error, NOTHING)
         pictures += [read_png(path) if path.exists() else nothing for path in paths]
     return figures.Row(name, score_text(scores), pictures)
+
+
+def photo_names(folder: Path) -> dict[str, str]:
+    """The photo of each file of `folder`, as far as names.json says it."""
+    return {file: name for file, name in read_object(folder / "names.json").items() if isinstance(name, str)}
 
 
 def facts_line(folder: Path, results: Mapping[str, Any], lines: list[dict[str, Any]]) -> str:
