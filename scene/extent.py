@@ -59,11 +59,7 @@ def _near(extent: float, seen: Sequence[np.ndarray]) -> float:
 
 def _visible_depths(camera: Camera, points: PointCloud) -> np.ndarray:
     """(V,) depths of points in the picture, world units; none where they are too few to judge by."""
-    positions = points.positions[:: max(1, len(points) // MAX_POINTS)].astype(np.float64)
-    x, y, z = camera.camera_from_world[:3, :3] @ positions.T + camera.camera_from_world[:3, 3:]
-    safe = np.where(z > 0, z, 1.0)
-    column, row = camera.fx * x / safe + camera.cx, camera.fy * y / safe + camera.cy
-    inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    _, _, z, inside = camera.project(points.positions[:: max(1, len(points) // MAX_POINTS)])
     return z[inside] if inside.sum() >= MIN_POINTS else z[:0]
 
 

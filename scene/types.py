@@ -34,6 +34,15 @@ class Camera:
         rotation, translation = self.camera_from_world[:3, :3], self.camera_from_world[:3, 3]
         return -rotation.T @ translation
 
+    def project(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Row, column (pixels), depth z (world units), and whether that is in the picture, (P,) each, of (P, 3) world
+        positions. Row and column mean nothing behind the camera."""
+        x, y, z = self.camera_from_world[:3, :3] @ positions.T.astype(np.float64) + self.camera_from_world[:3, 3:]
+        safe = np.where(z > 0, z, 1.0)
+        column, row = self.fx * x / safe + self.cx, self.fy * y / safe + self.cy
+        inside = (z > 0) & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        return row, column, z, inside
+
     def unproject(self, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
         """(P, 3) float64 world positions at depths z of the centers of pixels."""
         x, y = (column + 0.5 - self.cx) / self.fx * z, (row + 0.5 - self.cy) / self.fy * z

@@ -94,10 +94,7 @@ def visible_points(
     """Row, column and z of the points that a view sees: those of its track, or those that no nearer one hides."""
     positions = points.positions if track is None else points.positions[track]
     camera = view.camera
-    x, y, z = camera.camera_from_world[:3, :3] @ positions.T.astype(float) + camera.camera_from_world[:3, 3:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        column, row = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-        inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    row, column, z, inside = camera.project(positions)
     row, column, z = row[inside].astype(int), column[inside].astype(int), z[inside]
     if track is None and len(z):
         size = max(camera.width, camera.height) / CELLS

@@ -140,10 +140,7 @@ def _votes(cells: Cells, looks: Sequence[Look], aim: Aim, kind: str) -> np.ndarr
 
 def _project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, column and whether the pixel exists, (P,) each, of points in a camera's picture."""
-    x, y, z = camera.camera_from_world[:3, :3] @ points.T + camera.camera_from_world[:3, 3:]
-    safe = np.where(z > 0, z, 1.0)
-    column, row = np.floor(camera.fx * x / safe + camera.cx), np.floor(camera.fy * y / safe + camera.cy)
-    inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    row, column, _, inside = camera.project(points)
     return np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int), inside
 
 

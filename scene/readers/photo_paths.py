@@ -71,7 +71,7 @@ class PhotoFinder:
 
     @cached_property
     def _by_stem(self) -> dict[str, list[Path]]:
-        index = defaultdict(list)
+        index: dict[str, list[Path]] = defaultdict(list)
         for name, paths in self._by_name.items():
             if PurePosixPath(name).suffix in IMAGE_SUFFIXES:
                 index[str(PurePosixPath(name).with_suffix(""))] += paths
