@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -42,6 +43,14 @@ class PhotoFinder:
             self.elsewhere[name] = found
         return found
 
+    def find_beside(self, name: str) -> Path | None:
+        """A mask, map or point file that is listed by this name: its suffix and the folder it is in must be right, for
+        a photo may have the same name elsewhere."""
+        if is_file(self.folder / name):
+            return self.folder / name
+        parts = PurePosixPath(name.replace("\\", "/").lower()).parts
+        return _only(self._by_name, parts, at_least=2)
+
     def note(self) -> tuple[str, ...]:
         """What is to be said of photos that are not quite where they are listed, if there are any."""
         if not self.elsewhere:
@@ -53,17 +62,16 @@ class PhotoFinder:
     def _by_ending(self, name: str) -> Path | None:
         listed = PurePosixPath(name.replace("\\", "/").lower())
         for parts, index in ((listed.parts, self._by_name), (listed.with_suffix("").parts, self._by_stem)):
-            for start in range(len(parts)):
-                paths = index.get("/".join(parts[start:]), [])
-                if paths:
-                    return paths[0] if len(paths) == 1 else None
+            found = _only(index, parts)
+            if found is not None:
+                return found
             if listed.suffix not in IMAGE_SUFFIXES:
                 break
         return None
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
-        index = defaultdict(list)
+        index: dict[str, list[Path]] = defaultdict(list)
         for path in files_below(self.folder):
             if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHERS):
                 index[path.relative_to(self.folder).as_posix().lower()].append(path)
@@ -76,3 +84,12 @@ class PhotoFinder:
             if PurePosixPath(name).suffix in IMAGE_SUFFIXES:
                 index[str(PurePosixPath(name).with_suffix(""))] += paths
         return index
+
+
+def _only(index: Mapping[str, list[Path]], parts: Sequence[str], at_least: int = 1) -> Path | None:
+    """The one file at the longest end of a path that is in the index, of so many parts or of the whole path."""
+    for start in range(max(1, len(parts) - at_least + 1)):
+        paths = index.get("/".join(parts[start:]), [])
+        if paths:
+            return paths[0] if len(paths) == 1 else None
+    return None

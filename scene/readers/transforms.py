@@ -110,7 +110,7 @@ class _Folder:
 
     def other(self, name: str | None) -> Path | None:
         """Where a mask, map or point file is, or would be."""
-        return (self.others.find(name) or self.path.parent / name) if name else None
+        return (self.others.find_beside(name) or self.path.parent / name) if name else None
 
     def notes(self) -> tuple[str, ...]:
         return () if self.is_other else self.photos.note()
@@ -238,7 +238,7 @@ def _split(content: File, names: Mapping[str, str], path: Path) -> tuple[frozens
     if both:
         raise UserError(f"{path}: {both[0]} is in train_filenames, and held out by val_filenames or test_filenames")
     unlisted = set(names.values()) - train - held_out if train else set()
-    left_out = (other - train) | unlisted
+    left_out = ((other - train) | unlisted) - held_out
     said = f"{len(left_out)} photos are neither in train_filenames nor in test_filenames, and are not used"
     return frozenset(held_out), left_out, (said,) if left_out else ()
 

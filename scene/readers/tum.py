@@ -41,10 +41,15 @@ class Timed(NamedTuple):
 
     def nearest(self, time: float) -> Any | None:
         """What is nearest in time, if it is near."""
+        index = self.index_of(time)
+        return None if index is None else self.values[index]
+
+    def index_of(self, time: float) -> int | None:
+        """The index of what is nearest in time, if it is near."""
         if len(self.times) == 0:
             return None
         index = int(np.abs(self.times - time).argmin())
-        return self.values[index] if abs(self.times[index] - time) <= MAX_APART else None
+        return index if abs(self.times[index] - time) <= MAX_APART else None
 
 
 def can_read(source: Path) -> bool:
@@ -57,9 +62,10 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     photos, poses = _list(source / "rgb.txt", FILE), _list(source / "groundtruth.txt", POSE)
     maps = _list(source / "depth.txt", FILE) if (source / "depth.txt").is_file() else Timed(np.zeros(0), [])
     here = [(time, name) for time, (name,) in zip(*photos, strict=True) if (source / name).is_file()]
+    depths = _each_to_one([time for time, _ in here], maps)
     frames, lost = [], []
     for time, name in here:
-        pose, depth = poses.nearest(time), maps.nearest(time)
+        pose, depth = poses.nearest(time), depths.get(time)
         camera_from_world = (
             None if pose is None else _camera_from_world(pose, f"{source / 'groundtruth.txt'}: the pose")
         )
@@ -82,6 +88,19 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         notes=(note, *([f"{bare} photos have no depth map within {MAX_APART} s"] if bare else [])),
         warnings=lost_frames(lost, f"no pose within {MAX_APART} s"),
     )
+
+
+def _each_to_one(times: Sequence[float], maps: Timed) -> dict[float, Any]:
+    """By the time of a photo, the map nearest to it; a map that is nearest to several is of the nearest of them."""
+    nearest: dict[int, float] = {}
+    for time in times:
+        index = maps.index_of(time)
+        if index is None:
+            continue
+        other = nearest.setdefault(index, time)
+        if abs(maps.times[index] - time) < abs(maps.times[index] - other):
+            nearest[index] = time
+    return {time: maps.values[index] for index, time in nearest.items()}
 
 
 def _lens(source: Path) -> tuple[CameraModel, str]:

@@ -327,3 +327,16 @@ def test_tum_poses_that_are_none(tmp_path: Path, pose: str) -> None:
         assert "groundtruth.txt" in str(error)
     else:
         assert len(scene.train) == 3 and np.isfinite(scene.extent)
+
+
+def test_a_depth_map_between_two_photos_is_of_the_nearer(tmp_path: Path) -> None:
+    """Sensors drop frames: two photos can be within reach of one map, which only one of them may have."""
+    recordings.write_tum(tmp_path)
+    path = tmp_path / "depth.txt"
+    lines = path.read_text().splitlines()
+    time, name = lines[1].split()
+    lines[1:3] = [f"{float(time) + 0.012:.6f} {name}"]  # of the first photo, 16 ms after it and 17 ms before the second
+    path.write_text("\n".join(lines) + "\n")
+    scene = load_scene(tmp_path)
+    assert [view.depth is not None for view in scene.train] == [True, False, True, True]
+    assert "1 photos have no depth map within 0.02 s" in scene.summary

@@ -209,6 +209,13 @@ def test_views_are_held_out_as_the_file_lists_them(tmp_path: Path) -> None:
     assert [view.camera.name for view in load_scene(tmp_path).test] == photos[6:7]
 
 
+def test_the_same_photos_may_be_for_validation_and_for_tests(tmp_path: Path) -> None:
+    photos = [f"images/{number:03}.png" for number in range(8)]
+    write(tmp_path, 8, train_filenames=photos[2:], val_filenames=photos[:2], test_filenames=photos[:2])
+    scene = load_scene(tmp_path)
+    assert [view.camera.name for view in scene.test] == photos[:2] and len(scene.train) == 6
+
+
 def test_lists_that_cannot_be_are_refused(tmp_path: Path) -> None:
     write(tmp_path, test_filenames=["images/9.png"])
     with pytest.raises(UserError, match=r"test_filenames names images/9\.png, which is the file_path of no frame"):
@@ -307,3 +314,25 @@ def test_names_that_no_file_system_takes_are_missing_photos(tmp_path: Path) -> N
     assert len(load_scene(tmp_path).train) == 3
     write(tmp_path, frame={"file_path": "a\0b"})
     assert len(load_scene(tmp_path).train) == 3
+
+
+def test_a_photo_is_not_taken_for_the_mask_or_map_of_its_name(tmp_path: Path) -> None:
+    content = write(tmp_path)
+    for entry in content["frames"]:
+        name = Path(entry["file_path"]).name
+        (tmp_path / entry["file_path"]).rename(tmp_path / name)
+        entry |= {"file_path": name, "depth_file_path": f"depth/{name}"}
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    scene = load_scene(tmp_path)
+    assert all(view.depth is None for view in scene.train) and "4 listed depth maps are missing" in scene.warnings[0]
+    content["frames"][0]["mask_path"] = "masks/000.png"
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"its mask_path .*masks/000\.png is not there"):
+        load_scene(tmp_path)
+
+
+@pytest.mark.parametrize("listed", ["masks\\000.png", "C:\\data\\masks\\000.png", "/home/me/scene/Masks/000.PNG"])
+def test_masks_are_found_by_names_of_other_machines(tmp_path: Path, listed: str) -> None:
+    write(tmp_path, frame={"mask_path": listed})
+    scenes.write_photo(tmp_path / "masks" / "000.png", 40, 30, channels=1)
+    assert load_scene(tmp_path).train[0].mask_path == tmp_path / "masks" / "000.png"
