@@ -21,6 +21,8 @@ MAX_PIXELS = 2**28  # of any file, in all: 268 megapixels, which take 3.2 GB onc
 MAX_TIMES = 16  # as wide as the camera it belongs to: more is a damaged header, not a finer image
 SHAPE = 0.02  # by which aspect ratios of one picture may differ, beside what rounding to pixels makes
 
+BYTES_EACH = ("L", "RGB", "BGR", "RGBA", "BGRA", "RGBX", "BGRX")  # Pillow's names of layouts with a byte a letter
+
 # Whatever a damaged file makes Pillow raise.
 UNREADABLE = (OSError, ValueError, ArithmeticError, SyntaxError, LookupError, TypeError, MemoryError, struct.error)
 
@@ -79,10 +81,10 @@ def _is_sideways(image: Image.Image) -> bool:
 def _bytes_needed(image: Image.Image) -> int:
     """Of a file whose pixels are not compressed, as bmp and ppm; 0 for others."""
     needed = 0
-    for decoder, (left, top, right, bottom), offset, *_ in getattr(image, "tile", []):
-        if decoder == "raw":
-            bits = {"1": 1, "L": 8, "P": 8, "RGB": 24, "RGBA": 32}.get(image.mode, 8)
-            needed = max(needed, offset + (right - left) * (bottom - top) * bits // 8)
+    for decoder, (left, top, right, bottom), offset, layout, *_ in getattr(image, "tile", []):
+        order = layout if isinstance(layout, str) else layout[0] if layout else ""
+        if decoder == "raw" and order in BYTES_EACH:
+            needed = max(needed, offset + (right - left) * (bottom - top) * len(order))
     return needed
 
 
@@ -122,6 +124,8 @@ def _jpeg_ends(file: BinaryIO) -> bool:
     file.seek(2)
     while True:
         marker, length = struct.unpack(">HH", file.read(4))
+        if marker < 0xFF00:
+            return True  # padding between segments: decoders know more of that
         file.seek(length - 2, 1)
         if marker == 0xFFDA:
             return b"\xff\xd9" in file.read()

@@ -78,7 +78,7 @@ def _guarded(path: Path, read: Callable[[Path], Entry]) -> Entry:
 def _pose(quat_wxyz: Sequence[float], translation: Sequence[float], where: str) -> np.ndarray:
     w, x, y, z = quat_wxyz
     pose = np.eye(4)
-    if not np.isfinite(quat_wxyz).all() or not 1e-6 < np.linalg.norm(quat_wxyz) < FARTHEST:
+    if not np.abs(quat_wxyz).max() <= FARTHEST or np.linalg.norm(quat_wxyz) < 1e-6:  # the first is true of NaN
         raise UserError(f"{where} has the rotation {tuple(quat_wxyz)}, which is none: it must be a quaternion w x y z")
     pose[:3, :3] = Rotation.from_quat([x, y, z, w]).as_matrix()
     pose[:3, 3] = translation
