@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scene.io import FORMATS, format_of, read_gaussians
-from utils.console import run_script, say
+from utils.console import Parser, run_script, say
 from utils.output_dir import find_iteration, point_cloud_path
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="export.py", description="Write the Gaussians of a trained scene to a file.")
+    parser = Parser(prog="export.py", description="Write the Gaussians of a trained scene to a file.")
     parser.add_argument("file", type=Path, help=f"file to write, of the suffix {' or '.join(sorted(FORMATS))}")
     parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder of the model that train.py wrote")
     parser.add_argument(
