@@ -74,10 +74,10 @@ def back_project(view: View, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """
     numbers, photo = load_depth(view), load_image(view)
     assert numbers is not None and view.depth is not None
-    usable = numbers > 0
+    valid = numbers > 0
     if photo.mask is not None:
-        usable &= photo.mask[0] > 0.5
-    row, column = (index[::every] for index in np.nonzero(usable))
+        valid &= photo.mask[0] > 0.5
+    row, column = (index[::every] for index in np.nonzero(valid))
     z = z_of(numbers[row, column].astype(float), view.depth)
     return view.camera.unproject(row, column, z), photo.color[:, row, column].T
 
