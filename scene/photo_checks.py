@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scene.camera_models import is_wide, named
 from scene.image_header import MAX_TIMES, Header, read_header, same_shape
 from scene.readers.base import PosedImage
 from utils.errors import UserError
 
 NAMED_AT_MOST = 3
+MIN_FOCAL, MAX_FOCAL = 0.15, 30.0  # of the photo's side: fields of view of 147 and 2 degrees
+MAX_UNEVEN = 1.5  # ratio of the two focal lengths: pixels are square, or were scaled a little
 
 
 def check_photos(frames: Sequence[PosedImage]) -> tuple[list[tuple[PosedImage, Header]], list[str]]:
@@ -28,13 +31,27 @@ def check_photos(frames: Sequence[PosedImage]) -> tuple[list[tuple[PosedImage, H
         if mask is not None:
             _check_mask(frame, mask, header)
         whole.append((frame, header))
-    return whole, _left_out(damaged)
+    return whole, [*_left_out(damaged), *_unlikely([frame for frame, _ in whole])]
 
 
 def _left_out(damaged: Sequence[str]) -> list[str]:
     more = len(damaged) - NAMED_AT_MOST
     named = "; ".join(damaged[:NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
     return [f"{len(damaged)} photos are left out: {named}"] if damaged else []
+
+
+def _unlikely(frames: Sequence[PosedImage]) -> list[str]:
+    """A warning about focal lengths that hardly any camera has: in another unit than pixels, or of another photo."""
+    found = []
+    for frame in frames:
+        lens, p = frame.lens, named(frame.lens)
+        ratios = (p["fx"] / lens.width, p["fy"] / lens.height)
+        square = 1 / MAX_UNEVEN <= p["fx"] / p["fy"] <= MAX_UNEVEN
+        if not square or (not is_wide(lens) and not (ratios[0] >= MIN_FOCAL and max(ratios) <= MAX_FOCAL)):
+            found.append(f"{frame.name} (fx {p['fx']:.4g}, fy {p['fy']:.4g} at {lens.width}×{lens.height} pixels)")
+    if not found:
+        return []
+    return [f"{len(found)} cameras have unlikely focal lengths, which must be in pixels, such as that of {found[0]}"]
 
 
 def _check_photo(frame: PosedImage, header: Header) -> None:

@@ -210,3 +210,18 @@ def test_one_depth_map_is_not_given_to_two_photos(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("depth/001.png", "depth/000.png"))
     with pytest.raises(UserError, match=r"the depth map .*000\.png is given to two photos"):
         load_scene(tmp_path)
+
+
+# ---- focal lengths
+
+
+@pytest.mark.parametrize(
+    "lens, named", [("PINHOLE 40 30 4 4 20 15", True), ("PINHOLE 40 30 35 80 20 15", True),
+                    ("PINHOLE 40 30 35 36 20 15", False), ("PINHOLE 40 30 9 9 20 15", False),
+                    ("PINHOLE 40 30 5000 5000 20 15", True), ("SIMPLE_FISHEYE 40 30 5 20 15", False)]
+)  # fmt: skip
+def test_focal_lengths_that_hardly_any_camera_has_are_said(tmp_path: Path, lens: str, named: bool) -> None:
+    write(tmp_path)
+    (tmp_path / "sparse/0/cameras.txt").write_text("".join(f"{number} {lens}\n" for number in range(1, 5)))
+    warnings = load_scene(tmp_path).warnings
+    assert any("4 cameras have unlikely focal lengths" in warning for warning in warnings) == named
