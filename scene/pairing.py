@@ -38,7 +38,8 @@ def pair(folder: Path, names: Sequence[str], suffixes: Sequence[str]) -> Pairing
             else:
                 contested.setdefault(str(files[key]), []).append(name)
             break
-    return Pairing(found, [_said(path, fits) for path, fits in contested.items()])
+    taken = {str(path) for path in found.values()}
+    return Pairing(found, [_said(path, fits) for path, fits in contested.items() if path not in taken])
 
 
 def _said(path: str, names: Sequence[str]) -> str:

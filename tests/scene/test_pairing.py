@@ -51,3 +51,8 @@ def test_the_first_suffix_is_taken_and_the_whole_path_before_its_end(tmp_path: P
         "1.jpg": "1.png",
         "a/2.jpg": "a/2.png",
     }
+
+
+def test_a_file_whose_photo_is_known_is_not_contested(tmp_path: Path) -> None:
+    assert paired(tmp_path, ["000.png"], ["000.png", "cam0/000.png"]) == {"000.png": "000.png"}
+    assert pair(tmp_path, ["000.png", "cam0/000.png"], SUFFIXES).contested == []
