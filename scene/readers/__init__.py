@@ -5,6 +5,7 @@ A format is a module with the names of `scene.readers.base.Reader`, and an entry
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from scene.readers import colmap, replica, scannet, seven_scenes, transforms, tum
@@ -28,7 +29,10 @@ def read_dataset(source: Path, options: ReadOptions) -> ParsedDataset:
     whole one."""
     for reader in READERS:
         if reader.can_read(source):
-            return _guarded(reader, source, options)
+            dataset = _guarded(reader, source, options)
+            others = [other.LAYOUT for other in READERS if other is not reader and other.can_read(source)]
+            also = (f"there are files of {', '.join(others)} too, which are not read",) if others else ()
+            return replace(dataset, notes=(*dataset.notes, *also))
     raise UserError(what_is_missing(source))
 
 

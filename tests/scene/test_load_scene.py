@@ -118,6 +118,14 @@ def test_transforms_with_several_lenses_and_missing_photos(tmp_path: Path) -> No
     assert "gone.png" in scene.summary and "lens distortion undone (FULL_OPENCV)" in scene.summary
 
 
+def test_files_of_a_second_format_are_said_not_to_be_read(tmp_path: Path) -> None:
+    cameras = write_colmap(tmp_path)
+    assert "not read" not in load_scene(tmp_path).summary
+    write_transforms(tmp_path, cameras, fl_x=35.0)
+    scene = load_scene(tmp_path)
+    assert scene.kind == "COLMAP" and "there are files of transforms.json or" in scene.summary
+
+
 def test_blender(tmp_path: Path) -> None:
     cameras = scenes.cameras(4)
     for camera in cameras:
