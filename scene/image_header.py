@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import cv2
 from PIL import Image
 
 from utils.errors import UserError
@@ -21,6 +20,7 @@ MAX_PIXELS = 2**28  # of any file, in all: 268 megapixels, which take 3.2 GB onc
 MAX_TIMES = 16  # as wide as the camera it belongs to: more is a damaged header, not a finer image
 SHAPE = 0.02  # by which aspect ratios of one picture may differ, beside what rounding to pixels makes
 
+DECODED = {"BMP", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"}  # Pillow's names of what OpenCV decodes too
 BYTES_EACH = ("L", "RGB", "BGR", "RGBA", "BGRA", "RGBX", "BGRX")  # Pillow's names of layouts with a byte a letter
 
 # Whatever a damaged file makes Pillow raise.
@@ -53,8 +53,8 @@ def read_header(path: Path) -> Header:
             f"{path} says that it has {header.width}×{header.height} pixels, and is not decoded: at most "
             f"{MAX_PIXELS // 10**6} million are"
         )
-    if not cv2.haveImageReader(str(path)):
-        raise UserError(f"{path} cannot be decoded as an image")
+    if kind not in DECODED:
+        raise UserError(f"{path} cannot be decoded as an image: {kind} is not read; {', '.join(sorted(DECODED))} are")
     if missing or not _is_whole(path, kind):
         raise UserError(f"{path} is damaged or cut short")
     return header
