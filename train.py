@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,9 +22,12 @@ from training.interrupt import Interrupt
 from training.loss import Loss, schedule_text
 from training.monitor import Monitor, Step
 from training.outputs import RunOutputs
+from training.pace import Pace, plan_run
+from training.probe import SEEN_AT, Probe
 from training.run_logger import RunLogger
-from training.startup import check_folder, first_state, prepare_folder, read_options
+from training.startup import check_folder, first_state, prepare_folder, read_options, write_options
 from training.state import TrainingState
+from training.strategies.base import Draw, Strategy
 from utils.console import run_script, say
 from utils.losses.photometric import weighted_sum
 from utils.run_lock import RunLock
@@ -33,6 +37,7 @@ INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; exits with 130 when it was interrupted."""
+    started = time.monotonic()
     options = read_options(arguments)
     for line in without_effect(arguments):
         say(line, options.run.quiet)
@@ -44,21 +49,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with RunLock(Path(options.model.model_path)) as lock:
         scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
         state = first_state(options, scene, device)
+        run = plan_run(options.run, scene, state, started, probe_of(options, scene, state))
+        options = replace(options, run=run)
         folder = prepare_folder(options, scene, lock)
-        if not train(options, scene, state, folder):
+        with Pace(run, scene, state, started, lambda run: write_options(replace(options, run=run), folder)) as pace:
+            done = train(options, scene, state, folder, pace)
+        if not done:
             sys.exit(INTERRUPTED)
 
 
-def loss_of(options: TrainOptions, extent: float) -> Loss:
+def loss_of(options: TrainOptions, extent: float, strategy: Strategy | None = None) -> Loss:
     """The loss that the settings describe, in a scene of this extent. UserError for a schedule that cannot be read."""
     groups = options.optimization, options.depth, options.regularizers, options.extensions
-    return Loss.of(*groups, iterations=options.run.iterations, extent=extent)
+    usual = None if strategy is None else strategy.regularizers
+    return Loss.of(*groups, iterations=options.run.iterations, extent=extent, usual=usual)
 
 
-def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path) -> bool:
+def probe_of(options: TrainOptions, scene: Scene, state: TrainingState) -> Probe:
+    """What the speed of training steps is measured by."""
+    settings = settings_at(SEEN_AT, near=scene.near, sh_degree=options.model.sh_degree, pipeline=options.pipeline)
+    return Probe(
+        loss_of(options, scene.extent, state.strategy),
+        replace(settings, absgrad=state.strategy.absgrad),
+        background_color(options.model.white_background, state.gaussians.device),
+    )
+
+
+def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path, pace: Pace) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
-    run, gaussians, optimizer = options.run, state.gaussians, state.optimizer
-    objective, strategy = loss_of(options, scene.extent), state.strategy
+    run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
+    objective = loss_of(replace(options, run=run), scene.extent, strategy)
     settings_of = partial(settings_at, near=scene.near, sh_degree=options.model.sh_degree, pipeline=options.pipeline)
     plain = background_color(options.model.white_background, gaussians.device)
     facts = {
@@ -67,6 +87,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         "origin": scene.origin,
         "densification": strategy.facts(),
         "files": scene.ledger.facts(),
+        "plan": pace.facts(),
     }
     with (
         RunLogger(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
@@ -74,15 +95,16 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
         RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_of) as results,
     ):
-        report.opening(f"{scene.summary}\n{scene.ledger.line}\nComputing on {facts['rasterizer']}", scene.warnings)
+        lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
+        report.opening("\n".join(lines), scene.warnings)
         monitor = Monitor(run, objective, gaussians, report)
-        for iteration in range(state.iteration + 1, run.iterations + 1):
-            photo = state.next_photo()
+        while state.iteration < run.iterations:
+            iteration, photo = state.iteration + 1, state.next_photo()
             if iteration < options.optimization.coarse_until_iter:
                 photo = downscale_2x(photo)
             random = options.optimization.random_background
             background = random_color(state.generator, gaussians.device) if random else plain
-            settings = settings_of(iteration)
+            settings = replace(settings_of(iteration), absgrad=strategy.absgrad)
 
             output = render(gaussians, photo.camera, background, settings)
             weights = objective.weights(iteration)
@@ -97,9 +119,19 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             optimizer.rates["means"] = position_rate(options.optimization, scene.extent, iteration, run.iterations)
             optimizer.step(output.radii > 0, finite)
             state.step_done()
-            look = replace(settings, statistics=True)
-            changed = strategy.after_step(iteration, partial(render, gaussians, background=background, settings=look))
+            surveyed, seen = (
+                partial(
+                    render, gaussians, background=background, settings=replace(settings_of(iteration), statistics=on)
+                )
+                for on in (True, False)
+            )
+            changed = strategy.after_step(iteration, Draw(surveyed, seen, background))
 
+            longer = pace.after_step(report)
+            if longer is not None:
+                run, objective = longer, loss_of(replace(options, run=longer), scene.extent, strategy)
+                monitor.objective = objective
+                results.lengthened(run)
             stop = interrupt.requested and iteration < run.iterations
             monitor.after_step(step, changed, wait=stop or results.due(iteration))
             results.after_step(step)

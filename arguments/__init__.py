@@ -23,6 +23,7 @@ from arguments.groups import (
     RunOptions,
     TrainOptions,
     extension,
+    replan_numbers,
 )
 from arguments.loss_groups import DepthOptions, OptimizationOptions, RegularizerOptions
 from arguments.serialize import from_json, to_cfg_args, to_json
@@ -45,6 +46,7 @@ __all__ = [
     "from_json",
     "from_namespace",
     "parse_train_options",
+    "replan_numbers",
     "to_cfg_args",
     "to_json",
     "train_parser",

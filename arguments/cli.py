@@ -26,7 +26,7 @@ def add_group(parser: argparse.ArgumentParser, group: type, stored: Any = None) 
     for item in fields(group):
         default = getattr(stored, item.name) if stored is not None else item.default
         kind, many, _ = kind_of(hints[item.name])
-        flags = (*item.metadata["flags"], f"--{item.name}")
+        flags = sorted((f"--{item.name}", *item.metadata["flags"]), key=lambda flag: flag.startswith("--"))
         text = _help(item).replace("%", "%%")
         if kind is bool:
             section.add_argument(*flags, action="store_true", default=default, help=text)

@@ -65,7 +65,11 @@ class SpikeOptions:
 class DensificationOptions:
     """Densification"""
 
-    strategy: str = option("default", "densification strategy: decides which Gaussians are added, split and pruned")
+    strategy: str = option(
+        "default",
+        "densification strategy, which decides which Gaussians are added, split and pruned: adc has the rules of the "
+        "3DGS paper, budget grows to --max_gaussians where the error is largest, mcmc is 3DGS-MCMC",
+    )
     densify_from_iter: int | None = option(
         None,
         "step after which Gaussians are densified and pruned",
@@ -90,4 +94,11 @@ class DensificationOptions:
     percent_dense: float = option(
         0.01, "scale up to which a Gaussian is cloned and above which it is split, in scene extents", minimum=0
     )
-    max_gaussians: int = option(0, "largest number of Gaussians; 0 sets no limit; set it if memory runs out", minimum=0)
+    max_gaussians: int | None = option(
+        None,
+        "largest number of Gaussians; 0 sets no limit; set it if memory runs out",
+        "--cap_max",
+        minimum=0,
+        follows="0.5 for each pixel of a photo, 0.2 with --strategy budget and mcmc, 4 with adc, "
+        "and at least 1.5 times the points",
+    )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, cast, get_type_hints
 
 from arguments.density_groups import DensificationOptions, SpikeOptions
-from arguments.fields import Group, build
+from arguments.fields import MAX_COUNT, Group, build
 from arguments.loss_groups import DepthOptions, OptimizationOptions, RegularizerOptions
 from utils.errors import UserError
 from utils.options import option
 
 MAX_SEED = 2**63 - 1
+REPLAN = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
 MIN_WIDTH, MAX_WIDTH = 16, 16_384  # pixels, of a photo that is asked for by its width
 
 
@@ -103,11 +105,32 @@ DEVICE_HELP = "device that computes: cpu, cuda or cuda:<number>"
 BEST_DEVICE = "cuda if a GPU works, else cpu"
 
 
+def replan_numbers(text: str, place: str = "--replan") -> tuple[int, int]:
+    """(step, iterations) of the text "step:iterations". UserError for any other, and where the step is not before."""
+    step, iterations = map(int, text.split(":")) if REPLAN.fullmatch(text) else (0, 0)
+    if not step < iterations <= MAX_COUNT:
+        raise UserError(f"{place}: {text!r} is not step:iterations with the step before the last, as in 2000:4600")
+    return step, iterations
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Run"""
 
     iterations: int = option(30_000, "number of training steps; a few thousand give a preview", minimum=1)
+    minutes: float | None = option(
+        None,
+        "time that the run takes, with loading and evaluation, which sets --iterations by measured speed; "
+        "SIGUSR1 ends any run early, with all its schedules at their ends",
+        minimum=0.1,
+        follows="as long as --iterations take",
+    )
+    replan: tuple[str, ...] = option(
+        (),
+        "step:iterations, another number of iterations from a step on; run.json of a run with --minutes has those "
+        "that replay it",
+        check=replan_numbers,
+    )
     device: str = option("", DEVICE_HELP, follows=BEST_DEVICE)
     seed: int = option(
         0,

@@ -116,11 +116,17 @@ class RegularizerOptions:
         "weight of the alpha loss, for photos that have an alpha channel; raise it if the background keeps fog",
         minimum=0,
     )
-    lambda_opacity: float = option(
-        0.0, "weight of the mean opacity; raise it to let Gaussians fade that no photo needs", minimum=0
-    )
-    lambda_scale: float = option(
-        0.0,
-        "weight of the mean scale, in scene extents; raise it to let Gaussians shrink that no photo needs",
+    lambda_opacity: float | None = option(
+        None,
+        "weight of the mean opacity; raise it to let Gaussians fade that no photo needs",
+        "--opacity_reg",
         minimum=0,
+        follows="0; 0.01 with --strategy mcmc",
+    )
+    lambda_scale: float | None = option(
+        None,
+        "weight of the mean scale, in scene extents; raise it to let Gaussians shrink that no photo needs",
+        "--scale_reg",
+        minimum=0,
+        follows="0; 0.01 with --strategy mcmc",
     )

@@ -44,8 +44,18 @@ def random_color(generator: torch.Generator, device: torch.device) -> Tensor:
     return torch.rand(3, generator=generator).to(device, non_blocking=True)
 
 
-def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: RenderSettings) -> RasterOutput:
-    """Draw the Gaussians before `background`, (3,). The result is that of `diff_gaussian_rasterization.rasterize`."""
+def render(
+    gaussians: Gaussians,
+    camera: Camera,
+    background: Tensor,
+    settings: RenderSettings,
+    *,
+    colors: Tensor | None = None,
+) -> RasterOutput:
+    """Draw the Gaussians before `background`, (3,). The result is that of `diff_gaussian_rasterization.rasterize`.
+
+    `colors`, (N,3), replace those of the Gaussians.
+    """
     viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
     viewmat = viewmat.to(gaussians.device, non_blocking=True)
     return rasterize(
@@ -53,7 +63,8 @@ def render(gaussians: Gaussians, camera: Camera, background: Tensor, settings: R
         gaussians.activated_scales,
         gaussians.quats,
         gaussians.activated_opacities,
-        shs=gaussians.shs(settings.sh_degree),
+        shs=gaussians.shs(settings.sh_degree) if colors is None else None,
+        colors=colors,
         viewmat=viewmat,
         fx=camera.fx,
         fy=camera.fy,

@@ -50,6 +50,7 @@ class Loss:
     extent: float  # of the scene, world units
     schedules: dict[str, Schedule]  # lambda_dist, lambda_ray, depth_l1_mult, depth_l1_weight
     depth_losses: dict[str, DepthTerm]  # by term
+    usual: Mapping[str, float] = field(default_factory=dict)  # term -> its weight, where the options leave it open
     maps: dict[tuple[str, int], dict[str, Tensor]] = field(default_factory=dict)  # by photo: see _of_the_map
 
     @classmethod
@@ -62,9 +63,11 @@ class Loss:
         *,
         iterations: int,
         extent: float,
+        usual: Mapping[str, float] | None = None,
     ) -> Loss:
         """The loss that the settings of a run of `iterations` describe; `extensions` has the depth losses' own options.
 
+        `usual`: term -> its weight where the options leave it open, else 0.
         UserError for a schedule or a sum of depth losses that cannot be read.
         """
         knots = {
@@ -77,7 +80,7 @@ class Loss:
         ends = ((0.0, depth.depth_l1_weight_init), (float(iterations), depth.depth_l1_weight_final))
         schedules["depth_l1_weight"] = Schedule("depth_l1_weight", ends, "log")
         terms = depth_terms(depth.depth_loss, extensions)
-        return cls(optimization, depth, regularizers, extent, schedules, terms)
+        return cls(optimization, depth, regularizers, extent, schedules, terms, usual or {})
 
     @property
     def flags(self) -> dict[str, str]:
@@ -96,9 +99,12 @@ class Loss:
             "distortion": at["lambda_dist"],
             "ray": at["lambda_ray"],
             "alpha": self.regularizers.lambda_alpha,
-            "opacity": self.regularizers.lambda_opacity,
-            "scale": self.regularizers.lambda_scale,
+            "opacity": self._given_or_usual("opacity", self.regularizers.lambda_opacity),
+            "scale": self._given_or_usual("scale", self.regularizers.lambda_scale),
         }
+
+    def _given_or_usual(self, term: str, given: float | None) -> float:
+        return self.usual.get(term, 0.0) if given is None else given
 
     def terms(
         self,

@@ -66,6 +66,10 @@ class RunOutputs:
         if kept:  # the traceback follows
             complain(kept)
 
+    def lengthened(self, run: RunOptions) -> None:
+        """The run, with another number of steps than before."""
+        self.run, self.rescue.iterations = run, run.iterations
+
     def due(self, iteration: int) -> bool:
         """Whether more than a preview comes of this step."""
         run = self.run

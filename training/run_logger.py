@@ -28,7 +28,7 @@ ESTIMATE_AT = 50  # steps after which the run says how long it will take
 PREVIEWS = (10, 100)  # steps with a picture, and every
 PREVIEW_EVERY = 500
 FINISHED = "finished"  # the status of a run with all its files
-WRITING_LOG, DRAWING_BAR = "writing metrics.jsonl", "drawing the progress bar"
+WRITING_LOG, WRITING_RUN, DRAWING_BAR = "writing metrics.jsonl", "writing run.json", "drawing the progress bar"
 SHOWN = {"loss": "Loss", "depth": "Depth", "distortion": "Dist"}  # terms on the progress bar
 
 
@@ -94,7 +94,7 @@ class RunLogger:
             self._status = f"failed: {kind.__name__}: {error}" if issubclass(kind, Exception) else "interrupted"
         elif self._status == "running":
             self._status = FINISHED
-        with self.chatter.attempt("writing run.json"):
+        with self.chatter.attempt(WRITING_RUN):
             self._write_run()
 
     @property
@@ -122,6 +122,14 @@ class RunLogger:
         self.event(summary)
         for text in warnings:
             self.warning(text)
+
+    def lengthened(self, iterations: int, facts: Mapping[str, Any]) -> None:
+        """The run ends after another number of steps than was said; `facts` of its plan replace those in run.json."""
+        self.event(f"[Iter {self.iteration}] now {iterations:,} steps, instead of {self.iterations:,}")
+        self.iterations = self._bar.total = iterations
+        self._run["plan"] = dict(facts)
+        with self.chatter.attempt(WRITING_RUN):
+            self._write_run()
 
     def event(self, text: str) -> None:
         """Something worth a line."""

@@ -20,6 +20,7 @@ from scene.io.points import write_points
 from scene.loading.image_cache import ViewCache
 from scene.types import Camera, PointCloud, Scene
 from training.checkpoint import latest_checkpoint, load_checkpoint, step_of, whole_before
+from training.plan import final_length
 from training.run_logger import FINISHED
 from training.state import ENTRIES, TrainingState
 from training.strategies import strategy_options
@@ -55,7 +56,7 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
 def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
     """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages."""
     rates = learning_rates(options.optimization, scene.extent)
-    points = at_most(scene.points, options.densification.max_gaussians)
+    points = at_most(scene.points, options.densification.max_gaussians or 0)
     gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
@@ -68,11 +69,11 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     done = done_point_cloud(options)
     path = None if done else first_checkpoint(options)
     if done is not None:
-        state.take_result(Gaussians.from_arrays(read_gaussians(done), device), options.run.iterations)
+        state.take_result(Gaussians.from_arrays(read_gaussians(done), device), final_length(options.run))
     if path is not None:
         _restore(state, path, device)
         state.optimizer.rates |= rates
-        if state.iteration >= options.run.iterations:
+        if state.iteration >= final_length(options.run):
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
     return state
 
@@ -151,7 +152,7 @@ def done_point_cloud(options: TrainOptions) -> Path | None:
 
     UserError for one that has its pages, too.
     """
-    folder, steps = Path(options.model.model_path), options.run.iterations
+    folder, steps = Path(options.model.model_path), final_length(options.run)
     path, newest = output_dir.point_cloud_path(folder, steps), latest_checkpoint(folder)
     if not options.run.resume or options.run.start_checkpoint or not path.is_file():
         return None
@@ -173,14 +174,7 @@ def prepare_folder(options: TrainOptions, scene: Scene, lock: RunLock) -> Path:
     lock.take()
     if not _goes_on_in(options, folder):
         output_dir.claim(folder, scene.source, options.run.overwrite)
-    once = dataclasses.replace(options.run, resume=False, overwrite=False, start_checkpoint="")
-    options = dataclasses.replace(options, run=once)
-    for path, text in (
-        (output_dir.config_path(folder), to_json(options)),
-        (folder / "cfg_args", to_cfg_args(options)),
-    ):
-        with atomic_write(path) as file:
-            file.write(text.encode())
+    write_options(options, folder)
     output_dir.remove_leftovers(folder)
     write_points(folder / "input.ply", scene.points)
     cameras = [view.camera for view in (*scene.test, *scene.train)]
@@ -189,6 +183,18 @@ def prepare_folder(options: TrainOptions, scene: Scene, lock: RunLock) -> Path:
         places = "positions in the PLY files and cameras.json"
         write_json(folder / "origin.json", {"origin": list(scene.origin), "to be added to": places})
     return folder
+
+
+def write_options(options: TrainOptions, folder: Path) -> None:
+    """The settings of the run in its folder, as --resume reads them."""
+    once = dataclasses.replace(options.run, resume=False, overwrite=False, start_checkpoint="")
+    options = dataclasses.replace(options, run=once)
+    for path, text in (
+        (output_dir.config_path(folder), to_json(options)),
+        (folder / "cfg_args", to_cfg_args(options)),
+    ):
+        with atomic_write(path) as file:
+            file.write(text.encode())
 
 
 def _goes_on_in(options: TrainOptions, folder: Path) -> bool:

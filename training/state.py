@@ -112,7 +112,7 @@ class TrainingState:
         check_like(checkpoint["photos"], {"names": [], "waiting": []}, "photos")
         check_order(checkpoint["photos"]["waiting"], "photos.waiting", len(self.photos.photos))
         check_generator(checkpoint["generator"], "generator")
-        most = self.strategy.inputs.densification.max_gaussians
+        most = self.strategy.inputs.densification.max_gaussians or 0
         if 0 < most < count:
             raise UserError(
                 f"--max_gaussians {most}: the checkpoint has {count:,} already; give that, or 0 for no limit"

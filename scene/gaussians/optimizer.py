@@ -75,6 +75,12 @@ class Optimizer:
         for moment in self.moments[name]:
             moment.zero_()
 
+    def forget_rows(self, rows: Tensor) -> None:
+        """Set all moments of some Gaussians, (M,) indices, to 0: the same."""
+        for moments in self.moments.values():
+            for moment in moments:
+                moment[rows] = 0
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         moments = {name: tuple(self.moments[name]) for name in PARAMETERS}

@@ -8,6 +8,7 @@ errors there. Operations that on a GPU would wait, because they need a value of 
 from __future__ import annotations
 
 import importlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from scene.loading.image_cache import ShuffledViews
 from tests.helpers.rgbd import sphere_depth, write_map, write_scene
 from training.async_scalars import AsyncScalars
 from training.outputs import RunOutputs
+from training.pace import Pace
 from training.startup import first_state
 from utils.losses import regularizers
 
@@ -92,7 +94,7 @@ def waits(dataset: Path, model: Path, flags: str = "") -> list[str]:
         state = first_state(options, scene, VALUELESS)
         state.iteration = LAST - 3
         with Waits() as noted:
-            assert train.train(options, scene, state, model)
+            assert train.train(options, scene, state, model, Pace(options, scene, state, model, time.monotonic()))
     assert state.gaussians.device == VALUELESS and state.optimizer.steps == 3
     return noted.found
 

@@ -16,7 +16,7 @@ from scene.readers import colmap
 from scene.synthetic.write import write_scene
 from scene.types import PointCloud
 from tests.helpers import rgbd
-from training.strategies import default
+from training.strategies import surveys
 from utils.image_io import read_png
 from utils.metrics.image import psnr
 
@@ -89,7 +89,7 @@ def test_millimetres_change_no_picture_and_no_count(
 ) -> None:
     """Beyond what rounding does: in metres made longer by 1e-4 the pictures of the second case differ by 51 dB."""
     if flags == SURVEYS:
-        monkeypatch.setattr(default, "RESET_HEALS", 60)  # or the run were too short to be surveyed
+        monkeypatch.setattr(surveys, "RESET_HEALS", 60)  # or the run were too short to be surveyed
     logs = [run(source, tmp_path / source.name, flags) for source in sources]
     in_metres, in_millimetres = (counts(log) for log in logs)
     assert all(in_metres[rule] > 0 for rule in RULES[flags])

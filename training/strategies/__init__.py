@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from training.strategies.adc import AdcStrategy
 from training.strategies.base import Strategy, StrategyInputs
+from training.strategies.budget import BudgetStrategy
 from training.strategies.default import DefaultStrategy
+from training.strategies.mcmc import McmcStrategy
 from utils.errors import UserError
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "default": DefaultStrategy,
+    "adc": AdcStrategy,
+    "budget": BudgetStrategy,
+    "mcmc": McmcStrategy,
 }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 
 from arguments import DensificationOptions, RegularizerOptions, SpikeOptions
 from diff_gaussian_rasterization import RasterOutput
@@ -15,7 +16,19 @@ from scene.gaussians.optimizer import Optimizer
 from scene.loading.image_cache import ViewCache
 from scene.types import Camera, Scene
 
-Draw = Callable[[Camera], RasterOutput]  # with the rasterizer's statistics
+
+class Render(Protocol):
+    """Renders a camera with the Gaussians as they are now. `colors`, (N,3), replace those of the Gaussians."""
+
+    def __call__(self, camera: Camera, /, *, colors: Tensor | None = None) -> RasterOutput: ...
+
+
+class Draw(NamedTuple):
+    """What a strategy may render between two steps."""
+
+    surveyed: Render  # with the rasterizer's statistics
+    plain: Render  # without
+    background: Tensor  # (3,) of both
 
 
 class StrategyInputs(NamedTuple):
@@ -37,13 +50,23 @@ class Strategy(ABC):
     """Changes the number of Gaussians over a run. Its methods are called in the order in which they stand here."""
 
     Options: ClassVar[type | None] = None  # a frozen dataclass of `utils.options.option`: flags of train.py
+    absgrad: ClassVar[bool] = False  # whether `observe` needs `output.means2d.absgrad`
+    regularizers: ClassVar[Mapping[str, float]] = {}  # term of the loss -> its weight, where the options leave it open
 
     def __init__(self, inputs: StrategyInputs) -> None:
+        self.replan(inputs)
+
+    def replan(self, inputs: StrategyInputs) -> None:
+        """Fit the steps at which something is due to the run; again when it gets another length."""
         self.inputs = inputs
 
     def facts(self) -> dict[str, Any]:
         """Numbers for run.json that the strategy derived from the options and the scene."""
         return {}
+
+    def expected_count(self, progress: float) -> float:
+        """About how many Gaussians there will be at this part of the run, 0 to 1; to plan its time by."""
+        return float(len(self.inputs.gaussians))
 
     def before_backward(self, output: RasterOutput) -> None:  # noqa: B027 - not every strategy needs it
         """Ask for gradients that the backward pass would not keep."""
@@ -55,7 +78,7 @@ class Strategy(ABC):
     def after_step(self, iteration: int, draw: Draw) -> dict[str, int]:
         """Change the Gaussians after the optimizer's step; the number of changed Gaussians by name, empty if not due.
 
-        `draw` renders a camera with the Gaussians as they are now, with the rasterizer's statistics.
+        `draw` renders cameras with the Gaussians as they are now.
         """
 
     def state_dict(self) -> dict[str, Any]:

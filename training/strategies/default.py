@@ -6,21 +6,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from arguments import DensificationOptions, SpikeOptions
+from arguments import DensificationOptions
 from diff_gaussian_rasterization import RasterOutput
 from scene.types import Camera, Scene
 from training.strategies.base import Draw, Strategy, StrategyInputs
 from training.strategies.densify import Densified, DensityStatistics, default_grad_threshold, densify, reset_opacities
-from training.strategies.multiview_stats import MAX_VIEWS, collect_multiview_stats
-from training.strategies.prune import Pruned, PruneLimits, SpikeRules, prune, prune_spikes
-from utils.errors import UserError
+from training.strategies.limits import check_some_left, gaussian_limit, growth_steps, photo_pixels
+from training.strategies.prune import PruneLimits, prune
+from training.strategies.surveys import Surveys
 from utils.schedules import due
 
 MAX_WORLD_SIZE = 0.1  # of the extent: larger Gaussians are pruned, once opacities have been reset
 MAX_SCREEN_SIZE = 0.15  # of the image's larger side: the same
-SURVEYS_AT = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the run; before, too many have not yet got their weight
-RESET_HEALS = 500  # steps after which opacities say again what is needed
-SURVEY_SPACING = 2.0  # surveys have at least so many steps between them for each view that they look at
 
 
 class Limits(NamedTuple):
@@ -34,18 +31,29 @@ class Limits(NamedTuple):
 class DefaultStrategy(Strategy):
     """Adaptive density control of one run: gathers what each step shows, and changes the Gaussians when it is due."""
 
+    per_pixel, at_least = 0.5, 50_000  # of the default limit: Gaussians for a pixel of a photo, and in any case
+
     def __init__(self, inputs: StrategyInputs) -> None:
-        super().__init__(inputs)
-        self.density, self.spikes, self.extent = inputs.densification, inputs.spikes, inputs.scene.extent
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
         self.statistics = DensityStatistics(len(self.gaussians), self.gaussians.device)
-        self.limits = densification_limits(self.density, inputs.iterations, inputs.scene)
-        views, stop = len(inputs.scene.train), self.limits.stop
-        self.surveys = survey_steps(self.spikes, inputs.iterations, views, stop, self.density.opacity_reset_interval)
+        super().__init__(inputs)
+
+    def replan(self, inputs: StrategyInputs) -> None:
+        """Limits and surveys as the options have them."""
+        super().replan(inputs)
+        self.density, self.extent = inputs.densification, inputs.scene.extent
+        self.limits = self._limits()
+        self.max_gaussians = gaussian_limit(self.density, inputs.scene, self.per_pixel, self.at_least)
+        self.surveys = Surveys(inputs, self.max_gaussians, resets_until=self.limits.stop)
 
     def facts(self) -> dict[str, Any]:
         """The limits, as given or as fits the run."""
-        return self.limits._asdict()
+        return {**self.limits._asdict(), "max_gaussians": self.max_gaussians}
+
+    def expected_count(self, progress: float) -> float:
+        """A guess, since thresholds decide: half as many again by the end of densification."""
+        grown = (1 + 0.5 * min(1.0, 2 * progress)) * len(self.gaussians)
+        return min(grown, self.max_gaussians or grown)
 
     def before_backward(self, output: RasterOutput) -> None:
         """Keep the gradient of the centers in the image."""
@@ -60,18 +68,15 @@ class DefaultStrategy(Strategy):
         """Densify, prune and reset what is due; counts of cloned, split, and pruned by each rule.
 
         UserError when no Gaussian is left.
-
-        `draw` shows a survey what a camera sees now.
         """
         density, counts = self.density, Counter[str]()
         if due(iteration, self.limits.start, self.limits.stop, density.densification_interval):
             counts.update(self._densify()._asdict())
             counts.update(prune(self.gaussians, self.optimizer, self.statistics, self._rules(iteration))._asdict())
             self.statistics.reset()
-        if iteration in self.surveys:
-            counts.update(self._survey(draw)._asdict())
-        if len(self.gaussians) == 0:
-            raise UserError(f"iteration {iteration}: no Gaussian is left; all were too transparent or too large")
+        if self.surveys.due(iteration):
+            counts.update(self.surveys.judge(draw, self.statistics)._asdict())
+        check_some_left(self.gaussians, iteration)
         if due(iteration, 0, self.limits.stop, density.opacity_reset_interval):
             reset_opacities(self.gaussians, self.optimizer)
         return dict(counts)
@@ -84,6 +89,9 @@ class DefaultStrategy(Strategy):
         """Continue from these statistics."""
         self.statistics.load_state(state)
 
+    def _limits(self) -> Limits:
+        return densification_limits(self.density, self.inputs.iterations, self.inputs.scene)
+
     def _densify(self) -> Densified:
         density = self.density
         return densify(
@@ -92,17 +100,9 @@ class DefaultStrategy(Strategy):
             self.statistics,
             grad_threshold=self.limits.grad_threshold,
             clone_below=density.percent_dense * self.extent,
-            max_gaussians=density.max_gaussians,
+            max_gaussians=self.max_gaussians,
             generator=self.inputs.generator,
         )
-
-    def _survey(self, draw: Draw) -> Pruned:
-        tolerance = self.spikes.spike_tolerance * self.extent
-        ratio = self.inputs.regularizers.ray_ratio_max
-        found = collect_multiview_stats(
-            self.gaussians, self.inputs.photos, draw, tolerance=tolerance, ray_ratio_max=ratio
-        )
-        return prune_spikes(self.gaussians, self.optimizer, self.statistics, found, self._spike_rules())
 
     def _rules(self, iteration: int) -> PruneLimits:
         """With each densification. Large Gaussians only after the first opacity reset: until then many are still
@@ -111,43 +111,9 @@ class DefaultStrategy(Strategy):
             return PruneLimits()
         return PruneLimits(max_world_size=MAX_WORLD_SIZE * self.extent, max_screen_size=MAX_SCREEN_SIZE)
 
-    def _spike_rules(self) -> SpikeRules:
-        spikes = self.spikes
-        return SpikeRules(
-            min_weight=spikes.prune_min_weight or None,
-            max_weight_share=spikes.prune_weight_share,
-            min_views_before=spikes.floater_views or None,
-            min_ray_views=spikes.spike_ray_views or None,
-            max_spread=spikes.spike_spread * self.extent or None,
-            max_elongation=spikes.spike_ratio or None,
-            spike_size=spikes.spike_extent * self.extent,
-            max_fraction=spikes.prune_max_fraction,
-            max_gaussians=self.density.max_gaussians,
-        )
-
 
 def densification_limits(given: DensificationOptions, iterations: int, scene: Scene) -> Limits:
     """As given, or as fits a run of `iterations` and the photos."""
-    start = min(500, iterations // 10) if given.densify_from_iter is None else given.densify_from_iter
-    stop = iterations // 2 if given.densify_until_iter is None else given.densify_until_iter
-    pixels = sum(view.camera.width * view.camera.height for view in scene.train) / len(scene.train)
-    fitting = default_grad_threshold(pixels)
-    return Limits(start, stop, fitting if given.densify_grad_threshold is None else given.densify_grad_threshold)
-
-
-def survey_steps(
-    spikes: SpikeOptions, iterations: int, views: int, densified_until: int, reset_interval: int
-) -> list[int]:
-    """After which steps the views are surveyed; none where all rules are off. Not soon after a reset of the opacities,
-    nor after the start, when nothing has weight."""
-    steps = [0]
-    rules = (
-        spikes.prune_min_weight, spikes.floater_views, spikes.spike_ratio, spikes.spike_ray_views, spikes.spike_spread
-    )  # fmt: skip
-    spacing = SURVEY_SPACING * min(views, MAX_VIEWS)
-    for step in (round(part * iterations) for part in SURVEYS_AT):
-        reset = min(step - 1, densified_until - 1) // reset_interval
-        healed = step - reset * reset_interval >= RESET_HEALS
-        if any(rules) and healed and step - steps[-1] >= spacing:
-            steps.append(step)
-    return steps[1:]
+    threshold = given.densify_grad_threshold
+    fitting = default_grad_threshold(photo_pixels(scene)) if threshold is None else threshold
+    return Limits(*growth_steps(given, iterations), fitting)

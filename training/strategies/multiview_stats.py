@@ -16,7 +16,7 @@ from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
 from scene.types import Camera
-from training.strategies.base import Draw
+from training.strategies.base import Render
 from training.strategies.split_needles import ENDS, ends_of
 from utils.losses.regularizers import ray_ratio
 
@@ -62,7 +62,7 @@ class MultiViewStats:
 
 @torch.no_grad()
 def collect_multiview_stats(
-    gaussians: Gaussians, photos: ViewCache, draw: Draw, *, tolerance: float, ray_ratio_max: float
+    gaussians: Gaussians, photos: ViewCache, draw: Render, *, tolerance: float, ray_ratio_max: float
 ) -> MultiViewStats:
     """Look at the training views, at most `MAX_VIEWS` of them.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scene.gaussians.model import Gaussians
-from scene.gaussians.optimizer import Optimizer, edit_rows
+from scene.gaussians.optimizer import Optimizer, RowStatistics, edit_rows
 from training.strategies.densify import DensityStatistics, top_k_mask
 from training.strategies.multiview_stats import MultiViewStats
 from training.strategies.split_needles import PIECES, split_needles
@@ -79,7 +79,7 @@ def prune(gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatist
 
 @torch.no_grad()
 def prune_spikes(
-    gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, found: MultiViewStats, rules: SpikeRules
+    gaussians: Gaussians, optimizer: Optimizer, statistics: RowStatistics, found: MultiViewStats, rules: SpikeRules
 ) -> Pruned:
     """Remove what breaks a rule by the evidence `found`, and cut needles to their pieces on the surface.
 

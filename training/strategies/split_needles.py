@@ -30,7 +30,7 @@ PIECE_ELONGATION = 4.0  # ... and in its middle one, at most
 def ends_of(gaussians: Gaussians) -> Tensor:
     """(N,2,3) world units: the ends of the longest axis of each Gaussian."""
     steps = gaussians.means.new_tensor(ENDS)
-    return gaussians.means.detach()[:, None] + steps[:, None] * _half_axis(gaussians, slice(None))[:, None]
+    return gaussians.means.detach()[:, None] + steps[:, None] * half_axis(gaussians, slice(None))[:, None]
 
 
 def split_needles(gaussians: Gaussians, spikes: Tensor, off: Tensor) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ def split_needles(gaussians: Gaussians, spikes: Tensor, off: Tensor) -> dict[str
         name: value[:, None].expand(-1, len(PIECES), *value.shape[1:])[kept].clone() for name, value in values.items()
     }
     steps = gaussians.means.new_tensor(PIECES)
-    parts["means"] += (steps[:, None] * _half_axis(gaussians, spikes)[:, None])[kept]
+    parts["means"] += (steps[:, None] * half_axis(gaussians, spikes)[:, None])[kept]
     middle, longest = parts["scales"].sort(dim=1).values[:, 1:].unbind(1)
     rows, axis = torch.arange(count, device=gaussians.device), parts["scales"].argmax(dim=1)
     length = torch.minimum(longest + math.log(PIECE_LENGTH), middle + math.log(PIECE_ELONGATION))
@@ -52,7 +52,7 @@ def split_needles(gaussians: Gaussians, spikes: Tensor, off: Tensor) -> dict[str
     return parts
 
 
-def _half_axis(gaussians: Gaussians, rows: Tensor | slice) -> Tensor:
+def half_axis(gaussians: Gaussians, rows: Tensor | slice) -> Tensor:
     """(M,3) world units: one standard deviation along the longest axis."""
     lengths, axis = gaussians.activated_scales.detach()[rows].max(dim=1)
     units = torch.nn.functional.one_hot(axis, 3).to(lengths.dtype)

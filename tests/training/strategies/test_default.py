@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arguments import parse_train_options
-from training.strategies.default import survey_steps
+from training.strategies.surveys import survey_steps
 
 OFF = "--prune_min_weight 0 --floater_views 0 --spike_ratio 0"
 

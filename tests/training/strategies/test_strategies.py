@@ -1,0 +1,157 @@
+"""What every strategy holds: the cap, the same bytes again, on other threads and on resume; and what each adds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import train
+from arguments import parse_train_options
+from scene.types import Camera, PointCloud, Scene, View
+from tests.end_to_end.test_train import make_dataset
+from training import outputs
+from training.strategies.budget import count_at, event_steps, room_at
+from training.strategies.limits import gaussian_limit
+from utils.errors import UserError
+from utils.sampling import draw_with_replacement, draw_without_replacement
+
+BUSY = "--densification_interval 4 --densify_from_iter 3 --densify_until_iter 18 --densify_grad_threshold 0.00002"
+NAMES = ("default", "adc", "budget", "mcmc")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data") / "ring")  # of 80 points
+
+
+@pytest.fixture(autouse=True)
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
+
+
+def run(dataset: Path, model: Path, flags: str) -> bytes:
+    train.main(["-s", str(dataset), "-m", str(model), "--quiet", "--iterations", "24", *BUSY.split(), *flags.split()])
+    return (model / "point_cloud/iteration_24/point_cloud.ply").read_bytes()
+
+
+def log(model: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+
+
+def kept(model: Path, iteration: int) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(model / f"chkpnt{iteration}.pth", weights_only=True)
+    return state
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resumed_and_repeated_on_other_threads_it_is_the_same(name: str, dataset: Path, tmp_path: Path) -> None:
+    flags = f"--strategy {name} --random_background --max_gaussians 120 --checkpoint_iterations 10"
+    straight = run(dataset, tmp_path / "out", flags)
+    changes = [line["densification"] for line in log(tmp_path / "out") if "densification" in line]
+    assert any(sum(change.values()) > 0 for change in changes)
+    (tmp_path / "out/point_cloud/iteration_24/point_cloud.ply").unlink()
+    train.main(["-m", str(tmp_path / "out"), "--resume", "--quiet"])
+    assert (tmp_path / "out/point_cloud/iteration_24/point_cloud.ply").read_bytes() == straight
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        assert run(dataset, tmp_path / "again", flags) == straight
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("limit", [1, 50, 120])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cap_holds_after_every_step(name: str, limit: int, dataset: Path, tmp_path: Path) -> None:
+    every = " ".join(str(step) for step in range(1, 25))
+    flags = f"--strategy {name} --max_gaussians {limit} --prune_min_weight 0 --spike_ratio 1.1 --spike_extent 0"
+    run(dataset, tmp_path / "out", f"{flags} --checkpoint_iterations {every}")
+    counts = [len(kept(tmp_path / "out", step)["gaussians"]["means"]) for step in range(1, 25)]
+    assert max(counts) <= limit and (limit == 1 or max(counts) > 0.6 * limit)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_moments_stay_with_their_rows(name: str, dataset: Path, tmp_path: Path) -> None:
+    flags = f"--strategy {name} --max_gaussians 120 --checkpoint_iterations 3 4"
+    run(dataset, tmp_path / "out", flags)
+    state = kept(tmp_path / "out", 4)
+    count = len(state["gaussians"]["means"])
+    moments = state["optimizer"]["moments"]
+    assert all(len(each) == count for pair in moments.values() for each in pair)
+    added = count - int(moments["means"][1].abs().sum(dim=1).gt(0).sum())
+    assert 0 < added < count or name in ("default", "adc")
+
+
+def test_adc_is_the_default_with_the_papers_settings(dataset: Path, tmp_path: Path) -> None:
+    off = "--prune_min_weight 0 --floater_views 0 --spike_ratio 0 --max_gaussians 0"
+    flags = BUSY.replace("0.00002", "0.0002") + " --max_gaussians 0"
+    adc = run(dataset, tmp_path / "adc", f"--strategy adc {flags}")
+    assert adc == run(dataset, tmp_path / "default", f"{flags} {off}")
+    assert len(adc) > 0
+
+
+@pytest.mark.parametrize("name", ["budget", "mcmc"])
+def test_a_budget_is_needed(name: str, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"--max_gaussians 0: --strategy {name} needs a number"):
+        run(dataset, tmp_path / "out", f"--strategy {name} --max_gaussians 0")
+    assert not (tmp_path / "out").exists()
+
+
+def test_terms_of_mcmc_can_be_given(dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "usual", "--strategy mcmc")
+    run(dataset, tmp_path / "given", "--strategy mcmc --opacity_reg 0 --lambda_scale 0")
+    run(dataset, tmp_path / "default", "")
+    lines = [[line for line in log(tmp_path / name) if "loss" in line] for name in ("usual", "given", "default")]
+    terms = [{"opacity", "scale"} & each[-1].keys() for each in lines]
+    assert terms == [{"opacity", "scale"}, set(), set()]
+
+
+def test_the_default_limit_goes_by_pixels_and_points() -> None:
+    views = (View(Camera("", 400, 250, 1.0, 1.0, 0.0, 0.0, np.eye(4)), Path()),) * 2
+
+    def limit(points: int, flags: str = "") -> int:
+        cloud = PointCloud(np.zeros((points, 3)), np.zeros((points, 3)))
+        scene = Scene(Path(), "", views, (), cloud, 1.0, 0.01, "")
+        return gaussian_limit(parse_train_options(flags.split()), scene, 0.2, 5_000)
+
+    assert limit(10) == 20_000 and limit(20_000) == 30_000
+    assert limit(10, "--max_gaussians 7") == limit(10, "--cap_max 7") == 7 and limit(10, "--max_gaussians 0") == 0
+
+
+def test_the_curve_ends_at_the_budget() -> None:
+    assert event_steps(10, 41, 10) == [20, 30, 40]
+    assert count_at(0.0, 10, 110) == 10 and count_at(0.25, 10, 110) == 60 and count_at(1.0, 10, 110) == 110
+    count = 1000
+    for event in range(1, 31):
+        before, count = count, count + room_at(event, 30, count, 1000, 4000)
+        assert count <= 1.5 * before and (event > 20 or count <= 1.2 * before)
+    assert count == 4000
+    assert room_at(3, 3, 5000, 1000, 4000) < 0
+
+
+def test_drawing_goes_by_weight() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.tensor([0.0, 1.0, 2.0, 5.0])
+    drawn = torch.stack([draw_with_replacement(weights, 7, generator) for _ in range(200)]).sum(dim=0)
+    assert torch.allclose(drawn / 1400, weights / 8, atol=0.02) and drawn[0] == 0
+    chosen = [draw_without_replacement(weights, torch.ones(4, dtype=torch.bool), 1, generator) for _ in range(800)]
+    assert torch.allclose(torch.stack(chosen).float().mean(dim=0), weights / 8, atol=0.05)
+    preferred = torch.tensor([True, True, False, False])
+    assert draw_without_replacement(weights, preferred, 1, generator).tolist() == [False, True, False, False]
+    assert draw_without_replacement(weights, preferred, 9, generator).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("name", ["budget", "mcmc"])
+def test_the_unit_of_the_scene_does_not_matter(name: str, dataset: Path, tmp_path: Path) -> None:
+    ends = []
+    for unit in (1.0, 1024.0):  # a power of two: not even rounding differs much
+        data = dataset if unit == 1.0 else make_dataset(tmp_path / "data", unit)
+        run(data, tmp_path / f"out{unit}", f"--strategy {name} --max_gaussians 120")
+        ends.append([line for line in log(tmp_path / f"out{unit}") if "loss" in line][-1])
+    assert ends[1]["loss"] == pytest.approx(ends[0]["loss"], rel=0.02)
+    assert ends[1]["gaussians"] == pytest.approx(ends[0]["gaussians"], rel=0.02) and ends[0]["gaussians"] != 80

@@ -1,0 +1,167 @@
+"""Minutes into steps, and runs that get another length on their way: replayed to the bit by their numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import train
+from arguments import parse_train_options
+from scene.gaussians.model import PARAMETERS
+from tests.end_to_end.test_train import BUSY, make_dataset
+from training import outputs, pace, probe
+from training.plan import Speed, final_length, finishing_length, mean_seconds, options_at, planned_steps
+from training.run_logger import RunLogger
+from training.state import TrainingState
+from utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
+
+
+@pytest.fixture(autouse=True)
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
+
+
+def run(dataset: Path, model: Path, flags: str) -> None:
+    train.main(["-s", str(dataset), "-m", str(model), "--quiet", *BUSY.split(), *flags.split()])
+
+
+def plan_of(model: Path) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads((model / "run.json").read_text())["plan"]
+    return plan
+
+
+def last_ply(model: Path) -> bytes:
+    return (model / f"point_cloud/iteration_{plan_of(model)['iterations']}/point_cloud.ply").read_bytes()
+
+
+def replayed(dataset: Path, model: Path, again: Path, flags: str = "") -> bytes:
+    run(dataset, again, f"{plan_of(model)['again']} {flags}")
+    return last_ply(again)
+
+
+def test_a_line_through_two_measurements() -> None:
+    assert Speed.through((100, 2.0), (300, 3.0)) == pytest.approx((1.5, 0.005))
+    assert Speed.through((100, 2.0), (100, 2.5)) == (2.5, 0)
+    assert Speed.through((100, 2.0), (300, 1.0)) == (2.0, 0)  # a measurement that was disturbed
+    assert Speed.through((100, 1.0), (200, 3.0)) == pytest.approx((0.0, 0.02))
+
+
+def test_steps_that_fit_along_a_curve() -> None:
+    speed = Speed(0.01, 1e-6)
+    assert mean_seconds(speed, lambda part: 10_000 * part) == pytest.approx(0.015)
+    assert planned_steps(30.0, 0.015) == 2000 and planned_steps(30.1, 0.015) == 2000 and planned_steps(0.0, 1.0) == 50
+
+
+@pytest.mark.parametrize("iteration", [1, 94, 1000, 28_500])
+def test_finishing_leaves_the_last_part(iteration: int) -> None:
+    length = finishing_length(iteration)
+    assert length > iteration and iteration / length <= 0.95
+    assert (length - iteration) <= 0.05 * length + 2 and finishing_length(length - 1) > length - 1
+
+
+def test_lengths_from_steps_on() -> None:
+    options = parse_train_options("--iterations 100 --replan 40:80 60:90".split())
+    assert [options_at(options, step).run.iterations for step in (0, 39, 40, 60)] == [100, 100, 80, 90]
+    assert final_length(options) == 90 and final_length(parse_train_options(["--iterations", "7"])) == 7
+
+
+@pytest.mark.parametrize("text", ["4", "9:8", "8:8", "a:9", "1.5:8", "1:2:3"])
+def test_a_replan_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"--replan: .* is not step:iterations"):
+        parse_train_options(["--replan", text])
+
+
+@pytest.mark.parametrize("strategy", ["default", "budget", "mcmc"])
+def test_finish_now_goes_through_the_end_and_is_replayed(
+    strategy: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, rates = TrainingState.step_done, []
+
+    def step_done(self: TrainingState) -> None:
+        honest(self)
+        rates.append(self.optimizer.rates["means"])
+        if self.iteration == 60:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    flags = f"--strategy {strategy} --max_gaussians 120"
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingState, "step_done", step_done)
+        run(dataset, tmp_path / "out", f"--iterations 5000 {flags}")
+    plan = plan_of(tmp_path / "out")
+    assert plan["iterations"] == len(rates) == finishing_length(60) < 70
+    assert rates[59] > 90 * rates[-1] and rates[60] < 2 * rates[-1]
+    assert plan["again"] == f"--iterations 5000 --replan 60:{len(rates)}"
+    assert replayed(dataset, tmp_path / "out", tmp_path / "again", flags) == last_ply(tmp_path / "out")
+
+
+def test_what_goes_on_keeps_its_new_length(dataset: Path, tmp_path: Path) -> None:
+    flags = "--iterations 30 --replan 12:20 --checkpoint_iterations 14"
+    run(dataset, tmp_path / "out", flags)
+    straight = last_ply(tmp_path / "out")
+    assert (tmp_path / "out/point_cloud/iteration_20/point_cloud.ply").read_bytes() == straight
+    train.main(["-m", str(tmp_path / "out"), "--resume", "--quiet"])
+    assert last_ply(tmp_path / "out") == straight and plan_of(tmp_path / "out")["iterations"] == 20
+
+
+class Clock:
+    """A time in which a training step takes what it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float, measured: float) -> None:
+        self.now, self.step = 0.0, step
+        monkeypatch.setattr(pace.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(pace, "measure_speed", lambda *_: Speed(measured, 0.0))
+        monkeypatch.setattr(RunLogger, "seconds", property(lambda logger: self.now))
+        honest = TrainingState.step_done
+
+        def step_done(state: TrainingState) -> None:
+            honest(state)
+            self.now += self.step
+
+        monkeypatch.setattr(TrainingState, "step_done", step_done)
+
+
+@pytest.mark.parametrize(("step", "replans"), [(0.1, 0), (0.07, 1), (0.15, 1), (0.4, 1)])
+def test_minutes_are_met_and_replayed(
+    step: float, replans: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        clock = Clock(patched, step, measured=0.1)
+        run(dataset, tmp_path / "out", "--minutes 1")
+        assert 0.7 * 60 < clock.now < 60
+    plan = plan_of(tmp_path / "out")
+    assert plan["minutes"] == 1 and plan["again"].count(":") == replans
+    assert replayed(dataset, tmp_path / "out", tmp_path / "again") == last_ply(tmp_path / "out")
+
+
+def test_the_probe_leaves_no_trace(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, bool]] = []
+    honest = probe.measure_speed
+
+    def measured(options: Any, scene: Any, state: TrainingState, seconds: float) -> Speed:
+        before = {name: state.gaussians.parameters[name].detach().clone() for name in PARAMETERS}
+        chance = state.generator.get_state()
+        speed = honest(options, scene, state, seconds)
+        same = all(torch.equal(before[name], state.gaussians.parameters[name]) for name in PARAMETERS)
+        same &= torch.equal(chance, state.generator.get_state()) and state.optimizer.steps == 0
+        seen.append((speed.seconds(1000), same))
+        return Speed(0.2, 0.0)
+
+    monkeypatch.setattr(pace, "measure_speed", measured)
+    begun = time.monotonic()
+    run(dataset, tmp_path / "out", "--minutes 0.2 --strategy budget --max_gaussians 200")
+    assert len(seen) == 1 and seen[0][1] and 0 < seen[0][0] < time.monotonic() - begun
+    again = shlex.split(plan_of(tmp_path / "out")["again"])
+    assert again[0] == "--iterations" and int(again[1]) == 50

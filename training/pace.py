@@ -1,0 +1,159 @@
+"""The clock of a run: `--minutes` becomes steps, at the start and when growth has ended; SIGUSR1 finishes early."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from statistics import median
+from types import FrameType, TracebackType
+from typing import Any
+
+from arguments import RunOptions
+from scene.types import Scene
+from training import plan
+from training.probe import Probe
+from training.run_logger import RunLogger
+from training.state import TrainingState
+from training.strategies.multiview_stats import MAX_VIEWS
+from training.strategies.surveys import SURVEY_SPACING, SURVEYS_AT
+from utils.text import duration_text
+
+REPLAN_AT = 0.5  # of the run: growth has ended
+REPLAN_FROM = 0.02  # a new length that differs by less is not worth it
+RECENT = 20  # steps whose time says what the next will take
+END_SECONDS, END_STEPS = 2.0, 4.0  # for the files and pages at the end, and for each view shown there, in steps
+SURVEY_STEPS = 0.7  # for each view of a survey, in steps
+SAFETY = 0.98  # of the time is planned for: the last steps are the slowest
+
+
+def plan_run(run: RunOptions, scene: Scene, state: TrainingState, started: float, probe: Probe) -> RunOptions:
+    """The run with the steps that fit into `--minutes` since `started`, of `time.monotonic`; else as it is.
+
+    A run that goes on has its steps already. Leaves the state as it is.
+    """
+    if run.minutes is None or state.iteration > 0:
+        return run
+    speed = probe.speed(state, run.minutes * 60)
+    step = plan.mean_seconds(speed, state.strategy.expected_count)
+    seconds = SAFETY * run.minutes * 60 - (time.monotonic() - started) - _end_seconds(scene, step)
+    planned = replace(run, iterations=plan.planned_steps(_without_surveys(scene, seconds, step), step))
+    state.strategy.replan(state.strategy.inputs._replace(iterations=planned.iterations))
+    return planned
+
+
+class Pace:
+    """Whether the run is to get another length; while entered, SIGUSR1 asks for its end.
+
+    `keep` writes the run, with all its lengths, where `--resume` reads it.
+    """
+
+    def __init__(
+        self, run: RunOptions, scene: Scene, state: TrainingState, started: float, keep: Callable[[RunOptions], None]
+    ) -> None:
+        self.whole, self.run = run, plan.run_at(run, state.iteration)
+        self.scene, self.state, self.keep = scene, state, keep
+        self.seconds_before = time.monotonic() - started  # the logger's clock begins
+        self.replanned, self.asked = bool(run.replan), False
+        if self.run.iterations != run.iterations:  # gone on with, behind a step of --replan
+            self._tell_strategy()
+        self._times: list[float] = []
+        self._before: Any = None
+
+    def __enter__(self) -> Pace:
+        if hasattr(signal, "SIGUSR1"):  # Windows has none
+            self._before = signal.signal(signal.SIGUSR1, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, self._before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def after_step(self, report: RunLogger) -> RunOptions | None:
+        """The run from here on, with another number of steps; None where it stays. The strategy has it, too."""
+        self._times = [*self._times[-RECENT:], report.seconds]
+        iteration = self.state.iteration
+        planned = plan.run_at(self.whole, iteration).iterations
+        length = planned if planned != self.run.iterations else self._new_length()
+        if length is None or length == self.run.iterations:
+            return None
+        if length != planned:
+            self.whole = replace(self.whole, replan=(*self.whole.replan, f"{iteration}:{length}"))
+            with report.chatter.attempt("writing config.json"):
+                self.keep(self.whole)
+        self.run = replace(self.whole, iterations=length)
+        self._tell_strategy()
+        report.lengthened(length, self.facts())
+        return self.run
+
+    def facts(self) -> dict[str, Any]:
+        """For run.json: the steps that were planned, and with which arguments the run is made again to the bit."""
+        again = ["--iterations", str(self.whole.iterations)]
+        if self.whole.replan:
+            again += ["--replan", *self.whole.replan]
+        return {"minutes": self.whole.minutes, "iterations": self.run.iterations, "again": " ".join(again)}
+
+    def opening(self) -> str:
+        """What will happen."""
+        expected = round(self.state.strategy.expected_count(1.0))
+        limit = self.state.strategy.facts().get("max_gaussians")
+        text = f"{self.run.iterations:,} steps"
+        if limit:
+            text += f", at most {limit:,} Gaussians (--max_gaussians)"
+        if self.whole.minutes is None:
+            return text
+        return f"{text}, about {expected:,} expected, in {duration_text(self.whole.minutes * 60)}"
+
+    def _tell_strategy(self) -> None:
+        self.state.strategy.replan(self.state.strategy.inputs._replace(iterations=self.run.iterations))
+
+    def _new_length(self) -> int | None:
+        iteration, steps = self.state.iteration, self.run.iterations
+        finished = plan.finishing_length(iteration)
+        if finished < steps and (self.asked or self._is_late(finished - iteration)):
+            self.replanned = True
+            return finished
+        if self.whole.minutes is None or self.replanned or iteration < REPLAN_AT * steps or not self._step_seconds:
+            return None
+        self.replanned = True
+        left = SAFETY * self._seconds_left - _end_seconds(self.scene, self._step_seconds)
+        left = _without_surveys(self.scene, left, self._step_seconds)
+        new = max(finished, iteration + plan.planned_steps(left, self._step_seconds))
+        return new if abs(new - steps) > REPLAN_FROM * steps else None
+
+    def _is_late(self, steps: int) -> bool:
+        """Whether only the last steps of a run that is to finish now fit into the minutes."""
+        if self.whole.minutes is None or not self._step_seconds:
+            return False
+        return self._seconds_left < steps * self._step_seconds + _end_seconds(self.scene, self._step_seconds)
+
+    @property
+    def _seconds_left(self) -> float:
+        return (self.whole.minutes or 0.0) * 60 - (self.seconds_before + self._times[-1])
+
+    @property
+    def _step_seconds(self) -> float:
+        """Of the last steps; 0 before there are enough."""
+        times = self._times
+        if len(times) <= RECENT:
+            return 0.0
+        return median(later - earlier for earlier, later in pairwise(times))
+
+
+def _without_surveys(scene: Scene, seconds: float, step: float) -> float:
+    """What is left of a time for steps: there are surveys as often as `survey_steps` has them, at most."""
+    views = min(len(scene.train), MAX_VIEWS)
+    surveys = min(len(SURVEYS_AT), seconds / step / (2 * SURVEY_SPACING * views))  # in the second half of the run
+    return seconds - surveys * views * SURVEY_STEPS * step
+
+
+def _end_seconds(scene: Scene, step: float) -> float:
+    """For what comes after the last step."""
+    return END_SECONDS + END_STEPS * step * (len(scene.test) or len(scene.train) / 8)

@@ -1,0 +1,167 @@
+"""Growth along a known curve to a budget, where the photos are met worst, by splits that hardly change the picture.
+
+The count curve is that of ImprovedGS, the scores those of revising densification (Rota Bulò et al. 2024, the largest
+error over the views) and of edge-guided growth; opacities decay a little instead of being reset.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diff_gaussian_rasterization import RasterOutput
+from scene.gaussians.optimizer import edit_rows
+from scene.types import Camera
+from training.strategies.base import Draw, Strategy, StrategyInputs
+from training.strategies.densify import DensityStatistics, default_grad_threshold
+from training.strategies.limits import check_some_left, gaussian_limit, growth_steps, photo_pixels
+from training.strategies.prune import PruneLimits, prune
+from training.strategies.scores import combined, score
+from training.strategies.split_longest import SplitShape, split_longest, to_logits
+from training.strategies.surveys import Surveys
+from utils.errors import UserError
+from utils.options import option
+from utils.sampling import draw_without_replacement
+
+PER_PIXEL, AT_LEAST = 0.2, 20_000  # of the default budget: Gaussians for a pixel of a photo, and in any case
+FEW_EVENTS = 10  # with fewer to come, growth may be faster
+FASTEST, FASTEST_AT_THE_END = 1.2, 1.5  # times as many Gaussians after an event as before it, at most
+LEAST_OPACITY = 1e-3  # to which decay goes; what is there is pruned
+
+
+@dataclass(frozen=True)
+class BudgetOptions:
+    """Options of the strategy budget"""
+
+    absgrad_factor: float = option(
+        1.5,
+        "factor on densify_grad_threshold, above which Gaussians are split first, by their absolute gradients",
+        minimum=0,
+    )
+    score_views: int = option(8, "number of training views whose errors decide a growth", minimum=1)
+    score_edges: float = option(
+        0.25,
+        "weight of the photos' edges, beside the error, in the score of a Gaussian; raise it for sharper edges",
+        minimum=0,
+    )
+    split_offset: float = option(
+        0.6, "distance of a split's halves from their parent, in its longest standard deviation", minimum=0
+    )
+    split_longest: float = option(0.6, "factor of a split on the longest axis", minimum=0.01, maximum=1)
+    split_others: float = option(1.0, "factor of a split on the other two axes", minimum=0.01, maximum=1)
+    split_opacity: float = option(0.8, "factor of a split on the opacity", minimum=0.01, maximum=1)
+    opacity_decay: float = option(
+        0.004,
+        "amount by which all opacities fall at each growth, going to 0 at the end of the run; raise it to prune more",
+        minimum=0,
+        maximum=1,
+    )
+
+
+class BudgetStrategy(Strategy):
+    """Grows to `--max_gaussians` by the end of densification, then prunes by surveys."""
+
+    Options, absgrad = BudgetOptions, True
+
+    def __init__(self, inputs: StrategyInputs) -> None:
+        self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
+        self.statistics = DensityStatistics(len(self.gaussians), self.gaussians.device)
+        self.first_count = len(self.gaussians)
+        super().__init__(inputs)
+
+    def replan(self, inputs: StrategyInputs) -> None:
+        """Events, budget and surveys as the options have them. UserError for a budget of 0."""
+        super().replan(inputs)
+        density, scene = inputs.densification, inputs.scene
+        self.budget = gaussian_limit(density, scene, PER_PIXEL, AT_LEAST)
+        if self.budget == 0:
+            raise UserError("--max_gaussians 0: --strategy budget needs a number to grow to")
+        start, stop = growth_steps(density, inputs.iterations)
+        self.events = event_steps(start, stop, density.densification_interval)
+        given, usual = density.densify_grad_threshold, default_grad_threshold(photo_pixels(scene))
+        self.threshold = inputs.options.absgrad_factor * (usual if given is None else given)
+        self.surveys = Surveys(inputs, self.budget, resets_until=0)
+
+    def facts(self) -> dict[str, Any]:
+        """The budget and how it is reached."""
+        return {"max_gaussians": self.budget, "events": len(self.events), "absgrad_threshold": self.threshold}
+
+    def expected_count(self, progress: float) -> float:
+        """By the curve; surveys take some of these."""
+        last = self.events[-1] / self.inputs.iterations if self.events else 1.0
+        return count_at(min(1.0, progress / last), self.first_count, self.budget)
+
+    def observe(self, iteration: int, output: RasterOutput, camera: Camera) -> None:
+        """Add the absolute gradients of a view."""
+        if self.events and iteration <= self.events[-1]:
+            absolute: Tensor = output.means2d.absgrad  # type: ignore[attr-defined]
+            self.statistics.observe(absolute, output.radii, camera.width, camera.height)
+
+    def after_step(self, iteration: int, draw: Draw) -> dict[str, int]:
+        """Decay, prune and split at an event, survey when due. UserError when no Gaussian is left."""
+        counts = Counter[str]()
+        if iteration in self.events:
+            self._decay(iteration)
+            counts.update(prune(self.gaussians, self.optimizer, self.statistics, PruneLimits())._asdict())
+            check_some_left(self.gaussians, iteration)
+            counts["split"] = self._split(self.events.index(iteration) + 1, draw)
+            self.statistics.reset()
+        if self.surveys.due(iteration):
+            counts.update(self.surveys.judge(draw, self.statistics)._asdict())
+        check_some_left(self.gaussians, iteration)
+        return dict(counts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The statistics since the last event, and where the curve began."""
+        return {"statistics": self.statistics.state(), "first_count": self.first_count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.statistics.load_state(state["statistics"])
+        self.first_count = state["first_count"]
+
+    @torch.no_grad()
+    def _decay(self, iteration: int) -> None:
+        """Lower all opacities a little, less and less: what no view needs does not come up again."""
+        step = self.inputs.options.opacity_decay * (1 - iteration / self.inputs.iterations)
+        self.gaussians.opacities.copy_(to_logits((self.gaussians.activated_opacities - step).clamp(min=LEAST_OPACITY)))
+
+    def _split(self, event: int, draw: Draw) -> int:
+        """Split as many as the curve has room for; how many."""
+        options, count = self.inputs.options, len(self.gaussians)
+        room = room_at(event, len(self.events), count, self.first_count, self.budget)
+        if room <= 0:
+            return 0
+        photos = self.inputs.photos
+        views = min(options.score_views, len(photos))
+        order = [(index * len(photos) // views + event) % len(photos) for index in range(views)]
+        scores = combined(score(draw, photos.in_order(order), count), options.score_edges)
+        wanted = self.statistics.mean_gradient() >= self.threshold
+        chosen = draw_without_replacement(scores, wanted, room, self.inputs.generator)
+        shape = SplitShape(options.split_offset, options.split_longest, options.split_others, options.split_opacity)
+        edit_rows(
+            self.gaussians, self.optimizer, self.statistics, ~chosen, split_longest(self.gaussians, chosen, shape)
+        )
+        return int(chosen.sum())
+
+
+def event_steps(start: int, stop: int, every: int) -> list[int]:
+    """After which steps Gaussians are added: the multiples of `every` after `start` and before `stop`."""
+    return [step for step in range(every, stop, every) if step > start]
+
+
+def count_at(progress: float, first: int, budget: int) -> float:
+    """The curve: from `first` at 0 to `budget` at 1, soon steep and then flat, so that most have time to settle."""
+    return first + (budget - first) * math.sqrt(progress)
+
+
+def room_at(event: int, events: int, count: int, first: int, budget: int) -> int:
+    """How many may be added at an event, 1 for the first of `events`, to `count` Gaussians: never beyond `budget`."""
+    fastest = FASTEST_AT_THE_END if events - event < FEW_EVENTS else FASTEST
+    return int(min(count_at(event / events, first, budget), fastest * count, budget)) - count
