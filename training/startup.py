@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
         path = output_dir.config_path(Path(options.model.model_path))
         if not path.exists():
             raise UserError(f"--resume: there is no run in {options.model.model_path} ({path.name} is missing)")
-        options = parse_train_options(arguments, from_json(path.read_bytes(), str(path)), strategy_options())
+        stored = from_json(path.read_bytes(), str(path))
+        if _is_given("--iterations", arguments):  # they end a plan of before
+            stored = dataclasses.replace(stored, run=dataclasses.replace(stored.run, minutes=None, replan=()))
+        options = parse_train_options(arguments, stored, strategy_options())
     if options.run.resume and options.run.overwrite:
         raise UserError("--resume and --overwrite exclude each other")
     if not options.model.source_path:
@@ -51,6 +55,12 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
     if not model.model_path:
         model = dataclasses.replace(model, model_path=str(output_dir.default_folder(Path(model.source_path))))
     return dataclasses.replace(options, model=model)
+
+
+def _is_given(flag: str, arguments: Sequence[str] | None) -> bool:
+    """Whether a flag is on the command line, `sys.argv` when None."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return any(word.partition("=")[0] == flag for word in words)
 
 
 def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:

@@ -94,7 +94,8 @@ def waits(dataset: Path, model: Path, flags: str = "") -> list[str]:
         state = first_state(options, scene, VALUELESS)
         state.iteration = LAST - 3
         with Waits() as noted:
-            assert train.train(options, scene, state, model, Pace(options, scene, state, model, time.monotonic()))
+            pace = Pace(options.run, scene, state, time.monotonic(), lambda run: None)
+            assert train.train(options, scene, state, model, pace)
     assert state.gaussians.device == VALUELESS and state.optimizer.steps == 3
     return noted.found
 

@@ -17,8 +17,9 @@ import train
 from arguments import parse_train_options
 from scene.gaussians.model import PARAMETERS
 from tests.end_to_end.test_train import BUSY, make_dataset
-from training import outputs, pace, probe
-from training.plan import Speed, final_length, finishing_length, mean_seconds, options_at, planned_steps
+from training import outputs, pace
+from training.plan import Speed, final_length, finishing_length, mean_seconds, planned_steps, run_at
+from training.probe import Probe
 from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils.errors import UserError
@@ -73,12 +74,12 @@ def test_finishing_leaves_the_last_part(iteration: int) -> None:
 
 
 def test_lengths_from_steps_on() -> None:
-    options = parse_train_options("--iterations 100 --replan 40:80 60:90".split())
-    assert [options_at(options, step).run.iterations for step in (0, 39, 40, 60)] == [100, 100, 80, 90]
-    assert final_length(options) == 90 and final_length(parse_train_options(["--iterations", "7"])) == 7
+    run = parse_train_options("--iterations 100 --replan 40:80 60:90".split()).run
+    assert [run_at(run, step).iterations for step in (0, 39, 40, 60)] == [100, 100, 80, 90]
+    assert final_length(run) == 90 and final_length(parse_train_options(["--iterations", "7"]).run) == 7
 
 
-@pytest.mark.parametrize("text", ["4", "9:8", "8:8", "a:9", "1.5:8", "1:2:3"])
+@pytest.mark.parametrize("text", ["4", "9:8", "8:8", "a:9", "1.5:8", "1:2:3", "1:9999999999", "1:" + 5000 * "9"])
 def test_a_replan_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"--replan: .* is not step:iterations"):
         parse_train_options(["--replan", text])
@@ -111,9 +112,65 @@ def test_what_goes_on_keeps_its_new_length(dataset: Path, tmp_path: Path) -> Non
     flags = "--iterations 30 --replan 12:20 --checkpoint_iterations 14"
     run(dataset, tmp_path / "out", flags)
     straight = last_ply(tmp_path / "out")
-    assert (tmp_path / "out/point_cloud/iteration_20/point_cloud.ply").read_bytes() == straight
+    result = tmp_path / "out/point_cloud/iteration_20/point_cloud.ply"
+    assert result.read_bytes() == straight
+    result.unlink()
     train.main(["-m", str(tmp_path / "out"), "--resume", "--quiet"])
     assert last_ply(tmp_path / "out") == straight and plan_of(tmp_path / "out")["iterations"] == 20
+    with pytest.raises(UserError, match="is finished, with 20 iterations; ask for more than that by --iterations"):
+        train.main(["-m", str(tmp_path / "out"), "--resume", "--quiet"])
+
+
+@pytest.mark.parametrize("iterations", [26, 30])
+def test_iterations_that_are_asked_for_end_an_earlier_plan(iterations: int, dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out", "--iterations 30 --replan 12:20 --checkpoint_iterations 20")
+    config = tmp_path / "out/config.json"
+    config.write_text(config.read_text().replace('"minutes": null', '"minutes": 0.1'))  # as if it had been by minutes
+    train.main(["-m", str(tmp_path / "out"), "--resume", "--quiet", "--iterations", str(iterations)])
+    assert plan_of(tmp_path / "out") == {
+        "minutes": None,
+        "iterations": iterations,
+        "again": f"--iterations {iterations}",
+    }
+    assert last_ply(tmp_path / "out")
+
+
+def signalled(monkeypatch: pytest.MonkeyPatch, signals: dict[int, signal.Signals]) -> None:
+    """Send signals to the run after its steps."""
+    honest = TrainingState.step_done
+
+    def step_done(self: TrainingState) -> None:
+        honest(self)
+        if self.iteration in signals:
+            os.kill(os.getpid(), signals[self.iteration])
+
+    monkeypatch.setattr(TrainingState, "step_done", step_done)
+
+
+def test_finish_now_survives_kill_and_resume(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        signalled(patched, {60: signal.SIGUSR1, 62: signal.SIGTERM})
+        run(dataset, tmp_path / "out", "--iterations 5000")
+    assert (tmp_path / "out/chkpnt62.pth").is_file() and plan_of(tmp_path / "out")["again"].endswith("--replan 60:65")
+    train.main(["-m", str(tmp_path / "out"), "--resume", "--quiet"])
+    assert plan_of(tmp_path / "out")["iterations"] == 65
+    assert replayed(dataset, tmp_path / "out", tmp_path / "again") == last_ply(tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.lock")) and not (tmp_path / "again/chkpnt62.pth").exists()
+
+
+def test_a_plan_that_cannot_be_written_is_a_warning(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(options: Any, folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        signalled(patched, {40: signal.SIGUSR1})
+        patched.setattr(train, "write_options", full)
+        run(dataset, tmp_path / "out", "--iterations 5000")
+    assert plan_of(tmp_path / "out")["iterations"] == finishing_length(40) and last_ply(tmp_path / "out")
+    warnings = json.loads((tmp_path / "out/run.json").read_text())["warnings"]
+    assert any("writing config.json failed" in text and "No space left" in text for text in warnings)
 
 
 class Clock:
@@ -122,7 +179,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float, measured: float) -> None:
         self.now, self.step = 0.0, step
         monkeypatch.setattr(pace.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(pace, "measure_speed", lambda *_: Speed(measured, 0.0))
+        monkeypatch.setattr(Probe, "speed", lambda *_: Speed(measured, 0.0))
         monkeypatch.setattr(RunLogger, "seconds", property(lambda logger: self.now))
         honest = TrainingState.step_done
 
@@ -133,12 +190,12 @@ class Clock:
         monkeypatch.setattr(TrainingState, "step_done", step_done)
 
 
-@pytest.mark.parametrize(("step", "replans"), [(0.1, 0), (0.07, 1), (0.15, 1), (0.4, 1)])
+@pytest.mark.parametrize(("step", "replans"), [(0.2, 0), (0.14, 1), (0.3, 1), (0.8, 1)])
 def test_minutes_are_met_and_replayed(
     step: float, replans: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        clock = Clock(patched, step, measured=0.1)
+        clock = Clock(patched, step, measured=0.2)
         run(dataset, tmp_path / "out", "--minutes 1")
         assert 0.7 * 60 < clock.now < 60
     plan = plan_of(tmp_path / "out")
@@ -148,18 +205,18 @@ def test_minutes_are_met_and_replayed(
 
 def test_the_probe_leaves_no_trace(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[float, bool]] = []
-    honest = probe.measure_speed
+    honest = Probe.speed
 
-    def measured(options: Any, scene: Any, state: TrainingState, seconds: float) -> Speed:
+    def measured(probe: Probe, state: TrainingState, seconds: float) -> Speed:
         before = {name: state.gaussians.parameters[name].detach().clone() for name in PARAMETERS}
         chance = state.generator.get_state()
-        speed = honest(options, scene, state, seconds)
+        speed = honest(probe, state, seconds)
         same = all(torch.equal(before[name], state.gaussians.parameters[name]) for name in PARAMETERS)
         same &= torch.equal(chance, state.generator.get_state()) and state.optimizer.steps == 0
         seen.append((speed.seconds(1000), same))
         return Speed(0.2, 0.0)
 
-    monkeypatch.setattr(pace, "measure_speed", measured)
+    monkeypatch.setattr(Probe, "speed", measured)
     begun = time.monotonic()
     run(dataset, tmp_path / "out", "--minutes 0.2 --strategy budget --max_gaussians 200")
     assert len(seen) == 1 and seen[0][1] and 0 < seen[0][0] < time.monotonic() - begun

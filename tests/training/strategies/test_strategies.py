@@ -117,7 +117,7 @@ def test_the_default_limit_goes_by_pixels_and_points() -> None:
     def limit(points: int, flags: str = "") -> int:
         cloud = PointCloud(np.zeros((points, 3)), np.zeros((points, 3)))
         scene = Scene(Path(), "", views, (), cloud, 1.0, 0.01, "")
-        return gaussian_limit(parse_train_options(flags.split()), scene, 0.2, 5_000)
+        return gaussian_limit(parse_train_options(flags.split()).densification, scene, 0.2, 5_000)
 
     assert limit(10) == 20_000 and limit(20_000) == 30_000
     assert limit(10, "--max_gaussians 7") == limit(10, "--cap_max 7") == 7 and limit(10, "--max_gaussians 0") == 0
