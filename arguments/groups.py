@@ -51,8 +51,8 @@ class ModelOptions:
     )
     resolution: int = option(
         -1,
-        "size of the photos in training: 1, 2, 4 or 8 divides it, a larger number is the width in pixels, -1 limits "
-        "the width to 1600 pixels; choose a smaller size to save memory and time",
+        "size of the photos in training: 1, 2, 4 or 8 divides it, a larger number is the largest width in pixels, -1 "
+        "limits it to 1600; choose a smaller size to save memory and time",
         "-r",
         check=check_resolution,
     )

@@ -25,13 +25,13 @@ class LoadedImage:
 
 
 def resized(width: int, height: int, resolution: int) -> tuple[int, int]:
-    """The size that `-r` asks for: 1, 2, 4, 8 divide, -1 keeps the width to 1600 pixels, else it is the width."""
+    """The size that `-r` asks for: 1, 2, 4, 8 divide, -1 keeps the width to 1600 pixels, else it is the width; no photo is enlarged."""
     if resolution in (1, 2, 4, 8):
         target = width / resolution
     elif resolution == -1:
         target = min(width, WIDEST)
     else:
-        target = resolution
+        target = min(width, resolution)
     return max(1, round(target)), max(1, round(height * target / width))
 
 

@@ -74,10 +74,13 @@ class ParsedDataset:
 
 
 def read_text(path: Path) -> str:
-    """What a text file holds, in UTF-8 with or without its mark. Raises: UserError, naming the file."""
+    """What a text file holds, in UTF-8 with or without its mark; file names in it may be of any bytes.
+
+    Raises: UserError, naming the file.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
         raise UserError(f"{path} cannot be read as a text: {error}") from None
 
 

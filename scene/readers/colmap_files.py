@@ -118,7 +118,7 @@ def _binary_images(path: Path) -> Iterator[ImageEntry]:
     for _ in range(count):
         values = struct.unpack_from("<i7di", data, offset)
         end = data.index(b"\0", offset + 64)
-        name = data[offset + 64 : end].decode()
+        name = data[offset + 64 : end].decode(errors="surrogateescape")
         (observations,) = struct.unpack_from("<Q", data, end + 1)
         offset = end + 9 + observation.itemsize * observations
         if offset > len(data):

@@ -180,3 +180,14 @@ def test_memory_errors_are_torchs(raised: Exception, seen: type[Exception]) -> N
         with pytest.raises(seen, match=re.escape(str(raised))) as caught:
             work()
         assert type(caught.value) is seen
+
+
+def test_an_instruction_set_that_is_none_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def refuse() -> str:
+        raise RuntimeError('DGR_ISA is "v9"; this processor can do v1')
+
+    monkeypatch.setattr(doctor.ops, "instruction_set", refuse)
+    assert doctor.main() == 1
+    assert capsys.readouterr().out == '- DGR_ISA is "v9"; this processor can do v1\n'

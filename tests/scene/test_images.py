@@ -63,6 +63,7 @@ def test_sizes_follow_the_flag() -> None:
     assert resized(1000, 600, -1) == (1000, 600)
     assert resized(1000, 600, 4) == (250, 150)
     assert resized(1000, 600, 500) == (500, 300)
+    assert resized(1000, 600, 16_384) == (1000, 600)
     assert resized(3, 1, 8) == (1, 1)
 
 

@@ -264,6 +264,11 @@ def _result(trial: Trial) -> str:
 
 
 def main() -> int:
+    try:
+        ops.instruction_set()
+    except RuntimeError as error:  # of an environment that asks for what this processor cannot do
+        print(f"- {error}")
+        return 1
     facts = gather()
     todo = advice(facts)
     print("\n".join([*report(facts), "", *(f"- {line}" for line in todo or ["all is well"])]))
