@@ -31,7 +31,7 @@ class Limits(NamedTuple):
 class DefaultStrategy(Strategy):
     """Adaptive density control of one run: gathers what each step shows, and changes the Gaussians when it is due."""
 
-    per_pixel, at_least = 0.5, 50_000  # of the default limit: Gaussians for a pixel of a photo, and in any case
+    per_pixel, at_least = 1.0, 100_000  # of the default limit: Gaussians for a pixel of a photo, and in any case
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
