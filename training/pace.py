@@ -22,7 +22,9 @@ from training.strategies.surveys import SURVEY_SPACING, SURVEYS_AT
 from utils.text import duration_text
 
 REPLAN_AT = 0.5  # of the run: growth has ended
+REPLAN_GUESSES_AT = (0.1, 0.25, REPLAN_AT)  # where the strategy only guesses how many Gaussians there will be
 REPLAN_FROM = 0.02  # a new length that differs by less is not worth it
+BY_COUNT = 0.7  # of a step's time goes with the number of Gaussians
 RECENT = 20  # steps whose time says what the next will take
 END_SECONDS, END_STEPS = 2.0, 4.0  # for the files and pages at the end, and for each view shown there, in steps
 SURVEY_STEPS = 0.7  # for each view of a survey, in steps
@@ -56,7 +58,9 @@ class Pace:
         self.whole, self.run = run, plan.run_at(run, state.iteration)
         self.scene, self.state, self.keep = scene, state, keep
         self.seconds_before = time.monotonic() - started  # the logger's clock begins
-        self.replanned, self.asked = bool(run.replan), False
+        known = state.strategy.count_is_known
+        self.replans = [] if run.replan else [REPLAN_AT] if known else list(REPLAN_GUESSES_AT)
+        self.asked = False
         if self.run.iterations != run.iterations:  # gone on with, behind a step of --replan
             self._tell_strategy()
         self._times: list[float] = []
@@ -118,15 +122,22 @@ class Pace:
         iteration, steps = self.state.iteration, self.run.iterations
         finished = plan.finishing_length(iteration)
         if finished < steps and (self.asked or self._is_late(finished - iteration)):
-            self.replanned = True
+            self.replans = []
             return finished
-        if self.whole.minutes is None or self.replanned or iteration < REPLAN_AT * steps or not self._step_seconds:
+        due = bool(self.replans) and iteration >= self.replans[0] * steps
+        if self.whole.minutes is None or not due or not self._step_seconds:
             return None
-        self.replanned = True
-        left = SAFETY * self._seconds_left - _end_seconds(self.scene, self._step_seconds)
-        left = _without_surveys(self.scene, left, self._step_seconds)
-        new = max(finished, iteration + plan.planned_steps(left, self._step_seconds))
+        self.replans = [part for part in self.replans if iteration < part * steps]
+        step = self._step_seconds * self._slower(iteration / steps)
+        left = _without_surveys(self.scene, SAFETY * self._seconds_left - _end_seconds(self.scene, step), step)
+        new = max(finished, iteration + plan.planned_steps(left, step))
         return new if abs(new - steps) > REPLAN_FROM * steps else None
+
+    def _slower(self, progress: float) -> float:
+        """How many times as long as now a step will take, in the mean over the rest of the run."""
+        expected, now = self.state.strategy.expected_count, max(len(self.state.gaussians), 1)
+        rest = [expected(progress + (1 - progress) * (part + 0.5) / plan.GRID) for part in range(plan.GRID)]
+        return 1 + BY_COUNT * (sum(rest) / plan.GRID / now - 1)
 
     def _is_late(self, steps: int) -> bool:
         """Whether only the last steps of a run that is to finish now fit into the minutes."""

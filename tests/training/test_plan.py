@@ -190,17 +190,21 @@ class Clock:
         monkeypatch.setattr(TrainingState, "step_done", step_done)
 
 
+STEPS_HAVE = 0.65  # of the time at least: the rest is for surveys and evaluation, which take none on this clock
+FEW = "--strategy budget --max_gaussians 100"
+
+
 @pytest.mark.parametrize(("step", "replans"), [(0.1, 0), (0.07, 1), (0.15, 1), (0.4, 1)])
 def test_minutes_are_met_and_replayed(
     step: float, replans: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         clock = Clock(patched, step, measured=0.1)
-        run(dataset, tmp_path / "out", "--minutes 1")
-        assert 0.7 * 60 < clock.now < 60
+        run(dataset, tmp_path / "out", f"--minutes 1 {FEW}")
+        assert STEPS_HAVE * 60 < clock.now < 60
     plan = plan_of(tmp_path / "out")
     assert plan["minutes"] == 1 and plan["again"].count(":") == replans
-    assert replayed(dataset, tmp_path / "out", tmp_path / "again") == last_ply(tmp_path / "out")
+    assert replayed(dataset, tmp_path / "out", tmp_path / "again", FEW) == last_ply(tmp_path / "out")
 
 
 def test_the_probe_leaves_no_trace(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,3 +226,14 @@ def test_the_probe_leaves_no_trace(dataset: Path, tmp_path: Path, monkeypatch: p
     assert len(seen) == 1 and seen[0][1] and 0 < seen[0][0] < time.monotonic() - begun
     again = shlex.split(plan_of(tmp_path / "out")["again"])
     assert again[0] == "--iterations" and int(again[1]) == 50
+
+
+def test_a_guess_is_corrected_while_it_grows(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        clock = Clock(patched, 0.4, measured=0.1)
+        run(dataset, tmp_path / "out", "--minutes 1 --max_gaussians 100")
+        assert STEPS_HAVE * 60 < clock.now < 60
+    first, *later = plan_of(tmp_path / "out")["again"].removeprefix("--iterations ").replace("--replan ", "").split()
+    step, length = map(int, later[0].split(":"))
+    assert step == -(-int(first) // 10) and 3 * length < int(first)  # at a tenth of the run
+    assert replayed(dataset, tmp_path / "out", tmp_path / "again", "--max_gaussians 100") == last_ply(tmp_path / "out")

@@ -53,6 +53,8 @@ class Strategy(ABC):
     absgrad: ClassVar[bool] = False  # whether `observe` needs `output.means2d.absgrad`
     regularizers: ClassVar[Mapping[str, float]] = {}  # term of the loss -> its weight, where the options leave it open
 
+    count_is_known: ClassVar[bool] = False  # whether `expected_count` is more than a guess
+
     def __init__(self, inputs: StrategyInputs) -> None:
         self.replan(inputs)
 
@@ -65,7 +67,7 @@ class Strategy(ABC):
         return {}
 
     def expected_count(self, progress: float) -> float:
-        """About how many Gaussians there will be at this part of the run, 0 to 1; to plan its time by."""
+        """About how many Gaussians there will be at this later part of the run, 0 to 1; to plan its time by."""
         return float(len(self.inputs.gaussians))
 
     def before_backward(self, output: RasterOutput) -> None:  # noqa: B027 - not every strategy needs it

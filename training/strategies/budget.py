@@ -67,7 +67,7 @@ class BudgetOptions:
 class BudgetStrategy(Strategy):
     """Grows to `--max_gaussians` by the end of densification, then prunes by surveys."""
 
-    Options, absgrad = BudgetOptions, True
+    Options, absgrad, count_is_known = BudgetOptions, True, True
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer

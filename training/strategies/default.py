@@ -18,6 +18,7 @@ from utils.schedules import due
 
 MAX_WORLD_SIZE = 0.1  # of the extent: larger Gaussians are pruned, once opacities have been reset
 MAX_SCREEN_SIZE = 0.15  # of the image's larger side: the same
+USUAL_COUNT = 0.5  # Gaussians for a pixel of a photo: 0.15 to 1.1 in docs/experiments/strategies.md
 
 
 class Limits(NamedTuple):
@@ -51,9 +52,10 @@ class DefaultStrategy(Strategy):
         return {**self.limits._asdict(), "max_gaussians": self.max_gaussians}
 
     def expected_count(self, progress: float) -> float:
-        """A guess, since thresholds decide: half as many again by the end of densification."""
-        grown = (1 + 0.5 * min(1.0, 2 * progress)) * len(self.gaussians)
-        return min(grown, self.max_gaussians or grown)
+        """A guess, since thresholds decide: to `USUAL_COUNT` by the end of densification."""
+        now, usual = len(self.gaussians), USUAL_COUNT * photo_pixels(self.inputs.scene)
+        end = max(now, min(usual, self.max_gaussians or usual))
+        return now + (end - now) * min(1.0, 2 * progress)
 
     def before_backward(self, output: RasterOutput) -> None:
         """Keep the gradient of the centers in the image."""

@@ -51,6 +51,7 @@ class McmcStrategy(Strategy):
 
     Options = McmcOptions
     regularizers: ClassVar[Mapping[str, float]] = {"opacity": 0.01, "scale": 0.01}
+    count_is_known = True
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.first_count = len(inputs.gaussians)
