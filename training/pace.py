@@ -94,7 +94,7 @@ class Pace:
                 self.keep(self.whole)
         self.run = replace(self.whole, iterations=length)
         self._tell_strategy()
-        report.lengthened(length, self.facts())
+        report.lengthened(iteration, length, self.facts())
         return self.run
 
     def facts(self) -> dict[str, Any]:

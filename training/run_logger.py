@@ -123,9 +123,9 @@ class RunLogger:
         for text in warnings:
             self.warning(text)
 
-    def lengthened(self, iterations: int, facts: Mapping[str, Any]) -> None:
-        """The run ends after another number of steps than was said; `facts` of its plan replace those in run.json."""
-        self.event(f"[Iter {self.iteration}] now {iterations:,} steps, instead of {self.iterations:,}")
+    def lengthened(self, iteration: int, iterations: int, facts: Mapping[str, Any]) -> None:
+        """From `iteration` on the run has another number of steps; `facts` of its plan replace those in run.json."""
+        self.event(f"[Iter {iteration}] now {iterations:,} steps, instead of {self.iterations:,}")
         self.iterations = self._bar.total = iterations
         self._run["plan"] = dict(facts)
         with self.chatter.attempt(WRITING_RUN):
