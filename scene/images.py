@@ -25,7 +25,10 @@ class LoadedImage:
 
 
 def resized(width: int, height: int, resolution: int) -> tuple[int, int]:
-    """The size that `-r` asks for: 1, 2, 4, 8 divide, -1 keeps the width to 1600 pixels, else it is the width; no photo is enlarged."""
+    """The size that `-r` asks for: 1, 2, 4, 8 divide, -1 keeps the width to 1600 pixels, else it is the largest width.
+
+    No photo is enlarged.
+    """
     if resolution in (1, 2, 4, 8):
         target = width / resolution
     elif resolution == -1:
