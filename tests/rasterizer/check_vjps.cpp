@@ -306,7 +306,15 @@ static const double background[CHANNELS] = {0.3, 0.6, 0.2};
 static PixelSplat<double, CHANNELS> layer_of(const Numbers& x, int i, bool inverse) {
   const double* p = &x[i * FIELDS];
   const double scale = falloff_scale<double>();
-  return {p[0], p[1], scale * p[2], scale * p[3], scale * p[4], p[5], {{p[6], p[7], p[8]}}, p[9], 1 / p[9],
+  return {p[0],
+          p[1],
+          scale * p[2],
+          scale * p[3],
+          scale * p[4],
+          p[5],
+          {{p[6], p[7], p[8]}},
+          p[9],
+          1 / p[9],
           inverse ? 1 / p[9] : 1.0};
 }
 static Falloff<double> falloff_at_origin(const PixelSplat<double, CHANNELS>& s) {
@@ -336,9 +344,16 @@ static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) 
     add_pair<true>(splat_sums, s, pair, f.slant, s.u, s.v, c);
     const double* p = &x[i * FIELDS];
     const SplatCotangent<double> g = finish(splat_sums, p[2], p[3], p[4], p[5]);
-    const double all[FIELDS] = {
-        g.u, g.v, g.xx, g.xy, g.yy, g.opacity, splat_sums.color.at[0], splat_sums.color.at[1], splat_sums.color.at[2],
-        splat_sums.depth};
+    const double all[FIELDS] = {g.u,
+                                g.v,
+                                g.xx,
+                                g.xy,
+                                g.yy,
+                                g.opacity,
+                                splat_sums.color.at[0],
+                                splat_sums.color.at[1],
+                                splat_sums.color.at[2],
+                                splat_sums.depth};
     std::copy(all, all + FIELDS, gradient.begin() + i * FIELDS);
   }
   return gradient;
