@@ -12,9 +12,12 @@ import torch
 
 import train
 from arguments import parse_train_options
+from diff_gaussian_rasterization import RasterOutput
 from scene.types import Camera, PointCloud, Scene, View
 from tests.end_to_end.test_train import make_dataset
 from training import outputs
+from training.strategies import STRATEGIES
+from training.strategies.base import Strategy
 from training.strategies.budget import count_at, event_steps, room_at
 from training.strategies.limits import gaussian_limit
 from utils.errors import UserError
@@ -155,3 +158,19 @@ def test_the_unit_of_the_scene_does_not_matter(name: str, dataset: Path, tmp_pat
         ends.append([line for line in log(tmp_path / f"out{unit}") if "loss" in line][-1])
     assert ends[1]["loss"] == pytest.approx(ends[0]["loss"], rel=0.02)
     assert ends[1]["gaussians"] == pytest.approx(ends[0]["gaussians"], rel=0.02) and ends[0]["gaussians"] != 80
+
+
+@pytest.mark.parametrize(("name", "asked"), [("default", False), ("budget", True)])
+def test_absolute_gradients_are_gathered_on_request(
+    name: str, asked: bool, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def observe(self: Strategy, iteration: int, output: RasterOutput, camera: Camera) -> None:
+        honest(self, iteration, output, camera)
+        seen.append(bool(getattr(output.means2d, "absgrad", torch.zeros(1)).any()))
+
+    honest = STRATEGIES[name].observe
+    monkeypatch.setattr(STRATEGIES[name], "observe", observe)
+    run(dataset, tmp_path / "out", f"--strategy {name}")
+    assert seen == [asked] * 24
