@@ -99,6 +99,6 @@ class DensificationOptions:
         "largest number of Gaussians; 0 sets no limit; set it if memory runs out",
         "--cap_max",
         minimum=0,
-        follows="0.5 for each pixel of a photo, 0.2 with --strategy budget and mcmc, 4 with adc, "
+        follows="1 for each pixel of a photo, 0.2 with --strategy budget and mcmc, 4 with adc, "
         "and at least 1.5 times the points",
     )
