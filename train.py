@@ -133,7 +133,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                 monitor.objective = objective
                 results.lengthened(run)
             stop = interrupt.requested and iteration < run.iterations
-            monitor.after_step(step, changed, wait=stop or results.due(iteration))
+            monitor.after_step(step, changed, strategy.compared, wait=stop or results.due(iteration))
             results.after_step(step)
             if stop:
                 results.interrupted()

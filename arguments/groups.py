@@ -157,8 +157,8 @@ class RunOptions:
     quiet: bool = option(False, "prints nothing but errors")
     verbose: bool = option(
         False,
-        "prints the number of Gaussians that each densification and pruning rule changed; "
-        "metrics.jsonl has these numbers in any case",
+        "prints the number of Gaussians that each densification and pruning rule changed, and the statistics that it "
+        "compared with its threshold; metrics.jsonl has these numbers in any case",
     )
     print_schedule: bool = option(
         False, "prints how the scheduled weights change over the run, and exits without training"

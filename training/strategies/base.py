@@ -15,6 +15,7 @@ from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import Optimizer
 from scene.loading.image_cache import ViewCache
 from scene.types import Camera, Scene
+from training.strategies.rule_log import RuleLog
 
 
 class Render(Protocol):
@@ -56,6 +57,7 @@ class Strategy(ABC):
     count_is_known: ClassVar[bool] = False  # whether `expected_count` is more than a guess
 
     def __init__(self, inputs: StrategyInputs) -> None:
+        self.compared: RuleLog = {}  # what the rules of the last change compared with their thresholds, for the log
         self.replan(inputs)
 
     def replan(self, inputs: StrategyInputs) -> None:
@@ -79,6 +81,8 @@ class Strategy(ABC):
     @abstractmethod
     def after_step(self, iteration: int, draw: Draw) -> dict[str, int]:
         """Change the Gaussians after the optimizer's step; the number of changed Gaussians by name, empty if not due.
+
+        What rules compare with their thresholds goes to `compared`, by `rule_log.note`.
 
         `draw` renders cameras with the Gaussians as they are now.
         """

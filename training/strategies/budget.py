@@ -106,14 +106,17 @@ class BudgetStrategy(Strategy):
     def after_step(self, iteration: int, draw: Draw) -> dict[str, int]:
         """Decay, prune and split at an event, survey when due. UserError when no Gaussian is left."""
         counts = Counter[str]()
+        self.compared.clear()
         if iteration in self.events:
             self._decay(iteration)
-            counts.update(prune(self.gaussians, self.optimizer, self.statistics, PruneLimits())._asdict())
+            counts.update(
+                prune(self.gaussians, self.optimizer, self.statistics, PruneLimits(), self.compared)._asdict()
+            )
             check_some_left(self.gaussians, iteration)
             counts["split"] = self._split(self.events.index(iteration) + 1, draw)
             self.statistics.reset()
         if self.surveys.due(iteration):
-            counts.update(self.surveys.judge(draw, self.statistics)._asdict())
+            counts.update(self.surveys.judge(draw, self.statistics, self.compared)._asdict())
         check_some_left(self.gaussians, iteration)
         return dict(counts)
 

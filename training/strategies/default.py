@@ -72,12 +72,14 @@ class DefaultStrategy(Strategy):
         UserError when no Gaussian is left.
         """
         density, counts = self.density, Counter[str]()
+        self.compared.clear()
         if due(iteration, self.limits.start, self.limits.stop, density.densification_interval):
             counts.update(self._densify()._asdict())
-            counts.update(prune(self.gaussians, self.optimizer, self.statistics, self._rules(iteration))._asdict())
+            limits = self._rules(iteration)
+            counts.update(prune(self.gaussians, self.optimizer, self.statistics, limits, self.compared)._asdict())
             self.statistics.reset()
         if self.surveys.due(iteration):
-            counts.update(self.surveys.judge(draw, self.statistics)._asdict())
+            counts.update(self.surveys.judge(draw, self.statistics, self.compared)._asdict())
         check_some_left(self.gaussians, iteration)
         if due(iteration, 0, self.limits.stop, density.opacity_reset_interval):
             reset_opacities(self.gaussians, self.optimizer)
@@ -104,6 +106,7 @@ class DefaultStrategy(Strategy):
             clone_below=density.percent_dense * self.extent,
             max_gaussians=self.max_gaussians,
             generator=self.inputs.generator,
+            log=self.compared,
         )
 
     def _rules(self, iteration: int) -> PruneLimits:

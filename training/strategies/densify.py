@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer, edit_rows
+from training.strategies.rule_log import RuleLog, note
 from utils.quaternion import rotate
 
 SPLIT_CHILDREN = 2
@@ -92,14 +93,17 @@ def densify(
     clone_below: float,
     max_gaussians: int,
     generator: torch.Generator,
+    log: RuleLog | None = None,
 ) -> Densified:
     """Clone the small and split the large Gaussians whose mean view-space gradient is over `grad_threshold`.
 
     Small: longest standard deviation at most `clone_below` (world units). A clone is an exact copy; a split one is
     replaced by two drawn from it (with `generator`, on the CPU), 1.6 × smaller. Each adds one Gaussian; where
-    `max_gaussians` (0: no limit) leaves no room for all, those with the highest gradient go first.
+    `max_gaussians` (0: no limit) leaves no room for all, those with the highest gradient go first. `log` receives the
+    gradients that were compared.
     """
     gradient = statistics.mean_gradient()
+    note(log, "gradient", gradient, grad_threshold)
     candidates = gradient > grad_threshold
     if max_gaussians:
         candidates = top_k_mask(gradient, candidates, max_gaussians - len(gaussians))

@@ -15,6 +15,7 @@ from training.strategies.base import Draw, Strategy, StrategyInputs
 from training.strategies.budget import event_steps
 from training.strategies.limits import check_some_left, gaussian_limit, growth_steps
 from training.strategies.relocate import add_copies, relocate
+from training.strategies.rule_log import note
 from training.strategies.surveys import Surveys
 from utils.errors import UserError
 from utils.options import option
@@ -76,14 +77,17 @@ class McmcStrategy(Strategy):
         """Shake, move and add, survey when due. UserError when no Gaussian is left."""
         gaussians, optimizer, generator = self.inputs.gaussians, self.inputs.optimizer, self.inputs.generator
         counts, nothing = Counter[str](), NoRows()
+        self.compared.clear()
         self._shake()
         if iteration in self.events:
-            dead = gaussians.activated_opacities.detach().squeeze(1) <= DEAD
+            opacities = gaussians.activated_opacities.detach().squeeze(1)
+            dead = opacities <= DEAD
+            note(self.compared, "relocated", opacities, DEAD)
             counts["relocated"] = relocate(gaussians, optimizer, nothing, dead, generator)
             room = min(self.limit, int(GROWTH * len(gaussians))) - len(gaussians)
             counts["added"] = add_copies(gaussians, optimizer, nothing, room, generator)
         if self.surveys.due(iteration):
-            counts.update(self.surveys.judge(draw, nothing)._asdict())
+            counts.update(self.surveys.judge(draw, nothing, self.compared)._asdict())
         if iteration == self.inputs.iterations:
             counts["opacity"] += self._drop_unseen(nothing)
         check_some_left(gaussians, iteration)

@@ -13,6 +13,7 @@ from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import Optimizer, RowStatistics, edit_rows
 from training.strategies.densify import DensityStatistics, top_k_mask
 from training.strategies.multiview_stats import MultiViewStats
+from training.strategies.rule_log import RuleLog, note
 from training.strategies.split_needles import PIECES, split_needles
 
 
@@ -57,62 +58,83 @@ class PruneRule(NamedTuple):
     """Who breaks a rule, and how badly."""
 
     rule: str  # a field of Pruned
+    values: Tensor  # (N,) what is compared ...
+    threshold: float  # ... with this
     broken: Tensor  # (N,) bool
     score: Tensor  # (N,) the higher the worse
 
 
 @torch.no_grad()
-def prune(gaussians: Gaussians, optimizer: Optimizer, statistics: DensityStatistics, rules: PruneLimits) -> Pruned:
-    """Remove the Gaussians that break a rule. Uses `statistics`, so it comes before their reset."""
+def prune(
+    gaussians: Gaussians,
+    optimizer: Optimizer,
+    statistics: DensityStatistics,
+    limits: PruneLimits,
+    log: RuleLog | None = None,
+) -> Pruned:
+    """Remove the Gaussians that break a rule. Uses `statistics`, so it comes before their reset.
+
+    `log` receives what each rule compared.
+    """
     opacities = gaussians.activated_opacities.squeeze(1)
-    offences = [PruneRule("opacity", opacities < rules.min_opacity, -opacities)]
-    if rules.max_world_size is not None:
+    rules = [PruneRule("opacity", opacities, limits.min_opacity, opacities < limits.min_opacity, -opacities)]
+    if limits.max_world_size is not None:
         longest = gaussians.activated_scales.amax(dim=1)
-        offences.append(PruneRule("world_size", longest > rules.max_world_size, longest))
-    if rules.max_screen_size is not None:
-        screen_size = statistics.rows["screen_size"]
-        offences.append(PruneRule("screen_size", screen_size > rules.max_screen_size, screen_size))
-    condemned = select_pruned(offences, len(gaussians))
-    edit_rows(gaussians, optimizer, statistics, ~_any_of(condemned, gaussians))
-    return _counts(condemned)
+        rules.append(_over("world_size", longest, limits.max_world_size))
+    if limits.max_screen_size is not None:
+        rules.append(_over("screen_size", statistics.rows["screen_size"], limits.max_screen_size))
+    selected = select_pruned(rules, len(gaussians), log)
+    edit_rows(gaussians, optimizer, statistics, ~_any_of(selected, gaussians))
+    return _counts(selected)
 
 
 @torch.no_grad()
 def prune_spikes(
-    gaussians: Gaussians, optimizer: Optimizer, statistics: RowStatistics, found: MultiViewStats, rules: SpikeRules
+    gaussians: Gaussians,
+    optimizer: Optimizer,
+    statistics: RowStatistics,
+    found: MultiViewStats,
+    rules: SpikeRules,
+    log: RuleLog | None = None,
 ) -> Pruned:
     """Remove what breaks a rule by the evidence `found`, and cut needles to their pieces on the surface.
 
-    What no view has seen is not judged.
+    What no view has seen is not judged. `log` receives what each rule compared.
     """
     limit = int(rules.max_fraction * len(gaussians))
-    condemned = select_pruned(_spike_offences(gaussians, found, rules), limit)
-    added = split_needles(gaussians, condemned["needle"], found.off_surface()) if "needle" in condemned else None
-    edit_rows(gaussians, optimizer, statistics, ~_any_of(condemned, gaussians), added)
-    return _counts(condemned)
+    selected = select_pruned(_spike_rules(gaussians, found, rules), limit, log)
+    added = split_needles(gaussians, selected["needle"], found.off_surface()) if "needle" in selected else None
+    edit_rows(gaussians, optimizer, statistics, ~_any_of(selected, gaussians), added)
+    return _counts(selected)
 
 
-def _spike_offences(gaussians: Gaussians, found: MultiViewStats, rules: SpikeRules) -> Iterator[PruneRule]:
+def _over(rule: str, values: Tensor, threshold: float) -> PruneRule:
+    return PruneRule(rule, values, threshold, values > threshold, values)
+
+
+def _spike_rules(gaussians: Gaussians, found: MultiViewStats, rules: SpikeRules) -> Iterator[PruneRule]:
     """Each rule that is on, in the order in which they are applied."""
     longest, middle, _ = gaussians.activated_scales.sort(dim=1, descending=True).values.unbind(1)
     large, along_rays = longest > rules.spike_size, found.ray_views > 0.5 * found.views
     if rules.min_weight is not None:
-        broken = (found.max_contribution < rules.min_weight) & (found.views > 0)
-        yield PruneRule("weight", _of_little_weight(found, broken, rules.max_weight_share), -found.max_contribution)
+        needed = found.max_contribution
+        broken = _of_little_weight(found, (needed < rules.min_weight) & (found.views > 0), rules.max_weight_share)
+        yield PruneRule("weight", needed, rules.min_weight, broken, -needed)
     if rules.min_views_before is not None:
-        broken = (found.views_before >= rules.min_views_before) & (found.views_on == 0)
-        yield PruneRule("floater", broken, found.views_before)
+        before = found.views_before
+        broken = (before >= rules.min_views_before) & (found.views_on == 0)
+        yield PruneRule("floater", before, rules.min_views_before, broken, before)
     if rules.min_ray_views is not None:
-        yield PruneRule("ray", large & along_rays & (found.ray_views >= rules.min_ray_views), longest)
+        broken = large & along_rays & (found.ray_views >= rules.min_ray_views)
+        yield PruneRule("ray", found.ray_views, rules.min_ray_views, broken, longest)
     if rules.max_spread is not None:
-        spread = found.spread()
-        yield PruneRule("distortion", spread > rules.max_spread, spread)
+        yield _over("distortion", found.spread(), rules.max_spread)
     if rules.max_elongation is not None:
         broken = large & (longest > rules.max_elongation * middle) & found.off_surface().any(dim=1)
         worst = along_rays.float() - middle / longest  # those along the rays first, then by elongation
         if rules.max_gaussians:
             broken = top_k_mask(worst, broken, (rules.max_gaussians - len(gaussians)) // (len(PIECES) - 1))
-        yield PruneRule("needle", broken, worst)
+        yield PruneRule("needle", longest / middle, rules.max_elongation, broken, worst)
 
 
 def _of_little_weight(found: MultiViewStats, broken: Tensor, share: float) -> Tensor:
@@ -128,22 +150,23 @@ def _of_little_weight(found: MultiViewStats, broken: Tensor, share: float) -> Te
     return few & broken
 
 
-def select_pruned(offences: Iterable[PruneRule], limit: int) -> dict[str, Tensor]:
+def select_pruned(rules: Iterable[PruneRule], limit: int, log: RuleLog | None = None) -> dict[str, Tensor]:
     """Rule -> (N,) bool, each Gaussian by one rule at most, and at most `limit` by each."""
-    condemned: dict[str, Tensor] = {}
-    for rule, broken, score in offences:
-        for others in condemned.values():
+    selected: dict[str, Tensor] = {}
+    for rule, values, threshold, broken, score in rules:
+        note(log, rule, values, threshold)
+        for others in selected.values():
             broken = broken & ~others
-        condemned[rule] = top_k_mask(score, broken, limit)
-    return condemned
+        selected[rule] = top_k_mask(score, broken, limit)
+    return selected
 
 
-def _any_of(condemned: Mapping[str, Tensor], gaussians: Gaussians) -> Tensor:
+def _any_of(selected: Mapping[str, Tensor], gaussians: Gaussians) -> Tensor:
     gone = torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
-    for chosen in condemned.values():
+    for chosen in selected.values():
         gone |= chosen
     return gone
 
 
-def _counts(condemned: Mapping[str, Tensor]) -> Pruned:
-    return Pruned(**{rule: int(chosen.sum()) for rule, chosen in condemned.items()})
+def _counts(selected: Mapping[str, Tensor]) -> Pruned:
+    return Pruned(**{rule: int(chosen.sum()) for rule, chosen in selected.items()})

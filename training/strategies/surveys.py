@@ -7,6 +7,7 @@ from scene.gaussians.optimizer import RowStatistics
 from training.strategies.base import Draw, StrategyInputs
 from training.strategies.multiview_stats import MAX_VIEWS, collect_multiview_stats
 from training.strategies.prune import Pruned, SpikeRules, prune_spikes
+from training.strategies.rule_log import RuleLog
 
 SURVEYS_AT = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the run; before, too many have not yet got their weight
 RESET_HEALS = 500  # steps after which opacities say again what is needed
@@ -25,14 +26,14 @@ class Surveys:
         """Whether to survey after this step."""
         return iteration in self.steps
 
-    def judge(self, draw: Draw, statistics: RowStatistics) -> Pruned:
-        """Look at the views, prune and cut; how many Gaussians went by each rule."""
+    def judge(self, draw: Draw, statistics: RowStatistics, log: RuleLog) -> Pruned:
+        """Look at the views, prune and cut; how many Gaussians went by each rule. `log` receives what each compared."""
         inputs, gaussians = self.inputs, self.inputs.gaussians
         tolerance, ratio = inputs.spikes.spike_tolerance * inputs.scene.extent, inputs.regularizers.ray_ratio_max
         found = collect_multiview_stats(
             gaussians, inputs.photos, draw.surveyed, tolerance=tolerance, ray_ratio_max=ratio
         )
-        return prune_spikes(gaussians, inputs.optimizer, statistics, found, self._rules())
+        return prune_spikes(gaussians, inputs.optimizer, statistics, found, self._rules(), log)
 
     def _rules(self) -> SpikeRules:
         spikes, extent = self.inputs.spikes, self.inputs.scene.extent

@@ -13,6 +13,7 @@ from tests.helpers.clouds import random_gaussians
 from training.strategies.densify import DensityStatistics, densify
 from training.strategies.multiview_stats import MultiViewStats
 from training.strategies.prune import Pruned, PruneLimits, SpikeRules, prune, prune_spikes
+from training.strategies.rule_log import RuleLog
 from training.strategies.split_needles import PIECES
 
 RATES = dict.fromkeys(PARAMETERS, 1e-3)
@@ -46,6 +47,16 @@ def test_rules_that_are_off_remove_nothing() -> None:
     see(statistics, [1, 1, 30])
     assert prune(gaussians, optimizer, statistics, PruneLimits()) == Pruned(1, 0, 0)
     assert len(gaussians) == 2
+
+
+def test_what_the_rules_compare_is_kept_for_the_log() -> None:
+    gaussians, optimizer, statistics = sized([0.004, 0.5, 0.6], [0.1, 0.9, 0.3])
+    see(statistics, [1, 1, 30])
+    log: RuleLog = {}
+    prune(gaussians, optimizer, statistics, PruneLimits(max_world_size=0.5), log)
+    assert set(log) == {"opacity", "world_size"}
+    assert log["opacity"] == pytest.approx({"threshold": 0.005, "median": 0.5, "largest": 0.6})
+    assert log["world_size"] == pytest.approx({"threshold": 0.5, "median": 0.3, "largest": 0.9})
 
 
 def test_what_breaks_two_rules_counts_once() -> None:
