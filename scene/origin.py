@@ -38,7 +38,7 @@ def about_local_origin(recording: ParsedDataset) -> tuple[ParsedDataset, np.ndar
 def _origin(centers: np.ndarray) -> np.ndarray:
     """Near the median of (C, 3) camera centers, in round numbers; 0 where that is near enough."""
     middle = np.median(centers, axis=0)
-    reach = float(np.quantile(np.linalg.norm(centers - middle, axis=1), REACH))
+    reach = float(np.quantile(np.linalg.norm(centers - middle, axis=1), REACH, method="lower"))
     if reach == 0 or np.linalg.norm(middle) <= FAR * reach:
         return np.zeros(3)
     step = 10.0 ** np.floor(np.log10(reach))

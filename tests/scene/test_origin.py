@@ -60,6 +60,22 @@ def test_a_far_scene_is_moved_before_anything_is_rounded(sources: tuple[Path, Pa
     assert utm.extent == pytest.approx(here.extent, rel=1e-6) and utm.near == pytest.approx(here.near, rel=1e-5)
 
 
+def test_one_far_camera_keeps_no_scene_from_being_moved(sources: tuple[Path, Path], tmp_path: Path) -> None:
+    model = sources[1] / "sparse" / "0"
+    points, cameras = (
+        colmap.read_model(model).points,
+        [image.camera_from_world for image in colmap.read_model(model).images],
+    )
+    assert np.abs(cameras[0][:3, 3]).max() > 1e5
+    views = [view.camera for view in load_scene(sources[1]).train]
+    poses = [cameras[0].copy(), *cameras[1:]]
+    poses[0][:3, 3] += 1e6
+    moved = [replace(camera, camera_from_world=pose) for camera, pose in zip(views, poses, strict=True)]
+    colmap.write_model(tmp_path / "sparse" / "0", moved, points)
+    (tmp_path / "images").symlink_to(sources[0] / "images")
+    assert np.linalg.norm(np.array(load_scene(tmp_path).origin) - UTM) < 10
+
+
 def test_one_far_camera_moves_no_scene(sources: tuple[Path, Path], tmp_path: Path) -> None:
     points = colmap.read_model(sources[0] / "sparse" / "0").points
     cameras = [view.camera for view in load_scene(sources[0]).train]
