@@ -13,7 +13,7 @@ import numpy as np
 from scene.readers.base import ParsedDataset
 from scene.types import PointCloud
 
-FAR = 32.0  # times the cameras' reach: from there on float32 would round away the last steps of training
+FAR = 32.0  # times the scene's reach: from there on float32 would round away the last steps of training
 REACH = 0.9  # of the cameras are within the reach: one far camera must not set it
 
 
@@ -22,7 +22,8 @@ def about_local_origin(recording: ParsedDataset) -> tuple[ParsedDataset, np.ndar
 
     The origin is 0, and nothing is moved, where the cameras are not far from it.
     """
-    origin = _origin(np.stack([_center(frame.camera_from_world) for frame in recording.frames]))
+    centers = np.stack([_center(frame.camera_from_world) for frame in recording.frames])
+    origin = _origin(centers, recording.points.positions)
     frames = recording.frames
     if origin.any():
         frames = tuple(replace(frame, camera_from_world=_moved(frame.camera_from_world, origin)) for frame in frames)
@@ -35,10 +36,15 @@ def about_local_origin(recording: ParsedDataset) -> tuple[ParsedDataset, np.ndar
     return replace(recording, frames=frames, points=points, notes=notes), origin
 
 
-def _origin(centers: np.ndarray) -> np.ndarray:
-    """Near the median of (C, 3) camera centers, in round numbers; 0 where that is near enough."""
+def _origin(centers: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Near the median of (C, 3) camera centers, in round numbers; 0 where that is near enough.
+
+    Cameras that hardly move have a reach, too: the distance of the points (P, 3) that they see.
+    """
     middle = np.median(centers, axis=0)
     reach = float(np.quantile(np.linalg.norm(centers - middle, axis=1), REACH, method="lower"))
+    if len(points):
+        reach = max(reach, float(np.median(np.linalg.norm(points - middle, axis=1))))
     if reach == 0 or np.linalg.norm(middle) <= FAR * reach:
         return np.zeros(3)
     step = 10.0 ** np.floor(np.log10(reach))

@@ -49,6 +49,17 @@ def test_an_ordinary_scene_stays_where_it_is(sources: tuple[Path, Path]) -> None
     assert scene.points.positions.dtype == np.float32
 
 
+def test_cameras_that_hardly_move_are_not_far_from_what_they_see(sources: tuple[Path, Path], tmp_path: Path) -> None:
+    points = colmap.read_model(sources[0] / "sparse" / "0").points
+    cameras = [view.camera for view in load_scene(sources[0]).train]
+    still = [replace(camera, camera_from_world=cameras[0].camera_from_world.copy()) for camera in cameras]
+    for index, camera in enumerate(still):
+        camera.camera_from_world[:3, 3] += 1e-3 * index
+    colmap.write_model(tmp_path / "sparse" / "0", still, points)
+    (tmp_path / "images").symlink_to(sources[0] / "images")
+    assert load_scene(tmp_path).origin == (0.0, 0.0, 0.0)
+
+
 def test_a_far_scene_is_moved_before_anything_is_rounded(sources: tuple[Path, Path]) -> None:
     here, utm = (load_scene(source) for source in sources)
     assert np.linalg.norm(np.array(utm.origin) - UTM) < 10 and "local origin" in utm.summary
