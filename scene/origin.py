@@ -13,7 +13,7 @@ import numpy as np
 from scene.readers.base import ParsedDataset
 from scene.types import PointCloud
 
-FAR = 32.0  # times the scene's reach: from there on float32 would round away the last steps of training
+FAR = 200.0  # times the scene's reach: from there on float32 has fewer than 17 bits for a place within it
 REACH = 0.9  # of the cameras are within the reach: one far camera must not set it
 
 

@@ -116,7 +116,9 @@ def test_a_run_learns_and_leaves_its_files(dataset: Path, tmp_path: Path, capsys
     assert len(cameras) == VIEWS and cameras[0]["position"] == pytest.approx(camera_at(0, "").center.tolist(), abs=1e-5)
     losses = [line["loss"] for line in log_lines(model)]
     assert losses[-1] < 0.6 * losses[0]
-    changes = [line for line in map(json.loads, open(model / "metrics.jsonl")) if "densification" in line]
+    changes = [
+        line for line in map(json.loads, (model / "metrics.jsonl").read_text().splitlines()) if "densification" in line
+    ]
     limits = json.loads((model / "run.json").read_text())["densification"]
     for line in changes:
         assert line["compared"]["gradient"]["threshold"] == limits["grad_threshold"]
