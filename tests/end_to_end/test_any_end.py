@@ -25,6 +25,8 @@ from utils import files
 from utils.errors import UserError
 from utils.image_io import write_png
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12
 

@@ -13,6 +13,8 @@ from scene.types import GaussianArrays
 from utils.errors import UserError
 from utils.output_dir import point_cloud_path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:

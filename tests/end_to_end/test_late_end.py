@@ -16,6 +16,8 @@ from tests.end_to_end.test_train import make_dataset, run
 from training import outputs
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 STEPS = 4
 PAGES = ("results.json", "per_view.json", "contact_sheet.png", "report.html")
 

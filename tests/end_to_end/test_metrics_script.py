@@ -10,6 +10,8 @@ from tests.helpers.pictures import write_log, write_views
 from utils.errors import UserError
 from utils.image_io import read_png, write_png
 
+pytestmark = pytest.mark.slow
+
 
 def test_several_models_in_one_table(tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"

@@ -18,6 +18,8 @@ from training import outputs
 from utils.errors import UserError
 from utils.metrics_log import read_log
 
+pytestmark = pytest.mark.slow
+
 JUNK: list[Any] = [None, -1, 2**70, 1e400, float("nan"), "x", "", [], {}, [None], {"a": 1}, True, [[1]], 0]
 RESUMED = ("run.json", "metrics.jsonl", "config.json")
 MEASURED = ("metrics.jsonl", "run.json", "test/ours_3/names.json", "test/ours_3/colors.json")

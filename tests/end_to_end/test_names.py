@@ -16,6 +16,8 @@ import train
 from tests.end_to_end.test_train import make_dataset
 from utils.console import run_script
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.fsdecode(b"a $x^$ b\xff\xe9\x1b[31m")  # no UTF-8, a formula that is none, and a command to a terminal
 

@@ -22,6 +22,8 @@ from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.output_dir import point_cloud_path
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 40, 30
 NAMES = ["b.png", "a.png", "d.png", "c.png"]  # not in order: files must be
 

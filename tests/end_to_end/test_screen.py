@@ -14,6 +14,8 @@ from tests.end_to_end.test_train import make_dataset
 from training import outputs
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:

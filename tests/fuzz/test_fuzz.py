@@ -13,6 +13,8 @@ from tests.fuzz.formats import FORMATS
 from tests.fuzz.mutate import mutated
 from tests.fuzz.run import damage, kind_of, outcome
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CASES = REAL_SCENES.parent / "cases" / "fuzz"
 

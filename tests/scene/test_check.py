@@ -15,6 +15,8 @@ from scene.types import Camera
 from tests.helpers import scenes
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT, FOCAL, COUNT = 200, 150, 180.0, 6
 
 

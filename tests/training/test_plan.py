@@ -24,6 +24,8 @@ from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
