@@ -136,7 +136,7 @@ template <class L, class T, int C>
 DGR_FN PixelSplat<L, C> broadcast(const PixelSplat<T, C>& q) {
   PixelSplat<L, C> s = {
       L(q.u), L(q.v), L(q.xx), L(q.xy), L(q.yy), L(q.opacity), {}, L(q.depth), L(q.inverse_depth), L(q.measure_factor)};
-  for (int c = 0; c < C; ++c) s.color.at[c] = L(q.color.at[c]);
+  DGR_UNROLL for (int c = 0; c < C; ++c) s.color.at[c] = L(q.color.at[c]);
   return s;
 }
 

@@ -129,7 +129,7 @@ DGR_FN PixelSums<V, C> empty_pixel() {
 template <class V, int C>
 DGR_FN void blend(PixelSums<V, C>& sums, const PixelSplat<V, C>& s, V w, V transmittance) {
   sums.transmittance = transmittance;
-  for (int c = 0; c < C; ++c) sums.color.at[c] += w * s.color.at[c];
+  DGR_UNROLL for (int c = 0; c < C; ++c) sums.color.at[c] += w * s.color.at[c];
   sums.inverse_depth += w * s.inverse_depth;
   sums.depth += w * s.depth;
   const Mask<V> first = sums.weight == V(Scalar<V>(0));

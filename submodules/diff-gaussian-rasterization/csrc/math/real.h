@@ -14,6 +14,13 @@
 #define DGR_FN inline __attribute__((always_inline))
 #endif
 
+// Before a loop over channels: GCC otherwise leaves some in memory. Other compilers unroll such loops by themselves.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#define DGR_UNROLL _Pragma("GCC unroll 16")
+#else
+#define DGR_UNROLL
+#endif
+
 // Each instruction set compiles these headers for itself. Without a namespace of its own, the linker could keep the
 // AVX-512 copy of an inline function for everybody.
 #ifndef DGR_ISA
