@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from arguments import TrainOptions, without_effect
-from gaussian_renderer import background_color, random_color, render, settings_at
+from gaussian_renderer import RenderSettings, background_color, random_color, render, settings_at
 from gaussian_renderer.device import device_text, use_device
 from scene import load_scene
+from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x
 from scene.types import Scene
@@ -75,20 +78,34 @@ def probe_of(options: TrainOptions, scene: Scene, state: TrainingState) -> Probe
     )
 
 
+def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
+    """What run.json says of a run before its first step."""
+    return {
+        "rasterizer": device_text(state.gaussians.device),
+        "extent": scene.extent,
+        "origin": scene.origin,
+        "densification": state.strategy.facts(),
+        "files": scene.ledger.facts(),
+        "plan": pace.facts(),
+    }
+
+
+def draw_of(gaussians: Gaussians, background: Tensor, settings: RenderSettings) -> Draw:
+    """What a strategy may render between two steps, with the rasterizer's statistics and without."""
+    surveyed, seen = (
+        partial(render, gaussians, background=background, settings=replace(settings, statistics=on))
+        for on in (True, False)
+    )
+    return Draw(surveyed, seen, background)
+
+
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path, pace: Pace) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
     objective = loss_of(replace(options, run=run), scene.extent, strategy)
     settings_of = partial(settings_at, near=scene.near, sh_degree=options.model.sh_degree, pipeline=options.pipeline)
     plain = background_color(options.model.white_background, gaussians.device)
-    facts = {
-        "rasterizer": device_text(gaussians.device),
-        "extent": scene.extent,
-        "origin": scene.origin,
-        "densification": strategy.facts(),
-        "files": scene.ledger.facts(),
-        "plan": pace.facts(),
-    }
+    facts = facts_of(scene, state, pace)
     with (
         RunLogger(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
         Interrupt() as interrupt,
@@ -119,13 +136,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             optimizer.rates["means"] = position_rate(options.optimization, scene.extent, iteration, run.iterations)
             optimizer.step(output.radii > 0, finite)
             state.step_done()
-            surveyed, seen = (
-                partial(
-                    render, gaussians, background=background, settings=replace(settings_of(iteration), statistics=on)
-                )
-                for on in (True, False)
-            )
-            changed = strategy.after_step(iteration, Draw(surveyed, seen, background))
+            changed = strategy.after_step(iteration, draw_of(gaussians, background, settings_of(iteration)))
 
             longer = pace.after_step(report)
             if longer is not None:

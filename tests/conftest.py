@@ -26,3 +26,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures of tests.helpers.ring."""
+    from tests.helpers.ring import make_dataset  # here: the rasterizer's tests run without what the trainer needs
+
+    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
+
+
+@pytest.fixture
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the pages at the end takes longer than a short run."""
+    monkeypatch.setattr("training.outputs.write_summary", lambda folder: [])

@@ -18,33 +18,24 @@ import torch
 
 import train
 from tests.end_to_end.test_late_and_full import failing
-from tests.end_to_end.test_train import BUSY, make_dataset, run
+from tests.end_to_end.test_train import run
+from tests.helpers.ring import BUSY, make_dataset
 from training import loss, outputs, run_logger
 from training.checkpoint import save_checkpoint
 from utils import files
 from utils.errors import UserError
 from utils.image_io import write_png
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
-
-
-@pytest.fixture(scope="module")
 def straight(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The PLY of the run that nothing stops."""
     return run(dataset, tmp_path_factory.mktemp("straight") / "out", BUSY, STEPS).read_bytes()
-
-
-@pytest.fixture(autouse=True)
-def without_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
 
 
 def full_disk(*arguments: Any, **named: Any) -> Any:

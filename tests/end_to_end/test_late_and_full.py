@@ -13,24 +13,15 @@ import torch
 import train
 from scene.gaussians import optimizer
 from scene.gaussians.model import PARAMETERS
-from tests.end_to_end.test_train import BUSY, assert_same, log_lines, make_dataset, run
-from training import loss, outputs
+from tests.end_to_end.test_train import assert_same, log_lines, run
+from tests.helpers.ring import BUSY
+from training import loss
 from training.async_scalars import AsyncScalars
 from training.strategies import default
 from training.strategies.densify import DENSITY_ROWS
 from utils.errors import UserError
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
-
-
-@pytest.fixture(autouse=True)
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 
 @pytest.fixture

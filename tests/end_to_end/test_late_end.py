@@ -12,7 +12,7 @@ import pytest
 
 import train
 from gaussian_renderer.render_views import DrawnView
-from tests.end_to_end.test_train import make_dataset, run
+from tests.end_to_end.test_train import run
 from training import outputs
 from utils.errors import UserError
 
@@ -20,11 +20,6 @@ pytestmark = pytest.mark.slow
 
 STEPS = 4
 PAGES = ("results.json", "per_view.json", "contact_sheet.png", "report.html")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import pytest
 
 import metrics
 import train
-from tests.end_to_end.test_train import make_dataset, run
+from tests.end_to_end.test_train import run
+from tests.helpers.ring import make_dataset
 from training import outputs
 from utils.errors import UserError
 from utils.metrics_log import read_log

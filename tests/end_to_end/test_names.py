@@ -13,7 +13,7 @@ import pytest
 import metrics
 import render
 import train
-from tests.end_to_end.test_train import make_dataset
+from tests.helpers.ring import make_dataset
 from utils.console import run_script
 
 pytestmark = pytest.mark.slow

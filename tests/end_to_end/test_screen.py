@@ -10,16 +10,10 @@ import torch
 
 import train
 from scene.gaussians import optimizer
-from tests.end_to_end.test_train import make_dataset
-from training import outputs
+from tests.helpers.ring import make_dataset
 from utils.errors import UserError
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 
 @pytest.mark.parametrize("quiet", [False, True])

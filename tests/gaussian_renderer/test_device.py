@@ -15,7 +15,7 @@ import render
 import train
 from gaussian_renderer import device
 from gaussian_renderer.device import cuda_fault, device_text, use_device
-from tests.end_to_end.test_train import make_dataset
+from tests.helpers.ring import make_dataset
 from utils.errors import UserError
 
 

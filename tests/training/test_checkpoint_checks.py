@@ -17,26 +17,18 @@ import train
 from arguments import parse_train_options
 from scene import load_scene
 from scene.types import Scene
-from tests.end_to_end.test_train import make_dataset, run
-from training import outputs
+from tests.end_to_end.test_train import run
+from tests.helpers.ring import make_dataset
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.checkpoint_checks import fingerprint
 from training.startup import first_state
 from training.state import ENTRIES, TrainingState
 from utils.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 CPU = torch.device("cpu")
 STEPS = 5
-
-
-@pytest.fixture(autouse=True)
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
 
 
 @pytest.fixture(scope="module")

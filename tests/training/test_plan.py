@@ -16,25 +16,15 @@ import torch
 import train
 from arguments import parse_train_options
 from scene.gaussians.model import PARAMETERS
-from tests.end_to_end.test_train import BUSY, make_dataset
-from training import outputs, pace
+from tests.helpers.ring import BUSY
+from training import pace
 from training.plan import Speed, final_length, finishing_length, mean_seconds, planned_steps, run_at
 from training.probe import Probe
 from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils.errors import UserError
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "ring")
-
-
-@pytest.fixture(autouse=True)
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 
 def run(dataset: Path, model: Path, flags: str) -> None:

@@ -125,12 +125,7 @@ def rasterize(
     cx, cy = check_number("cx", cx), check_number("cy", cy)
     near = check_number("near", near, 0)
     scale_modifier = check_number("scale_modifier", scale_modifier, 0, open_low=True)
-    if absgrad_receiver is not None:
-        absgrad_receiver = check_tensor("absgrad_receiver", absgrad_receiver, (n, 2), means)
-    elif absgrad:
-        absgrad_receiver = means.new_empty((n, 2))
-    if absgrad_receiver is not None and channels > ops.MAX_CHANNELS:
-        raise ValueError(f"absgrad is asked for with {channels} channels; it is made for at most {ops.MAX_CHANNELS}")
+    receiver = _check_receiver(absgrad, absgrad_receiver, means, channels)
     limits = _check_thresholds(thresholds)
     if distortion_space not in DISTORTION_SPACES:
         raise ValueError(f"distortion_space is {distortion_space!r}; it must be one of {', '.join(DISTORTION_SPACES)}")
@@ -147,7 +142,7 @@ def rasterize(
     rules = (cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse")
 
     def blended(colors: Tensor, background: Tensor) -> tuple[Tensor, ...]:
-        return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, background, *rules, absgrad_receiver)
+        return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, background, *rules, receiver)
 
     color, inv_depth, depth, alpha, distortion, _, reference, offset, end = _blend_in_chunks(
         blended, splat_colors, background
@@ -198,6 +193,16 @@ def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, m
             f"shs has shape {tuple(shs.shape)}; sh_degree {sh_degree} needs (N, K, 3) with K of at least {needed}"
         )
     return shs
+
+
+def _check_receiver(absgrad: bool, receiver: Tensor | None, means: Tensor, channels: int) -> Tensor | None:
+    """What is to receive the absolute gradients; None where nobody asks for them."""
+    if receiver is None and not absgrad:
+        return None
+    if channels > ops.MAX_CHANNELS:
+        raise ValueError(f"absgrad is asked for with {channels} channels; it is made for at most {ops.MAX_CHANNELS}")
+    shape = (len(means), 2)
+    return means.new_empty(shape) if receiver is None else check_tensor("absgrad_receiver", receiver, shape, means)
 
 
 def _check_thresholds(thresholds: Thresholds) -> Thresholds:

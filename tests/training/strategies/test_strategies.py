@@ -14,8 +14,7 @@ import train
 from arguments import parse_train_options
 from diff_gaussian_rasterization import RasterOutput
 from scene.types import Camera, PointCloud, Scene, View
-from tests.end_to_end.test_train import make_dataset
-from training import outputs
+from tests.helpers.ring import make_dataset
 from training.strategies import STRATEGIES
 from training.strategies.base import Strategy
 from training.strategies.budget import count_at, event_steps, room_at
@@ -23,18 +22,10 @@ from training.strategies.limits import gaussian_limit
 from utils.errors import UserError
 from utils.sampling import draw_with_replacement, draw_without_replacement
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 BUSY = "--densification_interval 4 --densify_from_iter 3 --densify_until_iter 18 --densify_grad_threshold 0.00002"
 NAMES = ("default", "adc", "budget", "mcmc")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("data") / "ring")  # of 80 points
-
-
-@pytest.fixture(autouse=True)
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
 
 
 def run(dataset: Path, model: Path, flags: str) -> bytes:
