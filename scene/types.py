@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,12 +35,16 @@ class Camera:
         rotation, translation = self.camera_from_world[:3, :3], self.camera_from_world[:3, 3]
         return -rotation.T @ translation
 
+    def pixels(self, x: Any, y: Any, z: Any) -> tuple[Any, Any]:
+        """Row and column, pixels, of positions in the camera's frame; arrays or tensors, z > 0."""
+        return self.fy * y / z + self.cy, self.fx * x / z + self.cx
+
     def project(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Row, column (pixels), depth z (world units), and whether that is in the picture, (P,) each, of (P, 3) world
         positions. Row and column mean nothing behind the camera."""
         x, y, z = self.camera_from_world[:3, :3] @ positions.T.astype(np.float64) + self.camera_from_world[:3, 3:]
         safe = np.where(z > 0, z, 1.0)
-        column, row = self.fx * x / safe + self.cx, self.fy * y / safe + self.cy
+        row, column = self.pixels(x, y, safe)
         inside = (z > 0) & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
         return row, column, z, inside
 

@@ -77,8 +77,9 @@ def _splatted(numbers: np.ndarray, camera: Camera, depth_map: DepthMap, source: 
     factor = min(1.0, DENSE * lens["fx"] / camera.fx)
     size = max(1, round(camera.height * factor)), max(1, round(camera.width * factor))
     with np.errstate(divide="ignore", invalid="ignore"):
-        to_row = np.floor((camera.fy * y / z + camera.cy) * size[0] / camera.height)
-        to_column = np.floor((camera.fx * x / z + camera.cx) * size[1] / camera.width)
+        row, column = camera.pixels(x, y, z)
+        to_row = np.floor(row * size[0] / camera.height)
+        to_column = np.floor(column * size[1] / camera.width)
     seen = (z > 0) & (to_row >= 0) & (to_row < size[0]) & (to_column >= 0) & (to_column < size[1])
     far_first = np.argsort(-z[seen], kind="stable")
     place = to_row[seen].astype(int)[far_first], to_column[seen].astype(int)[far_first]

@@ -126,7 +126,7 @@ def against_depth(
     x, y, z = (points @ pose[:3, :3].T + pose[:3, 3]).unbind(1)
     ahead = z > 0
     safe_z = torch.where(ahead, z, 1.0)
-    u, v = camera.fx * x / safe_z + camera.cx, camera.fy * y / safe_z + camera.cy
+    v, u = camera.pixels(x, y, safe_z)
     inside = ahead & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
     pixels = torch.where(inside, v.floor() * camera.width + u.floor(), 0).long()
     near = -max_pool2d(torch.where(valid, margins - depth, -torch.inf), 3, stride=1, padding=1)
