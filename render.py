@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
     background = background_color(model.white_background, device)
-    settings = RenderSettings(scene.near, gaussians.sh_degree, options.pipeline.antialiasing)
+    settings = RenderSettings(
+        scene.near, gaussians.sh_degree, options.pipeline.antialiasing, depth_model=options.pipeline.depth_model
+    )
     parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"

@@ -123,8 +123,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             background = random_color(state.generator, gaussians.device) if random else plain
             settings = replace(settings_of(iteration), absgrad=strategy.absgrad)
 
-            output = render(gaussians, photo.camera, background, settings)
             weights = objective.weights(iteration)
+            output = render(gaussians, photo.camera, background, settings, sensor=objective.sensor(photo, weights))
             terms = objective.terms(output, photo, background, gaussians, weights)
             step = Step(iteration, photo, background, settings, output, terms, weights)
             monitor.before_backward(step)

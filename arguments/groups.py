@@ -99,6 +99,12 @@ class PipelineOptions:
         "renders with the Mip-Splatting filter, which dims splats thinner than a pixel instead of widening them; "
         "use it to render at other resolutions than those of the photos",
     )
+    depth_model: str = option(
+        "ray",
+        "depth of a Gaussian at a pixel: ray is the depth along the pixel's ray, which flat Gaussians need to be thin, "
+        "center is that of the Gaussian's center for all its pixels, as in other trainers",
+        choices=("ray", "center"),
+    )
 
 
 DEVICE_HELP = "device that computes: cpu, cuda or cuda:<number>"

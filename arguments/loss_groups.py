@@ -103,6 +103,18 @@ class RegularizerOptions:
         "0 gives the plain mean, which costs quality",
         minimum=0,
     )
+    lambda_sensor: str = option(
+        "0",
+        "weight of each splat's squared distance from the depth map, where that is known and away from its edges; the "
+        f"distortion then counts the other pixels: {SCHEDULE}",
+    )
+    sensor_limit: float = option(
+        0.04, "distance from the depth map beyond which lambda_sensor pulls no splat, in scene extents", minimum=0
+    )
+    lambda_erank: str = option(
+        "0",
+        f"weight of the effective rank, which rounds needles to discs: {SCHEDULE}; raise it if needles stay",
+    )
     lambda_ray: str = option(
         "0", f"weight of the elongation along the view ray: {SCHEDULE}; raise it if Gaussians grow long along the rays"
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ import torch
 from bench_raster import TILE_PIXELS, workload
 
 from diff_gaussian_rasterization import adam_, instruction_set, ops
+from diff_gaussian_rasterization.rasterize import DEPTH_MODELS, depth_reach
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-DDGR_ISA=bench")
 
@@ -49,16 +51,29 @@ def milliseconds(run: Callable[[], Any], repeats: int) -> float:
 
 @torch.no_grad()
 def kernels(
-    n: int, width: int, height: int, device: str | torch.device = "cpu"
+    n: int, width: int, height: int, device: str | torch.device = "cpu", depth_model: str = "center"
 ) -> tuple[dict[str, Callable[[], Any]], int]:
     """Each kernel with its arguments, and the number of pairs."""
     focal, gaussians = 0.9 * width, workload(n, width, height, 3)
     tensors = [each.to(device) for each in (*gaussians.values(), torch.eye(4))]
-    settings = (width, height, focal, focal, width / 2, height / 2, 0.2, 1.0, 1 / 255, 3, False)
+    settings = (
+        width,
+        height,
+        focal,
+        focal,
+        width / 2,
+        height / 2,
+        0.2,
+        1.0,
+        1 / 255,
+        3,
+        False,
+        depth_reach(depth_model, 1 / 255),
+    )
     *splats, cutoff_sigmas, radii, _ = ops.project(*tensors, *settings)
     means2d, inv_cov_factor, depths = splats[0], splats[1], splats[4]
     lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
-    rules = (cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False)
+    rules = (cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False, None, math.inf)
     blended = (*splats, torch.zeros(3, device=device), *rules)
     state = ops.blend(*blended, None)[5:]
     generator = torch.Generator().manual_seed(0)
@@ -90,13 +105,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=100_000, help="Gaussians")
     parser.add_argument("--size", default="640x480", help="of the image, WIDTHxHEIGHT")
+    parser.add_argument("--depth_model", choices=DEPTH_MODELS, default="center", help="which depth splats have")
     parser.add_argument("--repeats", type=int, default=15, help="runs whose median is taken")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     torch.set_num_threads(1)
     dense = dense_pairs_per_second()
     print(json.dumps({"kernel": "dense loop", "instruction_set": instruction_set(), "pairs_per_s": round(dense)}))
-    runs, pairs = kernels(arguments.n, width, height)
+    runs, pairs = kernels(arguments.n, width, height, depth_model=arguments.depth_model)
     for name, run in runs.items():
         line: dict[str, Any] = {"kernel": name, "ms": round(milliseconds(run, arguments.repeats), 2)}
         if name.startswith("blend"):

@@ -18,41 +18,44 @@ using L = Lanes<float, 8>;
 using L = Lanes<float, 4>;
 #endif
 
-constexpr int SPLATS = 128, VECTORS = 4, PIXELS = VECTORS * L::width;
+constexpr int CHANNELS = 3, SPLATS = 128, VECTORS = 4, PIXELS = VECTORS * L::width;
 
 struct Pixels {
-  L x[VECTORS], transmittance[VECTORS], r[VECTORS], g[VECTORS], b[VECTORS];
+  L x[VECTORS], transmittance[VECTORS], color[VECTORS][CHANNELS];
 };
 
-static void blend_row(const std::vector<PixelSplat<float>>& splats, Pixels& memory) {
+static void blend_row(const std::vector<PixelSplat<float, CHANNELS>>& splats, Pixels& memory) {
   Pixels p = memory;  // of no address that anyone else knows: so it stays in registers
-  for (const PixelSplat<float>& s : splats) {
+  for (const PixelSplat<float, CHANNELS>& s : splats) {
     const float dy = s.v, rise = s.yy * dy;
 #pragma GCC unroll 4
     for (int i = 0; i < VECTORS; ++i) {
       const L dx = L(s.u) - p.x[i];
       const L w = L(s.opacity) * falloff(L(s.xx), dx, L(s.xy * dy), L(rise * rise)).weight * p.transmittance[i];
       p.transmittance[i] = p.transmittance[i] - w;
-      p.r[i] += w * L(s.r);
-      p.g[i] += w * L(s.g);
-      p.b[i] += w * L(s.b);
+      DGR_UNROLL for (int c = 0; c < CHANNELS; ++c) p.color[i][c] += w * L(s.color.at[c]);
     }
   }
   memory = p;
 }
 
 int main() {
-  std::vector<PixelSplat<float>> splats;
+  std::vector<PixelSplat<float, CHANNELS>> splats;
   for (int i = 0; i < SPLATS; ++i) {
     const float t = float(i) / SPLATS;
-    splats.push_back({20 * t, 1 - t, 0.1f + t, 0.1f * t, 0.2f, 0.01f + 0.02f * t, t, 1 - t, 0.5f, 1, 1, 1});
+    const float color[CHANNELS] = {t, 1 - t, 0.5f};
+    splats.push_back(pixel_splat<CHANNELS>(20 * t, 1 - t, 0.1f + t, 0.1f * t, 0.2f, 0.01f + 0.02f * t, color, 1.0f,
+                                           0.0f, 0.0f, false));
   }
   Pixels p;
   for (int i = 0; i < VECTORS; ++i)
     for (int l = 0; l < L::width; ++l) p.x[i].v[l] = float(i * L::width + l);
   double best = 1e9, shown = 0;
   for (int run = 0; run < 20; ++run) {
-    for (int i = 0; i < VECTORS; ++i) p.transmittance[i] = L(1), p.r[i] = p.g[i] = p.b[i] = L(0);
+    for (int i = 0; i < VECTORS; ++i) {
+      p.transmittance[i] = L(1);
+      for (L& channel : p.color[i]) channel = L(0);
+    }
     const auto start = std::chrono::steady_clock::now();
     constexpr int ROUNDS = 4000;
     for (int round = 0; round < ROUNDS; ++round) {
@@ -61,7 +64,7 @@ int main() {
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = seconds / (double(ROUNDS) * SPLATS * PIXELS) < best ? seconds / (double(ROUNDS) * SPLATS * PIXELS) : best;
-    shown += sum(p.r[0] + p.g[1] + p.b[2]);
+    shown += sum(p.color[0][0] + p.color[1][1] + p.color[2][2]);
   }
   std::printf("%.0f\n", 1 / best);
   return shown == 0;  // the sums are used, or the compiler would drop them

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from scene.gaussians.model import Gaussians
 from scene.types import Camera
 from utils.schedules import sh_degree_at
 
-__all__ = ["RasterOutput", "RenderSettings", "background_color", "random_color", "render", "settings_at"]
+__all__ = ["RasterOutput", "RenderSettings", "SensorDepth", "background_color", "random_color", "render", "settings_at"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,22 @@ class RenderSettings:
     absgrad: bool = False  # a backward pass leaves means2d.absgrad, (N, 2)
     scale_modifier: float = 1.0  # all scales times this
     distortion_space: str = "linear"
+    depth_model: str = "ray"  # depth of a splat: along each pixel's ray, or its "center"'s
+    median_depth: bool = False  # the depth where half of the light is taken as well
+
+
+class SensorDepth(NamedTuple):
+    """What splats are held against: see `rasterize`."""
+
+    depth: Tensor  # (1, H, W) world units, 0 where it is unknown
+    limit: float  # world units: no distance from it counts more
 
 
 def settings_at(iteration: int, *, near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
     """How a run draws at `iteration`, in a scene with this near plane; `sh_degree` is the highest of the run."""
-    return RenderSettings(near, sh_degree_at(iteration, sh_degree), pipeline.antialiasing)
+    return RenderSettings(
+        near, sh_degree_at(iteration, sh_degree), pipeline.antialiasing, depth_model=pipeline.depth_model
+    )
 
 
 def background_color(white: bool, device: torch.device) -> Tensor:
@@ -51,10 +64,12 @@ def render(
     settings: RenderSettings,
     *,
     colors: Tensor | None = None,
+    sensor: SensorDepth | None = None,
 ) -> RasterOutput:
     """Draw the Gaussians before `background`, (3,). The result is that of `diff_gaussian_rasterization.rasterize`.
 
-    `colors`, (N,3), replace those of the Gaussians.
+    `colors`, (N,3), replace those of the Gaussians. Where `sensor` has a depth the distortion is measured
+    about it, instead of the pixel's mean depth.
     """
     viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
     viewmat = viewmat.to(gaussians.device, non_blocking=True)
@@ -78,6 +93,10 @@ def render(
         scale_modifier=settings.scale_modifier,
         antialiasing=settings.antialiasing,
         distortion_space=settings.distortion_space,
+        depth_model=settings.depth_model,
+        sensor_depth=None if sensor is None else sensor.depth,
+        sensor_limit=math.inf if sensor is None else sensor.limit,
+        median_depth=settings.median_depth,
         statistics=settings.statistics,
         absgrad=settings.absgrad,
     )

@@ -15,16 +15,20 @@ from torch import Tensor
 
 from arguments import DepthOptions, OptimizationOptions, RegularizerOptions, extension
 from diff_gaussian_rasterization import RasterOutput
+from gaussian_renderer import SensorDepth
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView
 from scene.types import Camera
 from utils.losses import regularizers
 from utils.losses.depth import LOSSES, depth_loss, edge_weight, loss_mask, mip_variance, parse_losses
 from utils.losses.photometric import photometric
+from utils.losses.sensor import distance_to_sensor, sensor_depth
 from utils.schedules import REFERENCE_ITERATIONS, Schedule, parse_schedule, schedule_table, telling_iterations
 
 FLAGS = {  # term -> the setting that is its weight
     "distortion": "lambda_dist",
+    "sensor": "lambda_sensor",
+    "erank": "lambda_erank",
     "ray": "lambda_ray",
     "alpha": "lambda_alpha",
     "opacity": "lambda_opacity",
@@ -48,10 +52,11 @@ class Loss:
     options: DepthOptions
     regularizers: RegularizerOptions
     extent: float  # of the scene, world units
-    schedules: dict[str, Schedule]  # lambda_dist, lambda_ray, depth_l1_mult, depth_l1_weight
+    schedules: dict[str, Schedule]  # by setting: those of `of`, and depth_l1_weight
     depth_losses: dict[str, DepthTerm]  # by term
     usual: Mapping[str, float] = field(default_factory=dict)  # term -> its weight, where the options leave it open
     maps: dict[tuple[str, int], dict[str, Tensor]] = field(default_factory=dict)  # by photo: see _of_the_map
+    sensors: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # by photo: see sensor
 
     @classmethod
     def of(
@@ -72,6 +77,8 @@ class Loss:
         """
         knots = {
             "lambda_dist": regularizers.lambda_dist,
+            "lambda_sensor": regularizers.lambda_sensor,
+            "lambda_erank": regularizers.lambda_erank,
             "lambda_ray": regularizers.lambda_ray,
             "depth_l1_mult": depth.depth_l1_mult,
         }
@@ -97,6 +104,8 @@ class Loss:
             "dssim": dssim,
             **{term: each.factor * depth for term, each in self.depth_losses.items()},
             "distortion": at["lambda_dist"],
+            "sensor": at["lambda_sensor"],
+            "erank": at["lambda_erank"],
             "ray": at["lambda_ray"],
             "alpha": self.regularizers.lambda_alpha,
             "opacity": self._given_or_usual("opacity", self.regularizers.lambda_opacity),
@@ -114,12 +123,18 @@ class Loss:
         gaussians: Gaussians,
         weights: dict[str, float],
     ) -> dict[str, Tensor]:
-        """The terms that have a weight, for a photo rendered before `background`."""
+        """The terms that have a weight, for a photo rendered before `background` with `sensor` of it."""
         terms = photometric(output.color, photo.over(background), photo.mask)
         if photo.depth is not None and any(weights[term] > 0 for term in self.depth_losses):
             terms |= self.depth(output, photo)
+        sensor = self.sensor(photo, weights)
+        known = None if sensor is None else sensor.depth > 0
+        if known is not None:
+            terms["sensor"] = distance_to_sensor(output.distortion, known, self.extent, photo.mask)
         if weights["distortion"] > 0:
-            terms["distortion"] = self.distortion(output, photo)
+            terms["distortion"] = self.distortion(output, photo, None if known is None else ~known)
+        if weights["erank"] > 0:
+            terms["erank"] = regularizers.effective_rank(gaussians.activated_scales, output.radii > 0)
         if weights["ray"] > 0:
             terms["ray"] = regularizers.ray_direction(
                 gaussians.means,
@@ -137,10 +152,22 @@ class Loss:
             terms["scale"] = regularizers.scale(gaussians.activated_scales, self.extent)
         return terms
 
-    def distortion(self, output: RasterOutput, photo: LoadedView) -> Tensor:
-        """The distortion's term."""
-        scale = self.regularizers.dist_scale
-        return regularizers.distortion(output.distortion, output.alpha, self.extent, photo.mask, scale)
+    def distortion(self, output: RasterOutput, photo: LoadedView, where: Tensor | None = None) -> Tensor:
+        """The distortion's term; `where`, (1,H,W) bool: at these pixels alone."""
+        scale, mask = self.regularizers.dist_scale, photo.mask
+        if where is not None:
+            mask = where.to(output.alpha.dtype) if mask is None else where * mask
+        return regularizers.distortion(output.distortion, output.alpha, self.extent, mask, scale)
+
+    def sensor(self, photo: LoadedView, weights: dict[str, float]) -> SensorDepth | None:
+        """What the photo's splats are held against; None where it has no depth map or the term has no weight."""
+        if weights["sensor"] == 0 or photo.depth is None:
+            return None
+        key = photo.camera.name, photo.camera.width
+        if key not in self.sensors:
+            usable_depth = loss_mask(photo.depth / self.extent, photo.depth_valid, self.depth_max)
+            self.sensors[key] = sensor_depth(photo.depth, usable_depth > 0)
+        return SensorDepth(self.sensors[key], self.regularizers.sensor_limit * self.extent)
 
     def depth(self, output: RasterOutput, photo: LoadedView) -> dict[str, Tensor]:
         """The depth losses by term, with depth in scene extents. Where nothing is rendered no depth is compared.

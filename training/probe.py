@@ -51,7 +51,8 @@ class Probe(NamedTuple):
         for step in range(WARM_UP + STEPS):
             photo = photos[step * len(photos) // (WARM_UP + STEPS)]
             start = time.perf_counter()
-            output = render(gaussians, photo.camera, self.background, self.settings)
+            sensor = self.objective.sensor(photo, weights)
+            output = render(gaussians, photo.camera, self.background, self.settings, sensor=sensor)
             terms = self.objective.terms(output, photo, self.background, gaussians, weights)
             weighted_sum(terms, weights).backward()
             optimizer.step(output.radii > 0)

@@ -179,6 +179,35 @@ static void check_footprint() {
         const auto g = footprint_vjp<double>(c, footprint(c), {v[0], v[1], v[2], v[3]});
         return Numbers{g.xy, g.yy, g.det_sharp, g.det};
       });
+  // J (4), the axes (9), then z; the reach such that some are held and some are not.
+  for (double reach : {0.5, 6.66})
+    check(
+        "depth_slope, reach " + std::to_string(reach),
+        [] {
+          Numbers x = random_numbers(14, 0.2, 2);
+          for (int i = 4; i < 13; ++i) x[i] = uniform(-1, 1);
+          return x;
+        },
+        [=](const Numbers& x) {
+          const Mat3<double> axes = mat3(x, 4);
+          const auto p = pixel_covariance<double>({0, 0, x[0], x[1], x[2], x[3]}, axes);
+          const auto h = depth_slope(pixel_depth_covariance(p, axes, x[13], reach), x[13]);
+          return Numbers{h.x, h.y};
+        },
+        [=](const Numbers& x, const Numbers& v) {
+          const Mat3<double> axes = mat3(x, 4);
+          const PixelAndJacobian<double> j = {0, 0, x[0], x[1], x[2], x[3]};
+          const auto p = pixel_covariance(j, axes);
+          PixelAndJacobian<double> v_j = {};
+          Mat3<double> v_axes = {};
+          double v_z = 0;
+          depth_slope_vjp(j, axes, p, footprint(p), pixel_depth_covariance(p, axes, x[13], reach), x[13], {v[0], v[1]},
+                          v_j, v_axes, v_z);
+          Numbers out = {v_j.xx, v_j.xz, v_j.yy, v_j.yz};
+          append(out, v_axes);
+          out.push_back(v_z);
+          return out;
+        });
   check(
       "scaled_axes", [] { return random_numbers(12, 0.2, 2); },
       [](const Numbers& x) {
@@ -277,17 +306,18 @@ static void check_project() {
   const auto gaussian = [](const Numbers& x) {
     return Gaussian<double>{vec3(x, 0), vec3(x, 3), {x[6], x[7], x[8], x[9]}, x[10]};
   };
-  for (bool antialiasing : {false, true})
+  for (const SplatRules<double> rules : {SplatRules<double>{false, 0}, {true, 0}, {false, 6.66}, {true, 40}})
     check(
-        antialiasing ? "project, antialiasing" : "project", draw,
+        std::string("project") + (rules.antialiasing ? ", antialiasing" : "") + (rules.has_slopes() ? ", rays" : ""),
+        draw,
         [=](const Numbers& x) {
-          const auto s = project(camera_of(x, 11), gaussian(x), antialiasing);
-          return Numbers{s.u, s.v, s.xx, s.xy, s.yy, s.opacity, s.depth};
+          const auto s = project(camera_of(x, 11), gaussian(x), rules);
+          return Numbers{s.u, s.v, s.xx, s.xy, s.yy, s.opacity, s.depth, s.slope.x, s.slope.y};
         },
         [=](const Numbers& x, const Numbers& v) {
           PoseCotangent<double> pose = {};
-          const auto g = project_vjp<double>(camera_of(x, 11), gaussian(x), antialiasing,
-                                             {v[0], v[1], v[2], v[3], v[4], v[5], v[6]}, pose);
+          const auto g = project_vjp<double>(camera_of(x, 11), gaussian(x), rules,
+                                             {v[0], v[1], v[2], v[3], v[4], v[5], v[6], {v[7], v[8]}}, pose);
           Numbers out;
           append(out, g.mean);
           append(out, g.scale);
@@ -298,9 +328,16 @@ static void check_project() {
         });
 }
 
-// A pixel with five splats of six numbers each (u v xx xy yy opacity), three channels and a depth, composed and differentiated
-// as the kernels do; also what the background sends through alpha.
-static constexpr int LAYERS = 5, CHANNELS = 3, FIELDS = 7 + CHANNELS;
+// A pixel with five splats of six numbers each (u v xx xy yy opacity), three channels, a depth and its slopes, composed and
+// differentiated as the kernels do; also what the background sends through alpha. Where a sensor measured, the limit lies
+// between the splats.
+static constexpr int LAYERS = 5, CHANNELS = 3, FIELDS = 9 + CHANNELS;
+static constexpr double SENSOR_DEPTH = 3.3;
+struct BlendCase {
+  const char* name;
+  bool inverse, sensor;
+  double limit() const { return !sensor ? unlimited<double>() : inverse ? 0.02 : 1.6; }
+};
 static const double background[CHANNELS] = {0.3, 0.6, 0.2};
 
 static PixelSplat<double, CHANNELS> layer_of(const Numbers& x, int i, bool inverse) {
@@ -315,37 +352,44 @@ static PixelSplat<double, CHANNELS> layer_of(const Numbers& x, int i, bool inver
           {{p[6], p[7], p[8]}},
           p[9],
           1 / p[9],
+          p[10],
+          p[11],
           inverse ? 1 / p[9] : 1.0};
 }
 static Falloff<double> falloff_at_origin(const PixelSplat<double, CHANNELS>& s) {
   return falloff(s.xx, s.u, s.xy * s.v, s.yy * s.v * s.yy * s.v);
 }
-static PixelSums<double, CHANNELS> compose(const Numbers& x, bool inverse) {
-  PixelSums<double, CHANNELS> sums = empty_pixel<double, CHANNELS>();
+template <Depths D>
+static PixelSums<double, CHANNELS> compose(const Numbers& x, const BlendCase& of) {
+  PixelSums<double, CHANNELS> sums =
+      measured_pixel<double, CHANNELS>(of.sensor ? SENSOR_DEPTH : 0.0, of.limit(), of.inverse);
   for (int i = 0; i < LAYERS; ++i) {
-    const PixelSplat<double, CHANNELS> s = layer_of(x, i, inverse);
+    const PixelSplat<double, CHANNELS> s = layer_of(x, i, of.inverse);
     const double w = s.opacity * falloff_at_origin(s).weight * sums.transmittance;
-    blend(sums, s, w, sums.transmittance - w);
+    blend<D>(sums, s, depth_at<D>(s, s.u, s.v, of.inverse), w, sums.transmittance - w);
   }
   return sums;
 }
-static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) {
-  const PixelSums<double, CHANNELS> sums = compose(x, inverse);
+template <Depths D>
+static Numbers pixel_gradient(const Numbers& x, const Numbers& v, const BlendCase& of) {
+  const PixelSums<double, CHANNELS> sums = compose<D>(x, of);
   const PixelCotangent<double, CHANNELS> c = {{{v[0], v[1], v[2]}}, v[3], v[4], v[6]};
   const double behind = v[0] * background[0] + v[1] * background[1] + v[2] * background[2] - v[5];
-  PixelWalk<double> walk = {sums.transmittance, behind, sums.reference, sums.reference_factor, mean_offset(sums)};
+  PixelWalk<double> walk = {sums.transmittance,    behind,     sums.reference,
+                            sums.reference_factor, sums.limit, mean_offset(sums)};
   Numbers gradient(x.size());
   for (int i = LAYERS - 1; i >= 0; --i) {
-    const PixelSplat<double, CHANNELS> s = layer_of(x, i, inverse);
+    const PixelSplat<double, CHANNELS> s = layer_of(x, i, of.inverse);
     const Falloff<double> f = falloff_at_origin(s);
     const double alpha = s.opacity * f.weight;
-    const auto pair = blend_vjp<true>(walk, s, alpha, alpha, c);
+    const auto pair = blend_vjp<D>(walk, s, depth_at<D>(s, s.u, s.v, of.inverse), alpha, alpha, c);
     SplatSums<double, CHANNELS> splat_sums = {};
-    add_pair<true>(splat_sums, s, pair, f.slant, s.u, s.v, c);
+    add_pair<true, D>(splat_sums, s, pair, f.slant, s.u, s.v, c);
     const double* p = &x[i * FIELDS];
     const SplatCotangent<double> g = finish(splat_sums, p[2], p[3], p[4], p[5]);
-    const double all[FIELDS] = {g.u,
-                                g.v,
+    const DepthCotangent<double> depth = finish_depth<D>(splat_sums, p[9], p[10], p[11]);
+    const double all[FIELDS] = {g.u + depth.u,
+                                g.v + depth.v,
                                 g.xx,
                                 g.xy,
                                 g.yy,
@@ -353,34 +397,37 @@ static Numbers pixel_gradient(const Numbers& x, const Numbers& v, bool inverse) 
                                 splat_sums.color.at[0],
                                 splat_sums.color.at[1],
                                 splat_sums.color.at[2],
-                                splat_sums.depth};
+                                depth.depth,
+                                depth.slope_x,
+                                depth.slope_y};
     std::copy(all, all + FIELDS, gradient.begin() + i * FIELDS);
   }
   return gradient;
 }
-static void check_blend() {
+template <Depths D>
+static void check_blend(const BlendCase& of) {
   const auto draw = [] {
     Numbers x;
     for (int i = 0; i < LAYERS; ++i)
       for (double value : {uniform(-1, 1), uniform(-1, 1), uniform(0.3, 1), uniform(-0.5, 0.5), uniform(0.3, 1),
-                           uniform(0.2, 0.7), uniform(0, 1), uniform(0, 1), uniform(0, 1), 1.0 + i + uniform(0, 0.9)})
+                           uniform(0.2, 0.7), uniform(0, 1), uniform(0, 1), uniform(0, 1), 1.0 + i + uniform(0, 0.9),
+                           uniform(-0.03, 0.03), uniform(-0.03, 0.03)})
         x.push_back(value);
     return x;
   };
-  for (bool inverse : {false, true})
-    check(
-        inverse ? "blend, inverse distortion" : "blend, linear distortion", draw,
-        [=](const Numbers& x) {
-          const auto s = compose(x, inverse);
-          return Numbers{s.color.at[0] + s.transmittance * background[0],
-                         s.color.at[1] + s.transmittance * background[1],
-                         s.color.at[2] + s.transmittance * background[2],
-                         s.inverse_depth,
-                         s.depth,
-                         s.weight,
-                         distortion(s)};
-        },
-        [=](const Numbers& x, const Numbers& v) { return pixel_gradient(x, v, inverse); });
+  check(
+      of.name, draw,
+      [=](const Numbers& x) {
+        const auto s = compose<D>(x, of);
+        return Numbers{s.color.at[0] + s.transmittance * background[0],
+                       s.color.at[1] + s.transmittance * background[1],
+                       s.color.at[2] + s.transmittance * background[2],
+                       s.inverse_depth,
+                       s.depth,
+                       s.weight,
+                       distortion(s)};
+      },
+      [=](const Numbers& x, const Numbers& v) { return pixel_gradient<D>(x, v, of); });
 }
 
 // One window over a row of pixels: the means, the similarity, and back to the pixels. x is 0..10, y 11..21.
@@ -431,7 +478,12 @@ int main() {
   check_harmonics();
   check_orthonormality();
   check_project();
-  check_blend();
+  check_blend<Depths::Center>({"blend, linear distortion", false, false});
+  check_blend<Depths::Center>({"blend, inverse distortion", true, false});
+  check_blend<Depths::Ray>({"blend along rays, linear", false, false});
+  check_blend<Depths::Ray>({"blend along rays, inverse", true, false});
+  check_blend<Depths::Ray>({"blend and sensor, linear", false, true});
+  check_blend<Depths::Ray>({"blend and sensor, inverse", true, true});
   check_ssim();
   check_difference();
   return failures;

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from diff_gaussian_rasterization import RasterOutput
-from diff_gaussian_rasterization.reference import Splats, depth_order, project_gaussians
+from diff_gaussian_rasterization.reference import Splats, depth_order, depth_reach, project_gaussians
 
 IMAGES = ("color", "inv_depth", "depth", "alpha", "distortion")
 KINDS = ("ordinary", "behind", "border", "beyond", "opaque", "needle", "tiny", "huge")
-CAMERA_TENSORS = ("viewmat", "background")
+CAMERA_TENSORS = ("viewmat", "background", "sensor_depth")
 
 Rasterizer = Callable[..., RasterOutput]
 
@@ -39,7 +39,7 @@ class RasterScene:
 
     def rows(self, index: Tensor | list[int]) -> RasterScene:
         """The scene of these Gaussians alone, in this order."""
-        camera = {name: self.tensors[name] for name in CAMERA_TENSORS}
+        camera = {name: tensor for name, tensor in self.tensors.items() if name in CAMERA_TENSORS}
         return replace(self, tensors={**{name: t[index] for name, t in self.gaussians().items()}, **camera})
 
     def gaussians(self) -> dict[str, Tensor]:
@@ -153,10 +153,10 @@ def random_scene(
 
 
 def varied_scene(seed: int) -> RasterScene:
-    """One of a family that walks through spaces, antialiasing, SH degrees and plain colors, and sizes."""
+    """One of a family that walks through spaces, antialiasing, SH degrees, plain colors, sizes, depths and sensors."""
     sizes = [(40, 30), (33, 50), (17, 16), (64, 9)]
     width, height = sizes[seed % len(sizes)]
-    return random_scene(
+    scene = random_scene(
         seed,
         n=(100, 40, 70, 20, 130, 6, 50)[seed % 7],
         width=width,
@@ -164,7 +164,18 @@ def varied_scene(seed: int) -> RasterScene:
         sh_degree=(3, 0, None, 2, 1)[seed % 5],
         distortion_space=("linear", "inverse")[seed % 2],
         antialiasing=seed // 2 % 2 == 1,
+        depth_model="ray" if seed % 3 else "center",
     )
+    return with_sensor(scene, seed) if seed % 3 == 2 else scene
+
+
+def with_sensor(scene: RasterScene, seed: int) -> RasterScene:
+    """The scene with depths as a sensor might have measured them, and holes where it did not."""
+    rng = torch.Generator().manual_seed(seed)
+    shape = (1, scene.settings["height"], scene.settings["width"])
+    depth = log_uniform(rng, *shape, low=1.0, high=10.0) * (uniform(rng, *shape) > 0.3)
+    limit = 0.25 if scene.settings.get("distortion_space") == "inverse" else 2.0
+    return scene.with_tensors(sensor_depth=depth.float().double()).with_settings(sensor_limit=limit)
 
 
 def random_cotangents(output: RasterOutput, seed: int, images: Sequence[str] = IMAGES) -> dict[str, Tensor]:
@@ -199,8 +210,15 @@ def gradients(
     return backward(output, cotangents, inputs)
 
 
-def reference_splats(tensors: dict[str, Tensor], settings: dict[str, Any]) -> tuple[Tensor, Splats]:
-    """The indices of the Gaussians that the reference draws, near first, and what it makes of them."""
+def reference_splats(
+    tensors: dict[str, Tensor], settings: dict[str, Any], reach: float | None = None
+) -> tuple[Tensor, Splats]:
+    """The indices of the Gaussians that the reference draws, near first, and what it makes of them.
+
+    `reach`: instead of that which depths along rays have.
+    """
+    if reach is None and settings.get("depth_model") == "ray":
+        reach = depth_reach(settings["thresholds"].alpha_min if "thresholds" in settings else 1 / 255)
     everyone = torch.ones(len(tensors["means"]), dtype=torch.bool)
     order = depth_order(tensors["means"], tensors["viewmat"], settings.get("near", 0.2), everyone)
     features = tensors["shs"] if "shs" in tensors else tensors["colors"]
@@ -209,5 +227,5 @@ def reference_splats(tensors: dict[str, Tensor], settings: dict[str, Any]) -> tu
     intrinsics = (settings["fx"], settings["fy"], settings["cx"], settings["cy"])
     return order, project_gaussians(
         *gaussians, features[order], tensors["viewmat"], intrinsics, settings["width"], settings["height"],
-        settings.get("sh_degree", 0) if "shs" in tensors else None, settings.get("antialiasing", False),
+        settings.get("sh_degree", 0) if "shs" in tensors else None, settings.get("antialiasing", False), reach,
     )  # fmt: skip

@@ -6,6 +6,7 @@ such that no choice changes within a step; that, and that there is something to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ from diff_gaussian_rasterization.reference import (
     COMPENSATION_FLOOR,
     FRUSTUM_MARGIN,
     blend_weights,
+    depth_reach,
     pixel_samples,
     splat_alphas,
 )
@@ -45,6 +47,22 @@ SCENES: dict[str, dict[str, Any]] = {
     "border": dict(seed=4, n=5, kinds=["border"], sh_degree=0),
     "antialiased": dict(seed=5, n=5, kinds=["ordinary", "needle"], sh_degree=None, antialiasing=True),
 }
+# Depths along rays; some Gaussians of "rays" and all of "huge" are so deep that they are held in front of the camera.
+RAY_SCENES: dict[str, dict[str, Any]] = {
+    "rays": dict(seed=5, n=5, kinds=["ordinary", "needle"], sh_degree=None, depth_model="ray", scale_modifier=0.35),
+    "rays, border": dict(seed=4, n=5, kinds=["border"], sh_degree=0, depth_model="ray", antialiasing=True),
+    "rays, huge": dict(seed=11, n=4, kinds=["huge"], sh_degree=None, depth_model="ray"),
+}
+SCENES |= RAY_SCENES
+
+
+def deep_splats(tensors: dict[str, Tensor], settings: dict[str, Any], reach: float) -> Tensor:
+    """(S,) bool: whose depths along rays are held, since they would otherwise leave (z/2, ∞)."""
+    if settings.get("depth_model") != "ray":
+        return torch.zeros(0, dtype=torch.bool)
+    _, held = reference_splats(tensors, settings)
+    _, free = reference_splats(tensors, settings, reach=1e-9)
+    return ~torch.isclose(held.slopes, free.slopes, rtol=1e-12, atol=0).all(dim=1)
 
 
 class Choices:
@@ -62,6 +80,8 @@ class Choices:
         self.floored = splats.opacities < floor * (1 + 1e-12)
         points = tensors["means"][self.order] @ tensors["viewmat"][:3, :3].T + tensors["viewmat"][:3, 3]
         half_view = torch.tensor([settings["width"] / settings["fx"], settings["height"] / settings["fy"]]) / 2
+        reach = depth_reach(RULES.alpha_min)
+        self.deep = deep_splats(tensors, settings, reach)
         self.outside = (points[:, :2] / points[:, 2:]).abs() > FRUSTUM_MARGIN * half_view
 
     def __eq__(self, other: object) -> bool:
@@ -136,11 +156,28 @@ def test_all_images_together(space: str, name: str) -> None:
     check(steady_scene(name)[0].with_settings(distortion_space=space), IMAGES)
 
 
+@pytest.mark.parametrize("name", RAY_SCENES)
+@pytest.mark.parametrize("space", ["linear", "inverse"])
+def test_distortion_about_a_sensors_depth(space: str, name: str) -> None:
+    """With a limit that some splats are beyond; that others are not shows in their gradients, which are not 0."""
+    scene = steady_scene(name)[0].with_settings(distortion_space=space)
+    output = scene.render(rasterize)
+    measured = torch.where(output.alpha > 0, 1.1 * output.depth / output.alpha.clamp(min=1e-12), 0)
+    limit = 0.3 if space == "linear" else 0.05
+    measured[0, ::3] = 0
+    scene = scene.with_settings(sensor_depth=measured, sensor_limit=limit)
+    bounded, free = (scene.render(rasterize, sensor_limit=each).distortion for each in (limit, math.inf))
+    assert (bounded < free).any()
+    check(scene, ["distortion"])
+
+
 def test_the_scenes_are_what_they_are_for() -> None:
     choices = {name: steady_scene(name)[1] for name in SCENES}
     opaque = choices["opaque"]
     assert opaque.held.any() and (opaque.kept & ~opaque.seen).any(), "no alpha is held, or no pixel ends early"
     assert choices["border"].outside.any(dim=0).all() and not choices["border"].outside.all()
+    assert choices["rays, huge"].deep.all()
+    assert choices["rays"].deep.any() and not choices["rays"].deep.all()
     assert choices["harmonics"].black.any() and not choices["harmonics"].black.all()
     for name in SCENES:
-        assert not choices[name].held.all() and (~choices[name].kept).any(), name
+        assert not choices[name].held.all() and (name == "rays, huge" or (~choices[name].kept).any()), name

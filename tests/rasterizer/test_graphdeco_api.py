@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diff_gaussian_rasterization import GaussianRasterizationSettings, GaussianRasterizer, rasterize
+from diff_gaussian_rasterization.reference import axes
 from tests.rasterizer.scenes import RasterScene, random_scene
 
 
@@ -122,12 +123,37 @@ def test_scale_modifier() -> None:
     torch.testing.assert_close(color, scene.render(rasterize, scale_modifier=0.5).color, atol=1e-9, rtol=1e-9)
 
 
+def test_precomputed_covariances() -> None:
+    """Of upper triangles, which scale_modifier leaves as they are; with the gradient of scales and rotations."""
+    scene = random_scene(4, n=40, kinds=["ordinary", "opaque", "border"])
+    colors, found = [], []
+    for precomputed in (False, True):
+        leaves = scene.leaves()
+        arguments = arguments_of(leaves)
+        if precomputed:
+            shape = axes(leaves["quats"], leaves["scales"])
+            upper = torch.triu_indices(3, 3).tolist()
+            triangles = (shape @ shape.mT)[:, upper[0], upper[1]]
+            arguments |= {"scales": None, "rotations": None, "cov3D_precomp": triangles}
+        settings = settings_of(scene, scale_modifier=0.5 if precomputed else 1.0)
+        color = GaussianRasterizer(settings)(means2D=None, **arguments)[0]
+        colors.append(color)
+        found.append(torch.autograd.grad(color.square().sum(), [leaves["scales"], leaves["quats"], leaves["means"]]))
+    assert colors[0].std() > 0.05
+    torch.testing.assert_close(*colors, atol=1e-9, rtol=1e-9)
+    for one, other in zip(*found, strict=True):
+        assert one.abs().max() > 1e-3
+        torch.testing.assert_close(other, one, atol=1e-8 * float(one.abs().max()), rtol=0)
+
+
 def test_it_says_what_it_does_not_take() -> None:
     scene = random_scene(5, n=4)
     rasterizer = GaussianRasterizer(settings_of(scene))
     arguments = {"means2D": None, **arguments_of(scene.leaves())}
-    with pytest.raises(ValueError, match="cov3D_precomp.*must be None"):
+    with pytest.raises(ValueError, match="covariances are given, and so are scales"):
         rasterizer(**{**arguments, "cov3D_precomp": torch.zeros(4, 6, dtype=torch.float64)})
+    with pytest.raises(ValueError, match=r"cov3D_precomp has shape \(4, 5\)"):
+        rasterizer(**{**arguments, "cov3D_precomp": torch.zeros(4, 5, dtype=torch.float64)})
     with pytest.raises(ValueError, match="scales or rotations"):
         rasterizer(**{**arguments, "scales": None})
     with pytest.raises(ValueError, match=r"means2D is \(3, 3\).*\(4, 3\)"):

@@ -69,6 +69,21 @@ def ray_ratio(means: Tensor, scales: Tensor, quats: Tensor, camera_center: Tenso
     return torch.sqrt(along / (0.5 * across))
 
 
+def effective_rank(scales: Tensor, visible: Tensor) -> Tensor:
+    """Mean over the visible Gaussians of max(−ln(r − 1 + 10⁻⁵), 0), r the effective rank of their covariance.
+
+    r = exp(−Σ q·ln q) of the shares q = s²/Σs² of the variances is 1 for a needle, 2 for a disc, 3 for a ball: so discs
+    and balls cost nothing, and needles without end (Hyung et al. 2024, eq. 9, without its term of the thinnest axis).
+    scales (N,3) activated; visible (N,) bool.
+    """
+    variances = torch.where(visible[:, None], scales, 1.0) ** 2
+    shares = variances / variances.sum(dim=1, keepdim=True)
+    # An axis of no length has no part in the entropy, and its logarithm would be infinite.
+    entropy = -(shares * torch.log(shares.clamp(min=torch.finfo(shares.dtype).tiny))).sum(dim=1)
+    cost = torch.relu(-torch.log(torch.expm1(entropy) + 1e-5))
+    return torch.where(visible, cost, 0.0).sum() / visible.sum().clamp(min=1)
+
+
 def alpha(rendered: Tensor, known: Tensor) -> Tensor:
     """Mean difference of the rendered alpha from that of a transparent rendering, (1,H,W) both.
 

@@ -2,9 +2,30 @@
 // or threads.
 #pragma once
 #include "math/blend.h"
+#include "math/footprint.h"
 #include "params.h"
 
 DGR_NAMESPACE_BEGIN
+
+template <class T>
+DGR_FN DepthSlope<T> slope_of(const BlendInput<T>& in, int64_t i) {
+  if (in.depth_slopes == nullptr) return {T(0), T(0)};
+  return {in.depth_slopes[2 * i], in.depth_slopes[2 * i + 1]};
+}
+
+// Of (m − M)² at a pixel where the sensor measured `depth`, 0 where it did not. Only there it is infinite.
+template <class V, class T>
+DGR_FN V distortion_limit(const BlendInput<T>& in, V depth) {
+  const T limit = minimum(in.sensor_limit * in.sensor_limit, std::numeric_limits<T>::max());
+  return select(depth > V(T(0)), V(limit), unlimited<V>());
+}
+
+// A pixel before its first splat; get(plane) reads a pixel of an image, 0 where that is null.
+template <class V, int C, class T, class Get>
+DGR_FN PixelSums<V, C> first_pixel(const BlendInput<T>& in, const Get& get) {
+  const V depth = get(in.sensor_depth);
+  return measured_pixel<V, C>(depth, distortion_limit<V>(in, depth), in.inverse_distortion);
+}
 
 // put(plane, value) writes a pixel of an image; `end` is how many ids of the tile the pixel saw.
 template <class V, int C, class T, class End, class Put>
@@ -28,7 +49,6 @@ struct PixelBackward {
   PixelCotangent<V, C> v;
   PixelWalk<V> walk;
 };
-// get(plane) reads a pixel of an image, 0 where that is null.
 template <class V, int C, class T, class Get>
 DGR_FN PixelBackward<V, C> read_pixel(const BlendInput<T>& in, const BlendCotangents<T>& v, const Get& get) {
   const int64_t plane = int64_t(in.image.width) * in.image.height;
@@ -40,13 +60,14 @@ DGR_FN PixelBackward<V, C> read_pixel(const BlendInput<T>& in, const BlendCotang
   const V reference = get(v.state.reference);
   return {g,
           {get(v.state.transmittance), behind, reference, reference_factor(reference, in.inverse_distortion),
-           get(v.state.offset)}};
+           distortion_limit<V>(in, get(in.sensor_depth)), get(v.state.offset)}};
 }
 template <class V, class T, class Get>
 DGR_FN PixelMeasure<V> read_measure(const BlendInput<T>& in, const PixelState<const T, const int32_t>& state,
                                     const Get& get) {
   const V reference = get(state.reference);
-  return {V(T(1)), reference, reference_factor(reference, in.inverse_distortion), get(state.offset)};
+  const V limit = distortion_limit<V>(in, get(in.sensor_depth));
+  return {V(T(1)), reference, reference_factor(reference, in.inverse_distortion), limit, get(state.offset), V(T(0))};
 }
 
 DGR_NAMESPACE_END

@@ -38,6 +38,10 @@ template <class T>
 static T* write(Tensor& t) {
   return t.mutable_data_ptr<T>();
 }
+template <class T>
+static T* write_if_any(Tensor& t) {
+  return t.numel() == 0 ? nullptr : write<T>(t);
+}
 
 // What `make` returns. Its failure passes through torch's C interface as a bare code; "out of memory" in the words that
 // are found for it becomes torch's OutOfMemoryError in ops.py.
@@ -105,50 +109,53 @@ struct ProjectTensors {
 
 static ProjectSettings settings_of(const Tensor& features, int64_t width, int64_t height, double fx, double fy,
                                    double cx, double cy, double near, double scale_modifier, double alpha_min,
-                                   int64_t sh_degree, bool antialiasing) {
+                                   int64_t sh_degree, bool antialiasing, double depth_reach) {
   const Image image = {int(width), int(height)};
   const bool has_sh = sh_degree >= 0;
   const int sh_count = has_sh ? int(features.size(1)) : 0, channels = has_sh ? 3 : int(features.size(1));
-  return {image, fx, fy, cx, cy, near, scale_modifier, alpha_min, int(sh_degree), sh_count, channels, antialiasing};
+  return {image,          fx,       fy,       cx,           cy,         near, scale_modifier, alpha_min,
+          int(sh_degree), sh_count, channels, antialiasing, depth_reach};
 }
 
-static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_op(
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_op(
     Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, int64_t width,
     int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
-    int64_t sh_degree, bool antialiasing) {
-  const ProjectSettings settings =
-      settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
+    int64_t sh_degree, bool antialiasing, double depth_reach) {
+  const ProjectSettings settings = settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min,
+                                               sh_degree, antialiasing, depth_reach);
   const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
   const int64_t n = means.size(0);
   Tensor means2d = empty(means, {n, 2}), inv_cov_factor = empty(means, {n, 3}), opacities2d = empty(means, {n}),
-         colors = empty(means, {n, settings.channels}), depths = empty(means, {n}), cutoff_sigmas = empty(means, {n}),
+         colors = empty(means, {n, settings.channels}), depths = empty(means, {n}),
+         depth_slopes = empty(means, {depth_reach > 0 ? n : 0, 2}), cutoff_sigmas = empty(means, {n}),
          radii = empty(means, {n}, ScalarType::Int), num_nonfinite = empty(means, {}, ScalarType::Long);
   run("project", means, [&](auto t, void* stream) {
     using T = decltype(t);
-    const SplatArrays<T> out = {write<T>(means2d), write<T>(inv_cov_factor), write<T>(opacities2d), write<T>(colors),
-                                write<T>(depths),  write<T>(cutoff_sigmas),  write<int32_t>(radii)};
+    const SplatArrays<T> out = {write<T>(means2d),       write<T>(inv_cov_factor), write<T>(opacities2d),
+                                write<T>(colors),        write<T>(depths),         write_if_any<T>(depth_slopes),
+                                write<T>(cutoff_sigmas), write<int32_t>(radii)};
     return project<T>(settings, in.arrays<T>(), out, write<int64_t>(num_nonfinite), stream);
   });
-  return {means2d, inv_cov_factor, opacities2d, colors, depths, cutoff_sigmas, radii, num_nonfinite};
+  return {means2d, inv_cov_factor, opacities2d, colors, depths, depth_slopes, cutoff_sigmas, radii, num_nonfinite};
 }
 
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backward_op(
     Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, int64_t width,
     int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
-    int64_t sh_degree, bool antialiasing, Tensor radii, Tensor v_means2d, Tensor v_inv_cov_factor, Tensor v_opacities2d,
-    Tensor v_colors, Tensor v_depths) {
-  const ProjectSettings settings =
-      settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min, sh_degree, antialiasing);
+    int64_t sh_degree, bool antialiasing, double depth_reach, Tensor radii, Tensor v_means2d, Tensor v_inv_cov_factor,
+    Tensor v_opacities2d, Tensor v_colors, Tensor v_depths, Tensor v_depth_slopes) {
+  const ProjectSettings settings = settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min,
+                                               sh_degree, antialiasing, depth_reach);
   const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
   Tensor v_means = new_like(means), v_scales = new_like(scales), v_quats = new_like(quats),
          v_opacities = new_like(opacities), v_features = new_like(features), v_viewmat = new_like(viewmat);
   Allocations allocations = {means};
   run("project_backward", means, [&](auto t, void* stream) {
     using T = decltype(t);
-    const GaussianCotangents<T> v = {read<T>(v_means2d),    read<T>(v_inv_cov_factor), read<T>(v_opacities2d),
-                                     read<T>(v_colors),     read<T>(v_depths),         read<int32_t>(radii),
-                                     write<T>(v_means),     write<T>(v_scales),        write<T>(v_quats),
-                                     write<T>(v_opacities), write<T>(v_features)};
+    const GaussianCotangents<T> v = {read<T>(v_means2d),   read<T>(v_inv_cov_factor), read<T>(v_opacities2d),
+                                     read<T>(v_colors),    read<T>(v_depths),         read_if_any<T>(v_depth_slopes),
+                                     read<int32_t>(radii), write<T>(v_means),         write<T>(v_scales),
+                                     write<T>(v_quats),    write<T>(v_opacities),     write<T>(v_features)};
     return project_backward<T>(settings, in.arrays<T>(), v, write<T>(v_viewmat), allocations.allocator(), stream);
   });
   return {v_means, v_scales, v_quats, v_opacities, v_features, v_viewmat};
@@ -165,8 +172,9 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor> isect_tiles_op(Tensor means2d,
   Allocations allocations = {radii};
   run("isect_tiles", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
-    const SplatInput<T> splats = {read<T>(means2d),       read<T>(inv_cov_factor), nullptr, nullptr, read<T>(depths),
-                                  read<T>(cutoff_sigmas), read<int32_t>(radii)};
+    const SplatInput<T> splats = {
+        read<T>(means2d),       read<T>(inv_cov_factor), nullptr, nullptr, read<T>(depths), nullptr,
+        read<T>(cutoff_sigmas), read<int32_t>(radii)};
     return isect_tiles<T>(image, splats, n, write<int32_t>(isect_offsets), write<int32_t>(tile_ranges),
                           allocations.allocator(), stream);
   });
@@ -177,14 +185,16 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor> isect_tiles_op(Tensor means2d,
 
 // What all three operators are given.
 struct BlendTensors {
-  const Tensor &means2d, &inv_cov_factor, &opacities2d, &colors, &depths, &background, &cutoff_sigmas, &flatten_ids,
-      &grad_slots, &isect_offsets, &tile_ranges;
+  const Tensor &means2d, &inv_cov_factor, &opacities2d, &colors, &depths, &depth_slopes, &background, &cutoff_sigmas,
+      &flatten_ids, &grad_slots, &isect_offsets, &tile_ranges;
+  const std::optional<Tensor>& sensor_depth;
 };
 struct BlendSettings {
   Image image;
   int channels;
   double alpha_min, alpha_max, transmittance_min;
   bool inverse_distortion;
+  double sensor_limit;
 };
 
 // Colors of a number of channels for which there are kernels.
@@ -203,6 +213,7 @@ static BlendInput<T> input_of(const BlendTensors& t, const BlendSettings& s) {
           read<T>(t.opacities2d),
           read<T>(t.colors),
           read<T>(t.depths),
+          read_if_any<T>(t.depth_slopes),
           read<T>(t.cutoff_sigmas),
           read<T>(t.background),
           read<int32_t>(t.flatten_ids),
@@ -210,18 +221,22 @@ static BlendInput<T> input_of(const BlendTensors& t, const BlendSettings& s) {
           T(s.alpha_min),
           T(s.alpha_max),
           T(s.transmittance_min),
-          s.inverse_distortion};
+          s.inverse_distortion,
+          t.sensor_depth ? read<T>(*t.sensor_depth) : nullptr,
+          T(s.sensor_limit)};
 }
 
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_op(
-    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
-    Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
-    int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, std::optional<Tensor> /* its derivative is absgrad */) {
-  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
-                           cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
-  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min, alpha_max,
-                                  transmittance_min,         inverse_distortion};
+    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor depth_slopes,
+    Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets,
+    Tensor tile_ranges, int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
+    bool inverse_distortion, std::optional<Tensor> sensor_depth, double sensor_limit,
+    std::optional<Tensor> /* its derivative is absgrad */) {
+  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d,   colors,      depths,
+                           depth_slopes,  background,     cutoff_sigmas, flatten_ids, grad_slots,
+                           isect_offsets, tile_ranges,    sensor_depth};
+  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min,   alpha_max,
+                                  transmittance_min,         inverse_distortion,  sensor_limit};
   const auto plane = [&] { return empty(means2d, {1, height, width}); };
   Tensor color = empty(means2d, {settings.channels, height, width}), inv_depth = plane(), depth = plane(),
          alpha = plane(), distortion = plane(), transmittance = plane(), reference = plane(), offset = plane(),
@@ -238,19 +253,22 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
   return {color, inv_depth, depth, alpha, distortion, transmittance, reference, offset, end};
 }
 
-static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_backward_op(
-    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
-    Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
-    int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, bool with_absgrad, Tensor transmittance, Tensor reference, Tensor offset, Tensor end,
-    Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
-  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
-                           cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
-  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min, alpha_max,
-                                  transmittance_min,         inverse_distortion};
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_backward_op(
+    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor depth_slopes,
+    Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets,
+    Tensor tile_ranges, int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
+    bool inverse_distortion, std::optional<Tensor> sensor_depth, double sensor_limit, bool with_absgrad,
+    Tensor transmittance, Tensor reference, Tensor offset, Tensor end, Tensor v_color, Tensor v_inv_depth,
+    Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
+  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d,   colors,      depths,
+                           depth_slopes,  background,     cutoff_sigmas, flatten_ids, grad_slots,
+                           isect_offsets, tile_ranges,    sensor_depth};
+  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min,   alpha_max,
+                                  transmittance_min,         inverse_distortion,  sensor_limit};
   Tensor v_means2d = new_like(means2d), absgrad = empty(means2d, {with_absgrad ? means2d.size(0) : 0, 2}),
          v_inv_cov_factor = new_like(inv_cov_factor), v_opacities2d = new_like(opacities2d),
-         v_colors = new_like(colors), v_depths = new_like(depths), v_background = new_like(background);
+         v_colors = new_like(colors), v_depths = new_like(depths), v_depth_slopes = new_like(depth_slopes),
+         v_background = new_like(background);
   Allocations allocations = {means2d};
   run("blend_backward", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
@@ -263,36 +281,45 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_
                                   read<int32_t>(grad_slots),
                                   nullptr,
                                   nullptr};
-    const SplatGradients<T> out = {write<T>(v_means2d),        with_absgrad ? write<T>(absgrad) : nullptr,
-                                   write<T>(v_inv_cov_factor), write<T>(v_opacities2d),
-                                   write<T>(v_colors),         write<T>(v_depths),
+    const SplatGradients<T> out = {write<T>(v_means2d),
+                                   with_absgrad ? write<T>(absgrad) : nullptr,
+                                   write<T>(v_inv_cov_factor),
+                                   write<T>(v_opacities2d),
+                                   write<T>(v_colors),
+                                   write<T>(v_depths),
+                                   write_if_any<T>(v_depth_slopes),
                                    write<T>(v_background)};
     return blend_backward<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(isect_offsets),
                              flatten_ids.size(0), v, out, allocations.allocator(), stream);
   });
-  return {v_means2d, absgrad, v_inv_cov_factor, v_opacities2d, v_colors, v_depths, v_background};
+  return {v_means2d, absgrad, v_inv_cov_factor, v_opacities2d, v_colors, v_depths, v_depth_slopes, v_background};
 }
 
-static std::tuple<Tensor, Tensor, Tensor> blend_statistics_op(
-    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor background,
-    Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges,
-    int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, Tensor reference, Tensor offset, Tensor end) {
-  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d, colors,        depths,     background,
-                           cutoff_sigmas, flatten_ids,    grad_slots,  isect_offsets, tile_ranges};
-  const BlendSettings settings = {{int(width), int(height)}, 0, alpha_min, alpha_max, transmittance_min,
-                                  inverse_distortion};
-  Tensor weight_sum = new_like(depths), max_contribution = new_like(depths), distortion_share = new_like(depths);
+static std::tuple<Tensor, Tensor, Tensor, Tensor> blend_statistics_op(
+    Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor depth_slopes,
+    Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets,
+    Tensor tile_ranges, int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
+    bool inverse_distortion, std::optional<Tensor> sensor_depth, double sensor_limit, Tensor reference, Tensor offset,
+    Tensor end) {
+  const BlendTensors in = {means2d,       inv_cov_factor, opacities2d,   colors,      depths,
+                           depth_slopes,  background,     cutoff_sigmas, flatten_ids, grad_slots,
+                           isect_offsets, tile_ranges,    sensor_depth};
+  const BlendSettings settings = {{int(width), int(height)}, 0,           alpha_min, alpha_max, transmittance_min,
+                                  inverse_distortion,        sensor_limit};
+  Tensor weight_sum = new_like(depths), max_contribution = new_like(depths), distortion_share = new_like(depths),
+         median_depth = new_like(reference);
   Allocations allocations = {means2d};
   run("blend_statistics", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
-    const BlendStatistics<T> statistics = {
-        {nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)}, read<int32_t>(grad_slots), nullptr};
+    const BlendStatistics<T> statistics = {{nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)},
+                                           read<int32_t>(grad_slots),
+                                           nullptr,
+                                           write<T>(median_depth)};
     const SplatStatistics<T> out = {write<T>(weight_sum), write<T>(max_contribution), write<T>(distortion_share)};
     return blend_statistics<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(isect_offsets),
                                flatten_ids.size(0), statistics, out, allocations.allocator(), stream);
   });
-  return {weight_sum, max_contribution, distortion_share};
+  return {weight_sum, max_contribution, distortion_share, median_depth};
 }
 
 // ---- photometric

@@ -7,46 +7,50 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
   m.def(
       "project(Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, "
       "int width, int height, float fx, float fy, float cx, float cy, float near, float scale_modifier, "
-      "float alpha_min, int sh_degree, bool antialiasing) -> "
-      "(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor cutoff_sigmas, "
-      "Tensor radii, Tensor num_nonfinite)");
+      "float alpha_min, int sh_degree, bool antialiasing, float depth_reach) -> "
+      "(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor depth_slopes, "
+      "Tensor cutoff_sigmas, Tensor radii, Tensor num_nonfinite)");
   m.def(
       "project_backward(Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, "
       "int width, int height, float fx, float fy, float cx, float cy, float near, float scale_modifier, "
-      "float alpha_min, int sh_degree, bool antialiasing, Tensor radii, "
-      "Tensor v_means2d, Tensor v_inv_cov_factor, Tensor v_opacities2d, Tensor v_colors, Tensor v_depths) -> "
+      "float alpha_min, int sh_degree, bool antialiasing, float depth_reach, Tensor radii, "
+      "Tensor v_means2d, Tensor v_inv_cov_factor, Tensor v_opacities2d, Tensor v_colors, Tensor v_depths, "
+      "Tensor v_depth_slopes) -> "
       "(Tensor v_means, Tensor v_scales, Tensor v_quats, Tensor v_opacities, Tensor v_features, Tensor v_viewmat)");
   m.def(
       "isect_tiles(Tensor means2d, Tensor inv_cov_factor, Tensor depths, Tensor cutoff_sigmas, Tensor radii, int "
       "width, int height) -> "
       "(Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges)");
   m.def(
-      "blend(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor "
-      "background, "
+      "blend(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, "
+      "Tensor depth_slopes, Tensor background, "
       "Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges, int "
       "width, int height, "
-      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, Tensor? absgrad_receiver) "
+      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, Tensor? sensor_depth, "
+      "float sensor_limit, Tensor? absgrad_receiver) "
       "-> "
       "(Tensor color, Tensor inv_depth, Tensor depth, Tensor alpha, Tensor distortion, "
       "Tensor transmittance, Tensor reference, Tensor offset, Tensor end)");
   m.def(
       "blend_backward(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, "
-      "Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor "
+      "Tensor depth_slopes, Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor "
+      "isect_offsets, Tensor "
       "tile_ranges, "
-      "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, bool "
-      "absgrad, "
+      "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
+      "Tensor? sensor_depth, float sensor_limit, bool absgrad, "
       "Tensor transmittance, Tensor reference, Tensor offset, Tensor end, "
       "Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) -> "
       "(Tensor v_means2d, Tensor absgrad, Tensor v_inv_cov_factor, Tensor v_opacities2d, Tensor v_colors, Tensor "
       "v_depths, "
-      "Tensor v_background)");
+      "Tensor v_depth_slopes, Tensor v_background)");
   m.def(
       "blend_statistics(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, "
-      "Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor "
+      "Tensor depth_slopes, Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor "
+      "isect_offsets, Tensor "
       "tile_ranges, "
       "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
-      "Tensor reference, Tensor offset, Tensor end) -> "
-      "(Tensor weight_sum, Tensor max_contribution, Tensor distortion_share)");
+      "Tensor? sensor_depth, float sensor_limit, Tensor reference, Tensor offset, Tensor end) -> "
+      "(Tensor weight_sum, Tensor max_contribution, Tensor distortion_share, Tensor median_depth)");
   m.def(
       "photometric(Tensor image, Tensor target, Tensor? mask, int partial_count) -> "
       "(Tensor l1, Tensor dssim, Tensor share, Tensor partials)");

@@ -40,6 +40,8 @@ struct ProjectSettings {
   int sh_count;   // coefficients a Gaussian has in `features`, at least (degree + 1)²
   int channels;   // C of its color; 3 with SH
   bool antialiasing;
+  double
+      depth_reach;  // standard deviations, for depths along each pixel's ray (math/footprint.h); 0: the centers' depths
 };
 
 template <class T>
@@ -60,6 +62,7 @@ struct SplatArrays {
   T* opacities;       // (N)
   T* colors;          // (N, C)
   T* depths;          // (N) world units
+  T* depth_slopes;    // (N, 2) of the inverse depth over the pixels, 1/(world units·pixel); null: 0
   T* cutoff_sigmas;   // (N) standard deviations from the center within which alpha ≥ alpha_min
   Count* radii;       // (N) pixels, 0: touches no pixel
 };
@@ -71,6 +74,7 @@ struct GaussianCotangents {
   const T* v_opacities2d;     // (N)
   const T* v_colors;          // (N, C)
   const T* v_depths;          // (N)
+  const T* v_depth_slopes;    // (N, 2), null where there are none
   const int32_t* radii;       // (N)
   T* v_means;                 // (N, 3)
   T* v_scales;                // (N, 3)
@@ -101,19 +105,23 @@ struct BlendInput {
   const T* opacities;
   const T* colors;
   const T* depths;
+  const T* depth_slopes;  // null: all pixels of a splat have the center's depth
   const T* cutoff_sigmas;
   const T* background;         // (C)
   const int32_t* flatten_ids;  // (M) Gaussians by tile, in each tile near ones first
   const int32_t* tile_ranges;  // (tiles + 1) where each tile's ids begin
   T alpha_min, alpha_max, transmittance_min;
   bool inverse_distortion;  // the distortion measures 1/z, not z
+  const T*
+      sensor_depth;  // (H, W) the depth about which the distortion is measured, 0 for the pixel's mean; may be null
+  T sensor_limit;    // a splat's distance from it counts at most as this, in the distortion's measure
 };
 
 // A pixel's state after its last splat, which the backward pass starts from.
 template <class T, class Count>
 struct PixelState {
   T* transmittance;  // (H, W) T_end
-  T* reference;      // (H, W) z of the first splat that counts
+  T* reference;      // (H, W) the sensor's depth, or z of the first splat that counts
   T* offset;         // (H, W) M − m₀, from that splat's measure
   Count* end;        // (H, W) how many ids of its tile a pixel saw
 };
@@ -150,6 +158,7 @@ struct SplatGradients {
   T* opacities2d;     // (N)
   T* colors;          // (N, C)
   T* depths;          // (N)
+  T* depth_slopes;    // (N, 2); null where there are none
   T* background;      // (C)
 };
 
@@ -158,6 +167,7 @@ struct BlendStatistics {
   PixelState<const T, const int32_t> state;
   const int32_t* grad_slots;  // (M)
   T* statistics;              // (M, STATISTICS_SLOT)
+  T* median_depth;            // (H, W) z of the splat with which half of the light is taken, 0 where it never is
 };
 
 // Two images' difference, channel by channel, in tiles of PHOTOMETRIC_ROWS×PHOTOMETRIC_COLUMNS on the CPU.

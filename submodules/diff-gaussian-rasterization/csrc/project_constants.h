@@ -9,9 +9,9 @@ template <class T>
 struct ProjectConstants {
   T fx, fy, cx, cy, limit_x, limit_y;
   CullRules<T> rules;
+  SplatRules<T> splat_rules;
   T scale_modifier;
   int sh_degree, sh_count, channels;
-  bool antialiasing;
   DGR_FN bool has_sh() const { return sh_degree >= 0; }
   // How many numbers of a Gaussian's SH are in use, and how many it has.
   DGR_FN int used() const { return 3 * dgr::sh_count(sh_degree); }
@@ -26,11 +26,11 @@ ProjectConstants<T> constants_of(const ProjectSettings& s) {
           T(slope_limit(s.image.width, s.fx)),
           T(slope_limit(s.image.height, s.fy)),
           {s.image.width, s.image.height, T(s.near), T(s.alpha_min)},
+          {s.antialiasing, T(s.depth_reach)},
           T(s.scale_modifier),
           s.sh_degree,
           s.sh_count,
-          s.channels,
-          s.antialiasing};
+          s.channels};
 }
 
 template <class V, class T>

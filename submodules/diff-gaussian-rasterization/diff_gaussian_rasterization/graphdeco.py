@@ -101,7 +101,8 @@ class GaussianRasterizer(torch.nn.Module):
             means2D: (N, 2), (N, 3) or (N, 4). The gradient of the projected means in normalized device coordinates,
                 which is that per pixel × (W/2, H/2), arrives in columns 0 and 1. Of four columns the last two receive
                 its absolute values, added up over pixels (AbsGS, Ye et al. 2024). None if it is not wanted.
-            cov3D_precomp: not supported, must be None: pass scales and rotations.
+            cov3D_precomp: (N, 6) covariances xx xy xz yy yz zz, world units², instead of scales and rotations.
+                scale_modifier does not change them, as in the other builds. Slower than scales and rotations.
             dc: (N, 1, 3) coefficients of degree 0, of builds that have them apart; `shs` are then the others.
 
         Returns: a named tuple of the settings' `returns`: color (C, H, W), radii (N,), inv_depth (1, H, W),
@@ -110,17 +111,16 @@ class GaussianRasterizer(torch.nn.Module):
         Raises: TypeError, ValueError as `rasterize` does; TypeError for an argument that only other builds have.
         """
         _refuse_unknown("GaussianRasterizer", others, set(), UNKNOWN_ARGUMENTS)
-        if cov3D_precomp is not None:
-            raise ValueError("cov3D_precomp is given; it must be None: pass scales and rotations instead")
-        if scales is None or rotations is None:
-            raise ValueError("scales or rotations is None; both must be given")
+        if cov3D_precomp is None and (scales is None or rotations is None):
+            raise ValueError("scales or rotations is None; both must be given, or cov3D_precomp")
         names = _check_returns(self.raster_settings.returns)
         if dc is not None:
             shs = dc if shs is None else torch.cat([dc, shs], dim=1)
         camera = _camera(self.raster_settings, means3D)
+        screen = _screen(means2D, means3D, camera["width"], camera["height"])
         output = rasterize(
             means3D, scales, rotations, opacities[:, None] if opacities.dim() == 1 else opacities, shs, colors_precomp,
-            **camera, **_screen(means2D, means3D, camera["width"], camera["height"]),
+            **(camera | screen | _covariances(cov3D_precomp, means3D)),
         )  # fmt: skip
         return _returned(names)(*(_image(output, name) for name in names))
 
@@ -153,6 +153,15 @@ def _refuse_unknown(of: str, given: dict[str, Any], known: set[str], instead: di
     for name in given:
         if name not in known:
             raise TypeError(f"{of} has no {name}; {instead.get(name, 'leave it out')}")
+
+
+def _covariances(cov3D: Tensor | None, means3D: Tensor) -> dict[str, Any]:
+    """`rasterize`'s keywords, from the upper triangles."""
+    if cov3D is None:
+        return {}
+    xx, xy, xz, yy, yz, zz = check_tensor("cov3D_precomp", cov3D, (len(means3D), 6), means3D).unbind(1)
+    rows = [torch.stack(row, dim=1) for row in ((xx, xy, xz), (xy, yy, yz), (xz, yz, zz))]
+    return {"covariances": torch.stack(rows, dim=1), "scale_modifier": 1.0}
 
 
 # ---- the camera

@@ -74,7 +74,7 @@ for _name in ("project", "blend", "photometric"):
 
 
 def _project_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    radii = output[6]
+    radii = output[7]
     ctx.save_for_backward(*inputs[:6], radii)
     ctx.settings = inputs[6:]
 
@@ -82,7 +82,7 @@ def _project_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ..
 @memory_errors()
 def _project_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
     *tensors, radii = ctx.saved_tensors
-    v_splats = [cotangent.contiguous() for cotangent in v[:5]]
+    v_splats = [cotangent.contiguous() for cotangent in v[:6]]
     gradients = _ops.project_backward(*tensors, *ctx.settings, radii, *v_splats)
     return (*gradients, *(None for _ in ctx.settings))
 
@@ -95,8 +95,9 @@ def _(
     means: Tensor, scales: Tensor, quats: Tensor, opacities: Tensor, features: Tensor, viewmat: Tensor, *settings: Any
 ) -> tuple[Tensor, ...]:
     n = means.shape[0]
-    channels = 3 if settings[-2] >= 0 else features.shape[1]
-    floats = [means.new_empty(shape) for shape in ((n, 2), (n, 3), (n,), (n, channels), (n,), (n,))]
+    channels = 3 if settings[-3] >= 0 else features.shape[1]
+    slopes = n if settings[-1] > 0 else 0
+    floats = [means.new_empty(shape) for shape in ((n, 2), (n, 3), (n,), (n, channels), (n,), (slopes, 2), (n,))]
     return (*floats, means.new_empty((n,), dtype=torch.int32), means.new_empty((), dtype=torch.int64))
 
 
@@ -128,24 +129,27 @@ def _(
     )
 
 
-# ---- blend: inputs 0..5 have gradients, 6..10 are cutoff_sigmas and isect_tiles' lists, then settings, and last what
-# receives the absolute gradients of input 0 as if they were its gradient, or None
+# ---- blend: inputs 0..6 have gradients, 7..11 are cutoff_sigmas and isect_tiles' lists, then come settings, what a
+# sensor measured, and last what receives the absolute gradients of input 0 as if they were its gradient, or None
 
 
 def _blend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:11], *output[5:])
-    ctx.settings = (*inputs[11:-1], inputs[-1] is not None)
+    *settings, sensor_depth, sensor_limit, receiver = inputs[12:]
+    ctx.save_for_backward(*inputs[:12], *output[5:], sensor_depth)
+    ctx.settings = settings
+    ctx.sensor_limit, ctx.with_absgrad = sensor_limit, receiver is not None
 
 
 @memory_errors()
 def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
-    tensors, state = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
+    tensors, (*state, sensor_depth) = ctx.saved_tensors[:12], ctx.saved_tensors[12:]
     # An image that no loss looks at has no gradient: the kernels take a tensor without elements for that, not zeros.
     images = [tensors[0].new_empty(0) if image is None else image.contiguous() for image in v[:5]]
-    v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *ctx.settings, *state, *images)
-    without = (None for _ in range(5 + len(ctx.settings) - 1))
-    if not ctx.settings[-1]:
+    settings = (*ctx.settings, sensor_depth, ctx.sensor_limit, ctx.with_absgrad)
+    v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *settings, *state, *images)
+    without = (None for _ in range(5 + len(settings) - 1))
+    if not ctx.with_absgrad:
         return (v_means2d, *rest, *without, None)
     tensors[0].absgrad = absgrad.detach()  # not the gradient of anything: it is also left on what it describes
     return (v_means2d, *rest, *without, absgrad)
@@ -156,21 +160,22 @@ library.register_autograd("diff_gaussian_rasterization::blend", _blend_backward,
 
 @library.register_fake("diff_gaussian_rasterization::blend")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    colors, width, height = inputs[2], inputs[10], inputs[11]
+    colors, width, height = inputs[2], inputs[11], inputs[12]
     planes = [means2d.new_empty((channels, height, width)) for channels in (colors.shape[1], 1, 1, 1, 1, 1, 1, 1)]
     return (*planes, means2d.new_empty((1, height, width), dtype=torch.int32))
 
 
 @library.register_fake("diff_gaussian_rasterization::blend_backward")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    with_absgrad = inputs[16]
+    with_absgrad = inputs[19]
     absgrad = means2d.new_empty((len(means2d) if with_absgrad else 0, 2))
-    return (torch.empty_like(means2d), absgrad, *(torch.empty_like(t) for t in inputs[:5]))
+    return (torch.empty_like(means2d), absgrad, *(torch.empty_like(t) for t in inputs[:6]))
 
 
 @library.register_fake("diff_gaussian_rasterization::blend_statistics")
-def _(means2d: Tensor, *_inputs: Any) -> tuple[Tensor, ...]:
-    return tuple(means2d.new_empty((means2d.shape[0],)) for _ in range(3))
+def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+    statistics = [means2d.new_empty((means2d.shape[0],)) for _ in range(3)]
+    return (*statistics, torch.empty_like(inputs[-3]))
 
 
 # ---- photometric: inputs 0 and 1 have gradients; partial_count says whose can be asked for: 0 none, 3 image, 4 both

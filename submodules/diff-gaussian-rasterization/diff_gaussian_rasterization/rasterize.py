@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,50 +11,25 @@ from torch.nn.functional import pad
 
 from . import ops
 from .checks import check_device, check_integer, check_number, check_tensor
+from .covariances import principal_axes, project_covariances
+from .outputs import RasterOutput, Statistics, Thresholds
 
 DISTORTION_SPACES = ("linear", "inverse")
+DEPTH_MODELS = ("center", "ray")
+DEPTH_REACH = 6.66  # twice the standard deviations within which a splat of the least alpha, 1/255, is seen
 MAX_SH_DEGREE = 3
-
-
-class Thresholds(NamedTuple):
-    """The limits of a pixel's rules. Ordinary settings: the defaults are those of 3D Gaussian splatting."""
-
-    alpha_min: float = 1 / 255  # a Gaussian with less alpha at a pixel is skipped there
-    alpha_max: float = 0.99  # alpha is held at this
-    transmittance_min: float = 1e-4  # a pixel ends before the Gaussian that would leave less light than this
-
-
-class Statistics(NamedTuple):
-    """What each Gaussian did in the image; (N,) each, without gradient."""
-
-    weight_sum: Tensor  # Σ over pixels of its weight w = alpha·transmittance
-    max_contribution: Tensor  # its largest weight
-    distortion_share: Tensor  # Σ over pixels of w·(m − M)², its part of the summed distortion
-
-
-class RasterOutput(NamedTuple):
-    """The images, and what densification needs to know of each Gaussian."""
-
-    color: Tensor  # (C, H, W) Σw·c + T_end·background
-    inv_depth: Tensor  # (1, H, W) Σw/z, 1/world units
-    depth: Tensor  # (1, H, W) Σw·z, world units; divide by alpha for the expected depth
-    alpha: Tensor  # (1, H, W) Σw
-    distortion: Tensor  # (1, H, W) Σw·(m − M)², world units² (linear) or 1/world units² (inverse)
-    radii: Tensor  # (N,) int32, pixels; 0 for a Gaussian that can touch no pixel
-    means2d: Tensor  # (N, 2) pixels, in the graph; with `absgrad` its attribute of that name is (N, 2) after backward
-    num_nonfinite: Tensor  # () int64, Gaussians culled because a value of theirs is NaN or infinite
-    statistics: Statistics | None
 
 
 @ops.memory_errors()
 def rasterize(
     means: Tensor,
-    scales: Tensor,
-    quats: Tensor,
+    scales: Tensor | None,
+    quats: Tensor | None,
     opacities: Tensor,
     shs: Tensor | None = None,
     colors: Tensor | None = None,
     *,
+    covariances: Tensor | None = None,
     viewmat: Tensor,
     fx: float,
     fy: float,
@@ -68,7 +43,11 @@ def rasterize(
     scale_modifier: float = 1.0,
     antialiasing: bool = False,
     distortion_space: str = "linear",
+    depth_model: str = "center",
+    sensor_depth: Tensor | None = None,
+    sensor_limit: float = math.inf,
     statistics: bool = False,
+    median_depth: bool = False,
     absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
@@ -87,6 +66,7 @@ def rasterize(
         opacities: (N, 1) in (0, 1).
         shs: (N, K, 3) spherical harmonics coefficients, K ≥ (sh_degree + 1)²; or
         colors: (N, C) features as they are, of any C ≥ 1: colors, normals, labels. Exactly one of the two.
+        covariances: (N, 3, 3) symmetric, world units², instead of scales and quats, which must then be None. Slower.
         viewmat: (4, 4) world to camera, OpenCV axes (x right, y down, z forward).
         fx, fy, cx, cy: pinhole intrinsics, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5).
         width, height: of the image, pixels.
@@ -96,7 +76,16 @@ def rasterize(
         scale_modifier: factor on all scales.
         antialiasing: lower the opacity of splats that the 0.3-pixel blur widens (Yu et al. 2024).
         distortion_space: "linear" measures the distortion over z, "inverse" over 1/z.
+        depth_model: the depth of a Gaussian at a pixel. "center" is its center's for all pixels. "ray" is where it is
+            densest along the pixel's ray, to first order: a disc has the depths of its plane, and no depth leaves
+            z ± 3.33 standard deviations. It holds for inv_depth, depth, distortion and median_depth; order, alpha and
+            color stay. MATH.md derives it. Needs thresholds.alpha_min > 0.
+        sensor_depth: (1, H, W) depths that a sensor measured, world units, 0 where it did not; without gradient. Where
+            it did, the distortion is Σw·min((m − M)², sensor_limit²) about the sensor's measure M instead of the
+            pixel's mean. Needs depth_model "ray".
+        sensor_limit: the largest distance that counts, in the distortion's measure.
         statistics: also gather `Statistics`.
+        median_depth: also make `median_depth`.
         absgrad: let a backward pass leave `means2d.absgrad`, (N, 2): Σ over pixels of |∂L/∂mean2d| (Ye et al. 2024,
             AbsGS). Of at most 16 channels, since the pixel's absolute value is that of all channels together.
         thresholds: the limits of a pixel's rules.
@@ -111,8 +100,7 @@ def rasterize(
     check_device("means", means)
     n = means.shape[0]
     means = means.contiguous()
-    scales = check_tensor("scales", scales, (n, 3), means)
-    quats = check_tensor("quats", quats, (n, 4), means)
+    scales, quats, covariances = _check_shapes(scales, quats, covariances, means)
     opacities = check_tensor("opacities", opacities, (n, 1), means)
     sh_degree = check_integer("sh_degree", sh_degree, 0, MAX_SH_DEGREE)
     features = _check_features(shs, colors, sh_degree, means)
@@ -129,30 +117,50 @@ def rasterize(
     limits = _check_thresholds(thresholds)
     if distortion_space not in DISTORTION_SPACES:
         raise ValueError(f"distortion_space is {distortion_space!r}; it must be one of {', '.join(DISTORTION_SPACES)}")
+    reach = _check_depth_model(depth_model, limits)
+    if sensor_depth is not None:
+        if depth_model != "ray":
+            raise ValueError(f"sensor_depth is given with depth_model {depth_model!r}; it needs depth_model 'ray'")
+        sensor_depth = check_tensor("sensor_depth", sensor_depth, (1, height, width), means).detach()
+    if sensor_limit != math.inf:
+        sensor_limit = check_number("sensor_limit", sensor_limit, 0, open_low=True)
 
-    means2d, inv_cov_factor, opacities2d, splat_colors, depths, cutoff_sigmas, radii, num_nonfinite = ops.project(
-        means, scales, quats, opacities, features, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
-        limits.alpha_min, sh_degree if colors is None else -1, bool(antialiasing),
+    means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, cutoff_sigmas, radii, num_nonfinite = (
+        ops.project(
+            means, scales, quats, opacities, features, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
+            limits.alpha_min, sh_degree if colors is None else -1, bool(antialiasing), reach,
+        )
     )  # fmt: skip
+    if covariances is not None:
+        means2d, inv_cov_factor, opacities2d, depths, slopes = project_covariances(
+            means, scale_modifier**2 * covariances, opacities, radii > 0, viewmat, (fx, fy, cx, cy), (width, height),
+            antialiasing, reach,
+        )  # fmt: skip
     if means2d_offset is not None:
         means2d = means2d + check_tensor("means2d_offset", means2d_offset, (n, 2), means)
     cutoff_sigmas = cutoff_sigmas.detach()  # says where to look, not what is seen there
     with torch.no_grad():
         lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
-    rules = (cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse")
+    rules = (
+        cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse", sensor_depth, sensor_limit,
+    )  # fmt: skip
 
     def blended(colors: Tensor, background: Tensor) -> tuple[Tensor, ...]:
-        return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, background, *rules, receiver)
+        return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, slopes, background, *rules, receiver)
 
     color, inv_depth, depth, alpha, distortion, _, reference, offset, end = _blend_in_chunks(
         blended, splat_colors, background
     )
-    gathered = None
-    if statistics:
-        splats = (means2d, inv_cov_factor, opacities2d, splat_colors, depths, background)
+    gathered, median = None, None
+    if statistics or median_depth:
+        splats = (means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, background)
         with torch.no_grad():
-            gathered = Statistics(*ops.blend_statistics(*splats, *rules, reference, offset, end))
-    return RasterOutput(color, inv_depth, depth, alpha, distortion, radii, means2d, num_nonfinite, gathered)
+            *sums, median = ops.blend_statistics(*splats, *rules, reference, offset, end)
+            gathered = Statistics(*sums)
+    return RasterOutput(
+        color, inv_depth, depth, alpha, distortion, radii, means2d, num_nonfinite,
+        gathered if statistics else None, median if median_depth else None,
+    )  # fmt: skip
 
 
 def _blend_in_chunks(
@@ -174,6 +182,20 @@ def _blend_in_chunks(
         outputs.append(blended(*(pad(tensor, (0, missing)).contiguous() for tensor in chunk)))
     color = torch.cat([output[0] for output in outputs])[:channels]
     return color, *outputs[0][1:]
+
+
+def _check_shapes(
+    scales: Tensor | None, quats: Tensor | None, covariances: Tensor | None, means: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Scales and quats, those of the covariances where they are given, and the covariances."""
+    n = len(means)
+    if covariances is None:
+        return check_tensor("scales", scales, (n, 3), means), check_tensor("quats", quats, (n, 4), means), None
+    if scales is not None or quats is not None:
+        raise ValueError("covariances are given, and so are scales or quats; those must then be None")
+    covariances = check_tensor("covariances", covariances, (n, 3, 3), means)
+    with torch.no_grad():
+        return *principal_axes(covariances), covariances
 
 
 def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor) -> Tensor:
@@ -203,6 +225,20 @@ def _check_receiver(absgrad: bool, receiver: Tensor | None, means: Tensor, chann
         raise ValueError(f"absgrad is asked for with {channels} channels; it is made for at most {ops.MAX_CHANNELS}")
     shape = (len(means), 2)
     return means.new_empty(shape) if receiver is None else check_tensor("absgrad_receiver", receiver, shape, means)
+
+
+def _check_depth_model(depth_model: str, limits: Thresholds) -> float:
+    """The `depth_reach` of ops.project for this depth model."""
+    if depth_model not in DEPTH_MODELS:
+        raise ValueError(f"depth_model is {depth_model!r}; it must be one of {', '.join(DEPTH_MODELS)}")
+    if depth_model == "ray" and limits.alpha_min == 0:
+        raise ValueError("thresholds.alpha_min is 0; depth_model 'ray' needs more: a splat must end somewhere")
+    return depth_reach(depth_model, limits.alpha_min)
+
+
+def depth_reach(depth_model: str, alpha_min: float) -> float:
+    """Twice the standard deviations within which splats are seen, 6.66 for the usual alpha_min; 0 for "center"."""
+    return max(DEPTH_REACH, 2 * math.sqrt(-2 * math.log(alpha_min))) if depth_model == "ray" else 0.0
 
 
 def _check_thresholds(thresholds: Thresholds) -> Thresholds:

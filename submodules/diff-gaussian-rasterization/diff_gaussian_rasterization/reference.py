@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .rasterize import RasterOutput, Statistics, Thresholds
+from .outputs import RasterOutput, Statistics, Thresholds
 
 BLUR = 0.3  # pixels², added to the footprint's variances: every splat then covers about a pixel
 COMPENSATION_FLOOR = 0.000025  # of the squared antialiasing factor
@@ -29,6 +29,7 @@ class Splats(NamedTuple):
     opacities: Tensor  # (S,) with antialiasing: already compensated
     colors: Tensor  # (S, C)
     depths: Tensor  # (S,) z in the camera's frame
+    slopes: Tensor  # (S, 2) of the inverse depth over the pixels; 0 with depth_model "center"
 
 
 class Pixels(NamedTuple):
@@ -39,6 +40,7 @@ class Pixels(NamedTuple):
     depth: Tensor  # (P,)
     alpha: Tensor  # (P,)
     distortion: Tensor  # (P,)
+    median_depth: Tensor  # (P,)
     weights: Tensor  # (P, S)
     spread: Tensor  # (P, S) w·(m − M)²
     touched: Tensor  # (S,) whether any of these pixels has enough of the splat, seen or hidden
@@ -65,7 +67,11 @@ def rasterize_reference(
     scale_modifier: float = 1.0,
     antialiasing: bool = False,
     distortion_space: str = "linear",
+    depth_model: str = "center",
+    sensor_depth: Tensor | None = None,
+    sensor_limit: float = math.inf,
     statistics: bool = False,
+    median_depth: bool = False,
     absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
@@ -83,6 +89,7 @@ def rasterize_reference(
     splats = project_gaussians(
         means[order], scales[order] * scale_modifier, quats[order], opacities[order], features[order],
         viewmat, (fx, fy, cx, cy), width, height, sh_degree if colors is None else None, antialiasing,
+        None if depth_model == "center" else depth_reach(thresholds.alpha_min),
     )  # fmt: skip
     # One tensor of all N, so that the caller can ask for its gradient; the pixels are made from it.
     means2d = means.new_zeros(n, 2).index_put((order,), splats.means2d)
@@ -92,14 +99,20 @@ def rasterize_reference(
 
     chunk = max(1, PAIRS_AT_ONCE // max(1, len(order)))
     samples = pixel_samples(width, height, means).split(chunk)
-    parts = [render_pixels(splats, xy, background, distortion_space, thresholds) for xy in samples]
-    images = [torch.cat([part[i] for part in parts]).reshape(height, width, -1).permute(2, 0, 1) for i in range(5)]
+    measured = means.new_zeros(height * width) if sensor_depth is None else sensor_depth.detach().flatten()
+    rules = (distortion_space, sensor_limit, thresholds)
+    parts = [
+        render_pixels(splats, xy, depth, background, *rules)
+        for xy, depth in zip(samples, measured.split(chunk), strict=True)
+    ]
+    images = [torch.cat([part[i] for part in parts]).reshape(height, width, -1).permute(2, 0, 1) for i in range(6)]
     touched = torch.stack([part.touched for part in parts]).any(dim=0)
     radii = torch.zeros(n, dtype=torch.int32, device=means.device)
     radii[order] = splat_radii(splats, touched, thresholds.alpha_min)
     gathered = gather_statistics(parts, order, n) if statistics else None
     return RasterOutput(
-        images[0], images[1], images[2], images[3], images[4], radii, means2d, (~finite).sum(), gathered
+        images[0], images[1], images[2], images[3], images[4], radii, means2d, (~finite).sum(), gathered,
+        images[5] if median_depth else None,
     )  # fmt: skip
 
 
@@ -136,18 +149,25 @@ def project_gaussians(
     height: int,
     sh_degree: int | None,
     antialiasing: bool,
+    reach: float | None = None,
 ) -> Splats:
-    """S Gaussians as the camera sees them. `sh_degree` None: features are colors. `intrinsics`: fx, fy, cx, cy."""
+    """S Gaussians as the camera sees them. `sh_degree` None: features are colors. `intrinsics`: fx, fy, cx, cy.
+
+    `reach`: of `depth_slopes`; None for no slopes.
+    """
     fx, fy, cx, cy = intrinsics
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
     points = means @ rotation.T + translation
-    footprint = jacobian(points, fx, fy, width, height) @ rotation @ axes(quats, scales)
+    turned = rotation @ axes(quats, scales)
+    footprint = jacobian(points, fx, fy, width, height) @ turned
     unblurred, covariances, determinants = footprint_covariance(footprint)
     opacity = opacities[:, 0]
     if antialiasing:
         opacity = opacity * (unblurred / determinants).clamp(min=COMPENSATION_FLOOR).sqrt()
     colors = features if sh_degree is None else sh_color(features, means, camera_center(viewmat), sh_degree)
-    return Splats(project_points(points, fx, fy, cx, cy), covariances, determinants, opacity, colors, points[:, 2])
+    z = points[:, 2]
+    slopes = z.new_zeros(len(z), 2) if reach is None else depth_slopes(footprint, turned, covariances, z, reach)
+    return Splats(project_points(points, fx, fy, cx, cy), covariances, determinants, opacity, colors, z, slopes)
 
 
 def project_points(points: Tensor, fx: float, fy: float, cx: float, cy: float) -> Tensor:
@@ -190,6 +210,28 @@ def footprint_covariance(footprint: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     trace = covariance[:, 0, 0] + covariance[:, 1, 1]
     blurred = covariance + BLUR * torch.eye(2, dtype=footprint.dtype, device=footprint.device)
     return unblurred, blurred, unblurred + BLUR * trace + BLUR**2
+
+
+def depth_reach(alpha_min: float) -> float:
+    """Twice the standard deviations within which a splat is seen; 6.66 for an alpha_min of 1/255."""
+    return max(6.66, 2 * math.sqrt(2 * math.log(1 / alpha_min)))
+
+
+def depth_slopes(footprint: Tensor, axes: Tensor, covariances: Tensor, z: Tensor, reach: float) -> Tensor:
+    """(S, 2) slopes h of the inverse depth over the pixels: 1/z_i = 1/z − h·(mean2d − pixel).
+
+    Pixel and depth of a Gaussian are jointly normal. Their covariance c (S, 2) and that of the pixel say how the
+    likeliest depth moves with the pixel: by g = Σ₂⁻¹·c. It is held where within the splat it could leave (z/2, ∞).
+    """
+    return covariance_slopes(footprint @ axes[:, 2, :, None], covariances, z, reach)
+
+
+def covariance_slopes(c: Tensor, covariances: Tensor, z: Tensor, reach: float) -> Tensor:
+    """`depth_slopes` of the covariances of pixel and depth, c (S, 2, 1), and of the pixel, (S, 2, 2)."""
+    g = torch.linalg.solve(covariances, c)
+    explained = (c * g).sum(dim=(1, 2))
+    held = (z / (reach * explained.clamp(min=torch.finfo(z.dtype).tiny).sqrt())).clamp(max=1)
+    return -(held / z**2)[:, None] * g[:, :, 0]
 
 
 def camera_center(viewmat: Tensor) -> Tensor:
@@ -267,21 +309,46 @@ def blend_weights(alphas: Tensor, thresholds: Thresholds) -> tuple[Tensor, Tenso
     return weights, torch.where(seen, 1 - alphas, 1).prod(dim=1), kept
 
 
+def pair_depths(splats: Splats, samples: Tensor, counted: Tensor) -> Tensor:
+    """(P, S) depths of the splats at the pixels; the center's where they are not `counted` (P, S)."""
+    shift = ((splats.means2d[None] - samples[:, None]) * splats.slopes[None]).sum(dim=-1)
+    return splats.depths / (1 - splats.depths * torch.where(counted, shift, 0))
+
+
 def render_pixels(
-    splats: Splats, samples: Tensor, background: Tensor, distortion_space: str, thresholds: Thresholds
+    splats: Splats,
+    samples: Tensor,
+    measured: Tensor,
+    background: Tensor,
+    distortion_space: str,
+    sensor_limit: float,
+    thresholds: Thresholds,
 ) -> Pixels:
-    """The five images at `samples` (P, 2)."""
+    """The images at `samples` (P, 2), where a sensor measured the depths `measured` (P,), 0 for none."""
     alphas = splat_alphas(splats, samples, thresholds.alpha_max)
     weights, light_end, kept = blend_weights(alphas, thresholds)
-    z = splats.depths
+    z = pair_depths(splats, samples, weights > 0)
     m = z if distortion_space == "linear" else 1 / z
     alpha = weights.sum(dim=1)
     hit = alpha > torch.finfo(alpha.dtype).tiny  # below, a division would be noise, and its derivative infinite
     mean = (weights * m).sum(dim=1) / torch.where(hit, alpha, 1)
-    spread = weights * (m - mean[:, None]) ** 2
+    known = measured > 0
+    depth_there = torch.where(known, measured, 1)
+    center = torch.where(known, depth_there if distortion_space == "linear" else 1 / depth_there, mean)
+    limit = torch.where(known, torch.full_like(mean, sensor_limit**2), math.inf)
+    spread = weights * torch.minimum((m - center[:, None]) ** 2, limit[:, None])
     color = weights @ splats.colors + light_end[:, None] * background
     inv_depth, depth = (weights / z).sum(dim=1), (weights * z).sum(dim=1)
-    return Pixels(color, inv_depth, depth, alpha, spread.sum(dim=1), weights, spread, kept.any(dim=0))
+    median = median_depths(weights, z)
+    return Pixels(color, inv_depth, depth, alpha, spread.sum(dim=1), median, weights, spread, kept.any(dim=0))
+
+
+@torch.no_grad()
+def median_depths(weights: Tensor, depths: Tensor) -> Tensor:
+    """(P,) the depth of the splat with which the weights reach a half; 0 where they do not."""
+    reached = weights.cumsum(dim=1) >= 0.5
+    first = reached & (reached.cumsum(dim=1) == 1)
+    return torch.where(first, depths, 0).sum(dim=1)
 
 
 # ---- what each Gaussian did

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,18 +10,24 @@ import torch
 from torch import Tensor
 
 import diff_gaussian_rasterization.ops  # noqa: F401  registers the operators
-from diff_gaussian_rasterization.rasterize import Thresholds
+from diff_gaussian_rasterization.rasterize import Thresholds, depth_reach
 
 from ..scenes import RasterScene
 
-PROJECTED = ("means2d", "inv_cov_factor", "opacities2d", "colors", "depths", "cutoff_sigmas", "radii", "num_nonfinite")
+PROJECTED = (
+    "means2d", "inv_cov_factor", "opacities2d", "colors", "depths", "depth_slopes", "cutoff_sigmas", "radii",
+    "num_nonfinite",
+)  # fmt: skip
 LISTS = ("flatten_ids", "grad_slots", "isect_offsets", "tile_ranges")
 BLENDED = (
     "color", "inv_depth", "depth", "alpha", "distortion", "transmittance", "reference", "offset", "end"
 )  # fmt: skip
-SPLAT_GRADIENTS = ("v_means2d", "absgrad", "v_inv_cov_factor", "v_opacities2d", "v_colors", "v_depths", "v_background")
+SPLAT_GRADIENTS = (
+    "v_means2d", "absgrad", "v_inv_cov_factor", "v_opacities2d", "v_colors", "v_depths", "v_depth_slopes",
+    "v_background",
+)  # fmt: skip
 GRADIENTS = ("v_means", "v_scales", "v_quats", "v_opacities", "v_features", "v_viewmat")
-STATISTICS = ("weight_sum", "max_contribution", "distortion_share")
+STATISTICS = ("weight_sum", "max_contribution", "distortion_share", "median_depth")
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,9 @@ def project_arguments(scene: RasterScene, dtype: torch.dtype = torch.float64) ->
     tensors = (t["means"], t["scales"], t["quats"], t["opacities"], features, t["viewmat"])
     numbers = (s["width"], s["height"], s["fx"], s["fy"], s["cx"], s["cy"], 0.2, s.get("scale_modifier", 1.0))
     degree = s.get("sh_degree", 0) if "shs" in t else -1
-    return (*tensors, *numbers, s.get("thresholds", Thresholds()).alpha_min, degree, s.get("antialiasing", False))
+    alpha_min = s.get("thresholds", Thresholds()).alpha_min
+    reach = depth_reach(s.get("depth_model", "center"), alpha_min)
+    return (*tensors, *numbers, alpha_min, degree, s.get("antialiasing", False), reach)
 
 
 def blend_arguments(
@@ -51,11 +60,12 @@ def blend_arguments(
     dtype: torch.dtype = torch.float64,
 ) -> tuple[Any, ...]:
     s = scene.settings
-    means2d, inv_cov_factor, opacities, colors, depths, cutoff_sigmas = splats[:6]
-    background = scene.tensors["background"].to(dtype)
+    *seen, cutoff_sigmas = splats[:7]
+    background, sensor = scene.tensors["background"].to(dtype), scene.tensors.get("sensor_depth")
     return (
-        means2d, inv_cov_factor, opacities, colors, depths, background, cutoff_sigmas, *lists, s["width"], s["height"],
+        *seen, background, cutoff_sigmas, *lists, s["width"], s["height"],
         *s.get("thresholds", Thresholds()), s.get("distortion_space", "linear") == "inverse",
+        None if sensor is None else sensor.to(dtype), s.get("sensor_limit", math.inf),
     )  # fmt: skip
 
 
@@ -74,7 +84,7 @@ def run(
     scene = scene.with_tensors(**{name: tensor.to(on.device) for name, tensor in scene.tensors.items()})
     projecting = project_arguments(scene, dtype)
     splats = operators.project(*projecting)
-    lists = operators.isect_tiles(splats[0], splats[1], splats[4], splats[5], splats[6], *projecting[6:8])
+    lists = operators.isect_tiles(splats[0], splats[1], splats[4], splats[6], splats[7], *projecting[6:8])
     blending = blend_arguments(scene, splats, lists, dtype)
     blended = operators.blend(*blending, None)
     names, results = [*PROJECTED, *LISTS, *BLENDED], [*splats, *lists, *blended]
@@ -82,8 +92,8 @@ def run(
         absent = splats[0].new_empty(0)
         images = [absent if v is None else v.to(on.device, dtype) for v in cotangents.values()]
         gradients = operators.blend_backward(*blending, absgrad, *blended[5:], *images)
-        v_means2d, _, *rest = gradients[:6]
+        v_means2d, _, *rest = gradients[:7]
         names += [*SPLAT_GRADIENTS, *GRADIENTS, *STATISTICS]
-        results += [*gradients, *operators.project_backward(*projecting, splats[6], v_means2d, *rest)]
+        results += [*gradients, *operators.project_backward(*projecting, splats[7], v_means2d, *rest)]
         results += operators.blend_statistics(*blending, *blended[6:])
     return {name: result.cpu() for name, result in zip(names, results, strict=True)}

@@ -35,7 +35,7 @@ def test_the_same_bits_in_any_order_of_blocks_and_threads(
 def test_a_failed_allocation_is_reported(emulated: Backend) -> None:
     projecting = project_arguments(varied_scene(0))
     splats = emulated.operators.project(*projecting)
-    lists = emulated.operators.isect_tiles(splats[0], splats[1], splats[4], splats[5], splats[6], 1, 1)
+    lists = emulated.operators.isect_tiles(splats[0], splats[1], splats[4], splats[6], splats[7], 1, 1)
     huge = varied_scene(0).with_settings(width=1 << 20, height=1 << 20)
     with pytest.raises(RuntimeError, match="torch could not allocate: "):
         emulated.operators.blend(*blend_arguments(huge, splats, lists), None)

@@ -130,13 +130,15 @@ def test_values_that_are_not_finite_are_culled_and_counted(kernels: Backend) -> 
         assert found["radii"][row] == 0 and not found["v_features"][row].any() and not found["v_means"][row].any()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_float32_is_close_to_float64(kernels: Backend, seed: int) -> None:
     scene = varied_scene(seed)
     cotangents = cotangents_of(scene)
     single, double = run(kernels, scene, cotangents, torch.float32), run(kernels, scene, cotangents)
     assert single["color"].dtype == torch.float32
     for name in ("color", "depth", "alpha", *GRADIENTS, *SPLAT_GRADIENTS):
+        if name == "v_depth_slopes" and scene.settings["depth_model"] == "center":
+            continue
         error = (single[name].double() - double[name]).abs() / double[name].abs().max()
         # Rounding may decide otherwise whether a splat counts at a pixel, which a card's and the emulator's do apart.
         assert error.max() <= 0.05 and (error > 1e-3).double().mean() <= 0.01, name

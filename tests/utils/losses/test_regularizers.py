@@ -11,7 +11,15 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from diff_gaussian_rasterization import RasterOutput, rasterize
-from utils.losses.regularizers import distortion, largest_distortion, opacity, ray_direction, ray_ratio, scale
+from utils.losses.regularizers import (
+    distortion,
+    effective_rank,
+    largest_distortion,
+    opacity,
+    ray_direction,
+    ray_ratio,
+    scale,
+)
 
 EXTENT = 2.5
 CENTER = torch.tensor([0.3, -0.2, -3.0], dtype=torch.float64)
@@ -247,3 +255,37 @@ def test_the_unit_of_the_scene_does_not_matter(unit: float) -> None:
         )
     for name, value in terms[0].items():
         assert float(value) > 1e-4 and float(terms[1][name]) == pytest.approx(float(value), rel=1e-9)
+
+
+# ---- the effective rank
+
+
+def test_effective_rank_costs_needles_alone() -> None:
+    for shape, rank in ((1, 1, 1), 3.0), ((1, 1, 1e-6), 2.0), ((1, 1e-4, 1e-4), 1.0):
+        scales = torch.tensor([shape], dtype=torch.float64)
+        cost = float(effective_rank(scales, torch.ones(1, dtype=torch.bool)))
+        assert cost == pytest.approx(max(-math.log(rank - 1 + 1e-5), 0.0), rel=0.1, abs=1e-4), shape
+    one = torch.tensor([[0.3, 0.2, 0.02]], dtype=torch.float64)
+    shares = [0.09 / 0.1304, 0.04 / 0.1304, 0.0004 / 0.1304]
+    rank = math.exp(-sum(share * math.log(share) for share in shares))
+    assert float(effective_rank(one, torch.ones(1, dtype=torch.bool))) == pytest.approx(-math.log(rank - 1 + 1e-5))
+
+
+def test_effective_rank_is_a_mean_over_what_is_visible_and_exact() -> None:
+    _, scales, _ = cloud()
+    visible = some_visible()
+    scales = scales * torch.tensor([8.0, 1.0, 0.5], dtype=torch.float64)
+    needles = effective_rank(scales, visible)
+    assert needles > 0.1
+    torch.testing.assert_close(needles, effective_rank(scales[visible], visible[visible]))
+    torch.testing.assert_close(needles, effective_rank(1000 * scales, visible))
+    leaf = scales.clone().requires_grad_()
+    assert gradcheck(lambda s: effective_rank(s, visible), (leaf,), eps=1e-7, atol=1e-6)
+    (gradient,) = torch.autograd.grad(effective_rank(leaf, visible), leaf)
+    assert not gradient[~visible].any() and gradient[visible].any()
+    hidden = torch.where(visible[:, None], scales, torch.nan).requires_grad_()
+    (gradient,) = torch.autograd.grad(effective_rank(hidden, visible), hidden)
+    assert gradient.isfinite().all()
+    flat = torch.tensor([[1.0, 0.0, 0.0]]).requires_grad_()
+    effective_rank(flat, torch.ones(1, dtype=torch.bool)).backward()
+    assert flat.grad is not None and flat.grad.isfinite().all()

@@ -25,37 +25,38 @@ static const BlendKernels<T>& blend_kernels(int channels) {
 template <class T>
 int blend(const BlendInput<T>& in, int64_t, const BlendOutput<T>& out, const Allocator&, void*) {
   const BlendKernels<T>& table = blend_kernels<T>(in.channels);
-  for_each_tile(in.image, table.scratch_bytes, [&](int tile, void* scratch) { table.blend(in, out, tile, scratch); });
+  const auto blend = table.blend[in.depth_slopes != nullptr];
+  for_each_tile(in.image, table.scratch_bytes, [&](int tile, void* scratch) { blend(in, out, tile, scratch); });
   return 0;
 }
 
 // ---- backward
 
 // A Gaussian's slots, added in their order, become its gradients.
-template <int C, bool Absgrad, class T>
+template <int C, bool Absgrad, Depths D, class T>
 static void reduce_slots(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, const T* sums,
                          const SplatGradients<T>& out) {
-  constexpr int COUNT = sum_count<C, Absgrad>();
+  constexpr int COUNT = sum_count<C, Absgrad, D>();
   for_each_chunk(n, 4096, [&](int64_t begin, int64_t end, int64_t) {
     for (int64_t i = begin; i < end; ++i) {
       T total[COUNT] = {};
       for (int64_t slot = isect_offsets[i]; slot < isect_offsets[i + 1]; ++slot)
         for (int k = 0; k < COUNT; ++k) total[k] += sums[slot * COUNT + k];
-      write_gradients<C, Absgrad>(in, i, isect_offsets[i] < isect_offsets[i + 1], total, out);
+      write_gradients<C, Absgrad, D>(in, i, isect_offsets[i] < isect_offsets[i + 1], total, out);
     }
   });
 }
 
-template <int C, bool Absgrad, class T>
+template <int C, bool Absgrad, Depths D, class T>
 static void blend_backward_of(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
                               BlendCotangents<T> v, const SplatGradients<T>& out, const Allocator& allocator) {
   const BlendKernels<T>& table = blend_kernels<T>(C);
-  const auto backward = Absgrad ? table.backward_with_absgrad : table.backward;
-  v.sums = scratch<T>(allocator, intersections * sum_count<C, Absgrad>());
+  const auto backward = (Absgrad ? table.backward_with_absgrad : table.backward)[int(D)];
+  v.sums = scratch<T>(allocator, intersections * sum_count<C, Absgrad, D>());
   std::vector<T> v_background(C * int64_t(in.image.tiles()));
   v.v_background = v_background.data();
   for_each_tile(in.image, table.scratch_bytes, [&](int tile, void* scratch) { backward(in, v, tile, scratch); });
-  reduce_slots<C, Absgrad>(in, n, isect_offsets, v.sums, out);
+  reduce_slots<C, Absgrad, D>(in, n, isect_offsets, v.sums, out);
   for (int c = 0; c < C; ++c) out.background[c] = 0;
   for (size_t i = 0; i < v_background.size(); ++i) out.background[i % C] += v_background[i];
 }
@@ -64,11 +65,14 @@ template <class T>
 int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
                    const BlendCotangents<T>& v, const SplatGradients<T>& out, const Allocator& allocator, void*) {
   with_channels(in.channels, [&](auto channels) {
-    constexpr int C = decltype(channels)::value;
-    if (out.absgrad != nullptr)
-      blend_backward_of<C, true>(in, n, isect_offsets, intersections, v, out, allocator);
-    else
-      blend_backward_of<C, false>(in, n, isect_offsets, intersections, v, out, allocator);
+    with_depths(depths_of(in, v), [&](auto depths) {
+      constexpr int C = decltype(channels)::value;
+      constexpr Depths D = decltype(depths)::value;
+      if (out.absgrad != nullptr)
+        blend_backward_of<C, true, D>(in, n, isect_offsets, intersections, v, out, allocator);
+      else
+        blend_backward_of<C, false, D>(in, n, isect_offsets, intersections, v, out, allocator);
+    });
   });
   return 0;
 }
@@ -81,8 +85,9 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_of
                      void*) {
   BlendStatistics<T> statistics = given;
   statistics.statistics = scratch<T>(allocator, intersections * STATISTICS_SLOT);
+  const auto measure = kernels<T>().blend_statistics[in.depth_slopes != nullptr];
   for_each_tile(in.image, kernels<T>().statistics_scratch_bytes,
-                [&](int tile, void* scratch) { kernels<T>().blend_statistics(in, statistics, tile, scratch); });
+                [&](int tile, void* scratch) { measure(in, statistics, tile, scratch); });
   const T* values = statistics.statistics;
   for (int64_t i = 0; i < n; ++i) {
     T total = 0, most = 0, part = 0;

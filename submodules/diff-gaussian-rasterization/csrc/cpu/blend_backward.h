@@ -37,11 +37,11 @@ DGR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
 }
 
 // Writes the sums over lanes to a slot.
-template <bool Absgrad, class L, class T, int C>
+template <bool Absgrad, Depths D, class L, class T, int C>
 DGR_FN void sum_lanes(const SplatSums<L, C>& sums, T* slot) {
-  constexpr int W = L::width, COUNT = sum_count<C, Absgrad>(), ROUNDS = (COUNT + W - 1) / W;
+  constexpr int W = L::width, COUNT = sum_count<C, Absgrad, D>(), ROUNDS = (COUNT + W - 1) / W;
   L all[COUNT];
-  put_in_row<Absgrad>(sums, all);
+  put_in_row<Absgrad, D>(sums, all);
   T total[ROUNDS * W];
   for (int round = 0; round < ROUNDS; ++round) {
     L some[W];
@@ -51,7 +51,7 @@ DGR_FN void sum_lanes(const SplatSums<L, C>& sums, T* slot) {
   __builtin_memcpy(slot, total, COUNT * sizeof(T));
 }
 
-template <bool Absgrad, bool Depths, class L, class T, int C>
+template <bool Absgrad, Depths D, class L, class T, int C>
 DGR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T, C>& scratch, int i, int position, T* slot) {
   const PixelSplat<T, C>& q = scratch.batch.records[i].splat;
   const PixelSplat<L, C> splat = broadcast<L>(q);
@@ -64,41 +64,39 @@ DGR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T, C>& s
     const PairAlpha<L> alpha = pair_alpha(in, q, pair.falloff, position, scratch.end[s]);
     if (!any(alpha.counted > zero)) continue;
     touched = true;
-    const PairCotangent<L> v = blend_vjp<Depths>(scratch.walk[s], splat, alpha.counted, alpha.free, scratch.v[s]);
-    add_pair<Absgrad>(sums, splat, v, pair.falloff.slant, pair.dx, pair.dy, scratch.v[s]);
+    const PairDepth<L> at = depth_at<D>(splat, pair.dx, pair.dy, in.inverse_distortion);
+    const PairCotangent<L> v = blend_vjp<D>(scratch.walk[s], splat, at, alpha.counted, alpha.free, scratch.v[s]);
+    add_pair<Absgrad, D>(sums, splat, v, pair.falloff.slant, pair.dx, pair.dy, scratch.v[s]);
   }
   if (touched)
-    sum_lanes<Absgrad>(sums, slot);
+    sum_lanes<Absgrad, D>(sums, slot);
   else
-    for (int k = 0; k < sum_count<C, Absgrad>(); ++k) slot[k] = T(0);
+    for (int k = 0; k < sum_count<C, Absgrad, D>(); ++k) slot[k] = T(0);
 }
 
-template <bool Absgrad, bool Depths, class L, class T, int C>
-void walk_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, const TileFrame& frame, int last,
-                        BackwardScratch<L, T, C>& scratch) {
-  constexpr int COUNT = sum_count<C, Absgrad>();
+template <bool Absgrad, Depths D, class L, class T, int C>
+DGR_FN void walk_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, const TileFrame& frame, int last,
+                               BackwardScratch<L, T, C>& scratch) {
+  constexpr int COUNT = sum_count<C, Absgrad, D>();
   for (int stop = last; stop > frame.begin;) {
     const int first = stop - BATCH > frame.begin ? stop - BATCH : frame.begin;
     gather(in, frame, first, stop - first, scratch.batch);
     for (int i = stop - first - 1; i >= 0; --i)
-      backward_record<Absgrad, Depths>(in, scratch, i, first - frame.begin + i,
-                                       v.sums + int64_t(v.grad_slots[first + i]) * COUNT);
+      backward_record<Absgrad, D>(in, scratch, i, first - frame.begin + i,
+                                  v.sums + int64_t(v.grad_slots[first + i]) * COUNT);
     stop = first;
   }
 }
 
-template <class L, class T, int C, bool Absgrad>
+template <class L, class T, int C, bool Absgrad, Depths D>
 void blend_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, int tile, void* memory) {
   BackwardScratch<L, T, C>& scratch = *static_cast<BackwardScratch<L, T, C>*>(memory);
-  constexpr int COUNT = sum_count<C, Absgrad>();
+  constexpr int COUNT = sum_count<C, Absgrad, D>();
   const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
   const int last = frame.begin + load_pixels_backward(in, v, frame, tile, scratch);
   for (int id = last; id < frame.end; ++id)  // behind every pixel's end
     for (int k = 0; k < COUNT; ++k) v.sums[int64_t(v.grad_slots[id]) * COUNT + k] = T(0);
-  if (v.v_inv_depth != nullptr || v.v_depth != nullptr || v.v_distortion != nullptr)
-    walk_tile_backward<Absgrad, true>(in, v, frame, last, scratch);
-  else
-    walk_tile_backward<Absgrad, false>(in, v, frame, last, scratch);
+  walk_tile_backward<Absgrad, D>(in, v, frame, last, scratch);
 }
 
 DGR_NAMESPACE_END

@@ -28,7 +28,7 @@ DGR_FN void list_by_block(ForwardScratch<L, T, C>& s, int count) {
 
 // Blends one block's list; returns whether any of its pixels goes on. Pixels end at random splats, which no branch
 // predictor can know: so their end is a select, and only now and then is it asked whether all have ended.
-template <class L, class T, int C>
+template <Depths D, class L, class T, int C>
 DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T, C>& scratch, int s, int batch_start) {
   constexpr int ROUND = 8;
   const Block<L> block = block_at<L>(s);
@@ -42,12 +42,13 @@ DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T, C>& scratc
     for (int i = first; i < stop; ++i) {
       const int index = scratch.list[s][i];
       const PixelSplat<T, C>& q = scratch.batch.records[index].splat;
-      const L alpha = pair_alpha(L(q.opacity), pair_at(q, block).falloff.weight, limit, alpha_max).counted;
+      const Pair<L> pair = pair_at(q, block);
+      const L alpha = pair_alpha(L(q.opacity), pair.falloff.weight, limit, alpha_max).counted;
       const Passage<L> light = pass(sums.transmittance, alpha, transmittance_min);
       limit = select(light.ends, ended<L>(), limit);
       end = select(light.ends, L(T(batch_start + index)), end);
-      blend(sums, broadcast<L>(q), select(light.ends, zero, light.weight),
-            select(light.ends, sums.transmittance, light.transmittance));
+      blend<D>(sums, broadcast<L>(q), depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion),
+               select(light.ends, zero, light.weight), select(light.ends, sums.transmittance, light.transmittance));
     }
     alive = any(limit < ended<L>());
   }
@@ -65,15 +66,17 @@ DGR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, cons
               [&](auto* plane, L value) { store_pixels(plane, in.image, frame, block, value); });
 }
 
-template <class L, class T, int C>
+template <class L, class T, int C, Depths D>
 void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, void* memory) {
   ForwardScratch<L, T, C>& scratch = *static_cast<ForwardScratch<L, T, C>*>(memory);
   const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
   int living = 0;
   for (int s = 0; s < blocks<L>(); ++s) {
-    const Inside part = inside(frame, block_at<L>(s));
+    const Block<L> block = block_at<L>(s);
+    const Inside part = inside(frame, block);
     const auto exists = (lane_columns<L>() < L(T(part.columns))) & (lane_rows<L>() < L(T(part.rows)));
-    scratch.sums[s] = empty_pixel<L, C>();
+    scratch.sums[s] =
+        first_pixel<L, C>(in, [&](const auto* plane) { return load_pixels<L, T>(plane, in.image, frame, block); });
     scratch.limit[s] = select(exists, L(in.alpha_min), ended<L>());
     scratch.end[s] = L(T(frame.end - frame.begin));
     scratch.alive[s] = any(exists);
@@ -84,7 +87,7 @@ void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, vo
     gather(in, frame, first, count, scratch.batch);
     list_by_block(scratch, count);
     for (int s = 0; s < blocks<L>(); ++s)
-      if (scratch.alive[s] && !blend_block(in, scratch, s, first - frame.begin)) {
+      if (scratch.alive[s] && !blend_block<D>(in, scratch, s, first - frame.begin)) {
         scratch.alive[s] = false;
         --living;
       }

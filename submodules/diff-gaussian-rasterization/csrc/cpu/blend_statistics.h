@@ -11,17 +11,18 @@ struct StatisticsScratch {
   L end[blocks<L>()];
 };
 
-template <class L, class T>
+template <Depths D, class L, class T>
 DGR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int i, int position, T* slot) {
   const PixelSplat<T, 0>& q = scratch.batch.records[i].splat;
   L weight = L(T(0)), most = weight, share = weight;
   for (BlockSet set = scratch.batch.touches[i]; set != 0; set &= set - 1) {
     const int s = first_block<L>(set);
-    const L alpha = pair_alpha(in, q, pair_at(q, block_at<L>(s)).falloff, position, scratch.end[s]).counted;
-    const PairShare<L> pair = measure(scratch.pixel[s], L(q.depth), L(q.measure_factor), alpha);
-    weight += pair.weight;
-    most = maximum(most, pair.weight);
-    share += pair.distortion;
+    const Pair<L> pair = pair_at(q, block_at<L>(s));
+    const L alpha = pair_alpha(in, q, pair.falloff, position, scratch.end[s]).counted;
+    const PairShare<L> part = measure(scratch.pixel[s], depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion), alpha);
+    weight += part.weight;
+    most = maximum(most, part.weight);
+    share += part.distortion;
   }
   slot[0] = sum(weight);
   slot[1] = T(0);
@@ -29,7 +30,7 @@ DGR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scr
   slot[2] = sum(share);
 }
 
-template <class L, class T>
+template <class L, class T, Depths D>
 void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int tile, void* memory) {
   StatisticsScratch<L, T>& scratch = *static_cast<StatisticsScratch<L, T>*>(memory);
   const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
@@ -43,9 +44,11 @@ void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int
     const int count = frame.end - first < BATCH ? frame.end - first : BATCH;
     gather(in, frame, first, count, scratch.batch);
     for (int i = 0; i < count; ++i)
-      measure_record(in, scratch, i, first - frame.begin + i,
-                     out.statistics + int64_t(out.grad_slots[first + i]) * STATISTICS_SLOT);
+      measure_record<D>(in, scratch, i, first - frame.begin + i,
+                        out.statistics + int64_t(out.grad_slots[first + i]) * STATISTICS_SLOT);
   }
+  for (int s = 0; s < blocks<L>(); ++s)
+    store_pixels(out.median_depth, in.image, frame, block_at<L>(s), scratch.pixel[s].median);
 }
 
 DGR_NAMESPACE_END

@@ -95,6 +95,7 @@ DGR_FN void prefetch(const BlendInput<T>& in, int64_t id) {
   if constexpr (C > 0) __builtin_prefetch(in.colors + C * id);
   __builtin_prefetch(in.opacities + id);
   __builtin_prefetch(in.depths + id);
+  if (in.depth_slopes != nullptr) __builtin_prefetch(in.depth_slopes + 2 * id);
   __builtin_prefetch(in.cutoff_sigmas + id);
 }
 
@@ -126,16 +127,19 @@ DGR_FN void gather(const BlendInput<T>& in, const TileFrame& frame, int first, i
     const int64_t id = in.flatten_ids[first + i];
     const T xx = in.inv_cov_factor[3 * id], xy = in.inv_cov_factor[3 * id + 1], yy = in.inv_cov_factor[3 * id + 2];
     const T u = in.means2d[2 * id] - T(frame.x) - T(0.5), v = in.means2d[2 * id + 1] - T(frame.y) - T(0.5);
-    batch.records[i] = {
-        pixel_splat<C>(u, v, xx, xy, yy, in.opacities[id], in.colors + C * id, in.depths[id], in.inverse_distortion)};
+    const DepthSlope<T> slope = slope_of(in, id);
+    batch.records[i] = {pixel_splat<C>(u, v, xx, xy, yy, in.opacities[id], in.colors + C * id, in.depths[id], slope.x,
+                                       slope.y, in.inverse_distortion)};
     batch.touches[i] = touched_blocks<L>(ellipse(xx, xy, yy, in.cutoff_sigmas[id]), u, v);
   }
 }
 
 template <class L, class T, int C>
 DGR_FN PixelSplat<L, C> broadcast(const PixelSplat<T, C>& q) {
-  PixelSplat<L, C> s = {
-      L(q.u), L(q.v), L(q.xx), L(q.xy), L(q.yy), L(q.opacity), {}, L(q.depth), L(q.inverse_depth), L(q.measure_factor)};
+  PixelSplat<L, C> s = {L(q.u),       L(q.v),       L(q.xx),
+                        L(q.xy),      L(q.yy),      L(q.opacity),
+                        {},           L(q.depth),   L(q.inverse_depth),
+                        L(q.slope_x), L(q.slope_y), L(q.measure_factor)};
   DGR_UNROLL for (int c = 0; c < C; ++c) s.color.at[c] = L(q.color.at[c]);
   return s;
 }

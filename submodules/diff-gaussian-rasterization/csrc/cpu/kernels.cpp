@@ -29,9 +29,14 @@ struct Table {
   using L = Widest<T>;
   template <int C>
   static constexpr BlendKernels<T> blends() {
-    return {blend_tile<L, T, C>, blend_tile_backward<L, T, C, false>, blend_tile_backward<L, T, C, true>,
+    return {{blend_tile<L, T, C, Depths::Center>, blend_tile<L, T, C, Depths::Ray>},
+            {backward<C, false, Depths::None>, backward<C, false, Depths::Center>, backward<C, false, Depths::Ray>},
+            {backward<C, true, Depths::None>, backward<C, true, Depths::Center>, backward<C, true, Depths::Ray>},
             larger(sizeof(ForwardScratch<L, T, C>), sizeof(BackwardScratch<L, T, C>))};
   }
+  template <int C, bool Absgrad, Depths D>
+  static constexpr auto backward = blend_tile_backward<L, T, C, Absgrad, D>;
+
   static const Kernels<T>& get() {
     static const Kernels<T> table = {
         project_block<L, T>,
@@ -40,7 +45,7 @@ struct Table {
         tile_spans<L, T>,
         {blends<CHANNEL_COUNTS[0]>(), blends<CHANNEL_COUNTS[1]>(), blends<CHANNEL_COUNTS[2]>(),
          blends<CHANNEL_COUNTS[3]>(), blends<CHANNEL_COUNTS[4]>()},
-        tile_statistics<L, T>,
+        {tile_statistics<L, T, Depths::Center>, tile_statistics<L, T, Depths::Ray>},
         sizeof(StatisticsScratch<L, T>),
         photometric_tile<L, T>,
         photometric_tile_backward<L, T>,

@@ -6,12 +6,13 @@
 
 namespace dgr {
 
-// Of a number of channels. One tile; `scratch` has scratch_bytes, 64-byte aligned, for this thread alone.
+// Of a number of channels, by Depths where there are several. One tile; `scratch` has scratch_bytes, 64-byte aligned, for this
+// thread alone.
 template <class T>
 struct BlendKernels {
-  void (*blend)(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);
-  void (*backward)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
-  void (*backward_with_absgrad)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
+  using Backward = void (*)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
+  void (*blend[2])(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);  // of centers, along rays
+  Backward backward[3], backward_with_absgrad[3];
   size_t scratch_bytes;
 };
 
@@ -29,7 +30,8 @@ struct Kernels {
   void (*tile_spans)(const Image&, const SplatInput<T>&, int64_t begin, int64_t end, TileReach*, TileSpan* spans,
                      int32_t* counts);
   BlendKernels<T> blends[CHANNEL_KINDS];  // by CHANNEL_COUNTS
-  void (*blend_statistics)(const BlendInput<T>&, const BlendStatistics<T>&, int tile, void* scratch);
+  // Of centers, along rays.
+  void (*blend_statistics[2])(const BlendInput<T>&, const BlendStatistics<T>&, int tile, void* scratch);
   size_t statistics_scratch_bytes;
   // One tile of two images' difference, and of its gradient by x; `scratch` has photometric_scratch_bytes.
   void (*photometric)(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricOutput<T>&, int64_t tile,

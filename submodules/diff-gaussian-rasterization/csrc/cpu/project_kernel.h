@@ -61,7 +61,7 @@ int64_t project_block(const ProjectSettings& settings, const GaussianArrays<T>& 
   for (int64_t first = begin; first < end; first += L::width) {
     const int count = int(end - first < L::width ? end - first : L::width);
     const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
-    const Splat<L> splat = project(camera, gaussian, s.antialiasing);
+    const Splat<L> splat = project(camera, gaussian, s.splat_rules);
     const Vec3<L> raw =
         s.has_sh() ? load_raw_color(s, g, camera, gaussian.mean, first, end) : Vec3<L>{zero, zero, zero};
     const L color_sum = s.has_sh() ? raw.x + raw.y + raw.z : sum_of_channels<L>(s, g, first, end);
@@ -74,6 +74,10 @@ int64_t project_block(const ProjectSettings& settings, const GaussianArrays<T>& 
     store_column(out.inv_cov_factor, 3, 2, first, count, select(visible, splat.yy, zero));
     store_column(out.opacities, 1, 0, first, count, select(visible, splat.opacity, zero));
     store_column(out.depths, 1, 0, first, count, select(visible, splat.depth, zero));
+    if (s.splat_rules.has_slopes()) {
+      store_column(out.depth_slopes, 2, 0, first, count, select(visible, splat.slope.x, zero));
+      store_column(out.depth_slopes, 2, 1, first, count, select(visible, splat.slope.y, zero));
+    }
     store_column(out.cutoff_sigmas, 1, 0, first, count, select(visible, e.radius, zero));
     if (s.has_sh()) {
       const Vec3<L> color = clamp_color(raw);
@@ -131,13 +135,15 @@ void project_backward_block(const ProjectSettings& settings, const GaussianArray
 
     const Gaussian<L> gaussian = load_gaussians<L>(s, g, first, end);
     const auto column = [&](const T* rows, int stride, int c) { return load_column<L>(rows, stride, c, first, end); };
+    DepthSlope<L> v_slope = {zero, zero};
+    if (s.splat_rules.has_slopes()) v_slope = {column(v.v_depth_slopes, 2, 0), column(v.v_depth_slopes, 2, 1)};
     const Splat<L> v_splat = {column(v.v_means2d, 2, 0),        column(v.v_means2d, 2, 1),
                               column(v.v_inv_cov_factor, 3, 0), column(v.v_inv_cov_factor, 3, 1),
                               column(v.v_inv_cov_factor, 3, 2), column(v.v_opacities2d, 1, 0),
-                              column(v.v_depths, 1, 0)};
+                              column(v.v_depths, 1, 0),         v_slope};
     const Vec3<L> none = {zero, zero, zero};
     PoseCotangent<L> v_pose = {{{{zero, zero, zero}, {zero, zero, zero}, {zero, zero, zero}}}, none};
-    Gaussian<L> v_gaussian = project_vjp(camera, gaussian, s.antialiasing, v_splat, v_pose);
+    Gaussian<L> v_gaussian = project_vjp(camera, gaussian, s.splat_rules, v_splat, v_pose);
     color_backward(s, g, v, camera, gaussian.mean, visible, first, end, count, v_gaussian.mean, v_pose);
 
     const L modifier = L(s.scale_modifier);

@@ -10,13 +10,14 @@ constexpr int forward_batch() {
   return C * sizeof(T) > 32 ? 128 : 256;
 }
 
-template <class T, int C>
+template <class T, int C, Depths D>
 __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
     blend_kernel(BlendInput<T> in, const PackedSplat<T, C>* splats, BlendOutput<T> out) {
   constexpr int BATCH = forward_batch<T, C>();
   __shared__ Batch<T, C, BATCH> batch;
   const TilePixel pixel = tile_pixel(in);
-  PixelSums<T, C> sums = empty_pixel<T, C>();
+  PixelSums<T, C> sums = first_pixel<T, C>(
+      in, [&](const T* plane) { return plane == nullptr || !pixel.inside ? T(0) : plane[pixel.pixel]; });
   T limit = pixel.inside ? in.alpha_min : ended<T>();
   int end = pixel.end - pixel.begin;
   for (int start = pixel.begin; start < pixel.end; start += BATCH) {
@@ -29,14 +30,16 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
       for (unsigned set = records_of_warp(batch, first, count); set != 0; set &= set - 1) {
         const int i = first + __ffs(int(set)) - 1;
         const PixelSplat<T, C>& q = batch.records[i].splat;
-        const T alpha = pair_alpha(q.opacity, pair_at(q, pixel).falloff.weight, limit, in.alpha_max).counted;
+        const Pair<T> pair = pair_at(q, pixel);
+        const T alpha = pair_alpha(q.opacity, pair.falloff.weight, limit, in.alpha_max).counted;
         if (alpha == T(0)) continue;
         const Passage<T> light = pass(sums.transmittance, alpha, in.transmittance_min);
         if (light.ends) {
           limit = ended<T>();
           end = start - pixel.begin + i;
         } else {
-          dgr::blend(sums, q, light.weight, light.transmittance);
+          dgr::blend<D>(sums, q, depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion), light.weight,
+                        light.transmittance);
         }
       }
     }
@@ -50,7 +53,9 @@ int blend(const BlendInput<T>& in, int64_t n, const BlendOutput<T>& out, const A
     constexpr int C = decltype(channels)::value;
     PackedSplat<T, C>* splats;
     DGR_TRY(pack(in, n, allocator, stream, splats));
-    return launch(blend_kernel<T, C>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
+    const auto kernel =
+        in.depth_slopes == nullptr ? blend_kernel<T, C, Depths::Center> : blend_kernel<T, C, Depths::Ray>;
+    return launch(kernel, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
   });
 }
 

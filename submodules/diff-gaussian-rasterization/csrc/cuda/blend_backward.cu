@@ -23,11 +23,11 @@ struct Sum {
 };
 
 // Records [0, count) of a batch at a warp's pixels, last first.
-template <bool Absgrad, bool Depths, bool Distortion, class T, int C, int SIZE>
+template <bool Absgrad, Depths D, bool Distortion, class T, int C, int SIZE>
 __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<T, C, SIZE>& batch, int start,
                                            int count, int longest, const TilePixel& at, PixelBackward<T, C>& p, int end,
-                                           WarpSums<T, SIZE, sum_count<C, Absgrad>()>& sums) {
-  constexpr int COUNT = sum_count<C, Absgrad>();
+                                           WarpSums<T, SIZE, sum_count<C, Absgrad, D>()>& sums) {
+  constexpr int COUNT = sum_count<C, Absgrad, D>();
   const int warp = threadIdx.x / WARP, held = sum_of_lane<COUNT>();
   const int seen = longest - start < count ? longest - start : count;  // of the batch, by this warp
   for (int first = (count - 1) / WARP * WARP; first >= 0; first -= WARP) {
@@ -40,11 +40,12 @@ __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<
       const T limit = start + i < end ? in.alpha_min : ended<T>();
       const PairAlpha<T> alpha = pair_alpha(q.opacity, pair.falloff.weight, limit, in.alpha_max);
       if (!__any_sync(ALL_LANES, alpha.counted > T(0))) continue;
-      const PairCotangent<T> v = blend_vjp<Depths, Distortion>(p.walk, q, alpha.counted, alpha.free, p.v);
+      const PairDepth<T> depth = depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion);
+      const PairCotangent<T> v = blend_vjp<D, Distortion>(p.walk, q, depth, alpha.counted, alpha.free, p.v);
       SplatSums<T, C> s = {};
-      add_pair<Absgrad>(s, q, v, pair.falloff.slant, pair.dx, pair.dy, p.v);
+      add_pair<Absgrad, D>(s, q, v, pair.falloff.slant, pair.dx, pair.dy, p.v);
       T values[COUNT];
-      put_in_row<Absgrad>(s, values);
+      put_in_row<Absgrad, D>(s, values);
       warp_sums(values);
       if (held >= 0) sums.at[warp][i][held] = values[0];
       marked |= 1u << bit;
@@ -53,10 +54,10 @@ __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<
   }
 }
 
-template <class T, int C, bool Absgrad, bool Depths, bool Distortion>
+template <class T, int C, bool Absgrad, Depths D, bool Distortion>
 __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
     blend_backward_kernel(BlendInput<T> in, const PackedSplat<T, C>* splats, BlendCotangents<T> v) {
-  constexpr int BATCH = backward_batch<T, C>(), COUNT = sum_count<C, Absgrad>();
+  constexpr int BATCH = backward_batch<T, C>(), COUNT = sum_count<C, Absgrad, D>();
   __shared__ Batch<T, C, BATCH> batch;
   __shared__ WarpSums<T, BATCH, COUNT> sums;
   __shared__ int longest;
@@ -85,14 +86,14 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
     const int start = stop > BATCH ? stop - BATCH : 0, count = stop - start;
     if (own < count) gather(in, splats[in.flatten_ids[at.begin + start + own]], own, batch);
     __syncthreads();
-    walk_batch<Absgrad, Depths, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, sums);
+    walk_batch<Absgrad, D, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, sums);
     __syncthreads();
     write_slots(sums, v.grad_slots + at.begin + start, count, v.sums, Sum{});
   }
 }
 
 // A Gaussian's slots become its gradients.
-template <class T, int C, bool Absgrad, int COUNT = sum_count<C, Absgrad>()>
+template <class T, int C, bool Absgrad, Depths D, int COUNT = sum_count<C, Absgrad, D>()>
 __global__ void __launch_bounds__(REDUCE_THREADS)
     finish_gradients(BlendInput<T> in, int64_t n, const int32_t* isect_offsets, const Slot<T, COUNT>* slots,
                      SplatGradients<T> out) {
@@ -101,34 +102,31 @@ __global__ void __launch_bounds__(REDUCE_THREADS)
   const int32_t begin = isect_offsets[i], end = isect_offsets[i + 1];
   const Slot<T, COUNT> s = reduce_slots(slots, begin, end, Sum{});
   if (threadIdx.x % REDUCE_GROUP != 0) return;
-  write_gradients<C, Absgrad>(in, i, begin < end, s.at, out);
+  write_gradients<C, Absgrad, D>(in, i, begin < end, s.at, out);
 }
 
 // Colors, on which training spends its time, have a kernel for what no loss looks at; other channels one without depths.
-template <class T, int C, bool Absgrad>
+template <class T, int C, bool Absgrad, Depths D>
 static auto kernel_for(const BlendCotangents<T>& v) {
-  const bool distortion = v.v_distortion != nullptr;
-  if (!distortion && v.v_inv_depth == nullptr && v.v_depth == nullptr)
-    return blend_backward_kernel<T, C, Absgrad, false, false>;
   if constexpr (C == 3)
-    if (!distortion) return blend_backward_kernel<T, C, Absgrad, true, false>;
-  return blend_backward_kernel<T, C, Absgrad, true, true>;
+    if (v.v_distortion == nullptr) return blend_backward_kernel<T, C, Absgrad, D, false>;
+  return blend_backward_kernel<T, C, Absgrad, D, D != Depths::None>;
 }
 
-template <int C, bool Absgrad, class T>
+template <int C, bool Absgrad, Depths D, class T>
 static int blend_backward_of(const BlendInput<T>& in, int64_t n, const int32_t* isect_offsets, int64_t intersections,
                              BlendCotangents<T> v, const SplatGradients<T>& gradients, const Allocator& allocator,
                              void* stream) {
-  using SlotOf = Slot<T, sum_count<C, Absgrad>()>;
+  using SlotOf = Slot<T, sum_count<C, Absgrad, D>()>;
   SlotOf* slots = scratch<SlotOf>(allocator, intersections);
   const int64_t tiles = in.image.tiles();
   v.sums = reinterpret_cast<T*>(slots);
   v.v_background = scratch<T>(allocator, C * tiles);
   PackedSplat<T, C>* splats;
   DGR_TRY(pack(in, n, allocator, stream, splats));
-  DGR_TRY(launch(kernel_for<T, C, Absgrad>(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
-  DGR_TRY(launch(finish_gradients<T, C, Absgrad>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream,
-                 in, n, isect_offsets, slots, gradients));
+  DGR_TRY(launch(kernel_for<T, C, Absgrad, D>(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
+  DGR_TRY(launch(finish_gradients<T, C, Absgrad, D>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS,
+                 stream, in, n, isect_offsets, slots, gradients));
   return launch(sum_rows<C, T>, 1, SUM_THREADS, stream, v.v_background, tiles, gradients.background);
 }
 
@@ -137,10 +135,13 @@ int blend_backward(const BlendInput<T>& in, int64_t n, const int32_t* isect_offs
                    const BlendCotangents<T>& v, const SplatGradients<T>& out, const Allocator& allocator,
                    void* stream) {
   return with_channels(in.channels, [&](auto channels) {
-    constexpr int C = decltype(channels)::value;
-    return out.absgrad != nullptr
-               ? blend_backward_of<C, true>(in, n, isect_offsets, intersections, v, out, allocator, stream)
-               : blend_backward_of<C, false>(in, n, isect_offsets, intersections, v, out, allocator, stream);
+    return with_depths(depths_of(in, v), [&](auto depths) {
+      constexpr int C = decltype(channels)::value;
+      constexpr Depths D = decltype(depths)::value;
+      return out.absgrad != nullptr
+                 ? blend_backward_of<C, true, D>(in, n, isect_offsets, intersections, v, out, allocator, stream)
+                 : blend_backward_of<C, false, D>(in, n, isect_offsets, intersections, v, out, allocator, stream);
+    });
   });
 }
 

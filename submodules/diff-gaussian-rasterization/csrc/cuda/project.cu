@@ -75,6 +75,10 @@ __device__ __forceinline__ void store_splat(const SplatArrays<T>& out, int64_t i
   store3(out.inv_cov_factor, i, {splat.xx, splat.xy, splat.yy});
   out.opacities[i] = splat.opacity;
   out.depths[i] = splat.depth;
+  if (out.depth_slopes != nullptr) {
+    out.depth_slopes[2 * i] = splat.slope.x;
+    out.depth_slopes[2 * i + 1] = splat.slope.y;
+  }
   out.cutoff_sigmas[i] = cutoff;
   out.radii[i] = radius;
 }
@@ -109,7 +113,7 @@ __global__ void __launch_bounds__(project_threads<T>(), sizeof(T) == sizeof(floa
     const Vec3<T> raw =
         s.has_sh() ? raw_color(s.sh_degree, camera, gaussian.mean, rows.at[threadIdx.x % WARP]) : Vec3<T>{};
     const T color_sum = s.has_sh() ? raw.x + raw.y + raw.z : sum_of_channels(s.channels, g.features, i);
-    const Splat<T> splat = dgr::project(camera, gaussian, s.antialiasing);
+    const Splat<T> splat = dgr::project(camera, gaussian, s.splat_rules);
     const Visibility<T> seen = visibility(s.rules, gaussian, color_sum, splat);
     finite = seen.finite;
     if (seen.visible)
@@ -170,9 +174,11 @@ __global__ void __launch_bounds__(project_threads<T>())
     if (s.has_sh())
       color_vjp(s.sh_degree, camera, view_ray(camera, gaussian.mean), load3(v.v_colors, i), features, v_mean, v_pose);
     const Vec3<T> factor = load3(v.v_inv_cov_factor, i);
-    const Splat<T> v_splat = {v.v_means2d[2 * i], v.v_means2d[2 * i + 1], factor.x,     factor.y,
-                              factor.z,           v.v_opacities2d[i],     v.v_depths[i]};
-    v_gaussian = project_vjp(camera, gaussian, s.antialiasing, v_splat, v_pose);
+    DepthSlope<T> v_slope = {};
+    if (s.splat_rules.has_slopes()) v_slope = {v.v_depth_slopes[2 * i], v.v_depth_slopes[2 * i + 1]};
+    const Splat<T> v_splat = {v.v_means2d[2 * i], v.v_means2d[2 * i + 1], factor.x,      factor.y,
+                              factor.z,           v.v_opacities2d[i],     v.v_depths[i], v_slope};
+    v_gaussian = project_vjp(camera, gaussian, s.splat_rules, v_splat, v_pose);
     v_gaussian.mean = v_gaussian.mean + v_mean;
   } else if (s.has_sh()) {
     for (int c = 0; c < s.used(); ++c) features[c] = T(0);

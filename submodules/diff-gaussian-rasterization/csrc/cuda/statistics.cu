@@ -15,7 +15,7 @@ struct SumOrMaximum {
 };
 
 // Records [0, count) of a batch at a warp's pixels, first first.
-template <class T, int SIZE>
+template <Depths D, class T, int SIZE>
 __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Batch<T, 0, SIZE>& batch, int start,
                                               int count, const TilePixel& at, PixelMeasure<T>& p, int end,
                                               WarpSums<T, SIZE, STATISTICS_SLOT>& sums) {
@@ -26,12 +26,13 @@ __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Bat
       const int bit = __ffs(int(set)) - 1, i = first + bit;
       const PixelSplat<T, 0>& q = batch.records[i].splat;
       const T limit = start + i < end ? in.alpha_min : ended<T>();
-      const T alpha = pair_alpha(q.opacity, pair_at(q, at).falloff.weight, limit, in.alpha_max).counted;
+      const Pair<T> pair = pair_at(q, at);
+      const T alpha = pair_alpha(q.opacity, pair.falloff.weight, limit, in.alpha_max).counted;
       if (!__any_sync(ALL_LANES, alpha > T(0))) continue;
-      const PairShare<T> pair = measure(p, q.depth, q.measure_factor, alpha);
-      T values[2] = {pair.weight, pair.distortion};
+      const PairShare<T> part = measure(p, depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion), alpha);
+      T values[2] = {part.weight, part.distortion};
       warp_sums(values);
-      const T most = warp_maximum(pair.weight);
+      const T most = warp_maximum(part.weight);
       if (held >= 0) sums.at[warp][i][2 * held] = values[0];
       if (lane == 0) sums.at[warp][i][1] = most;
       marked |= 1u << bit;
@@ -40,7 +41,7 @@ __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Bat
   }
 }
 
-template <class T>
+template <class T, Depths D>
 __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, 0>())
     statistics_kernel(BlendInput<T> in, const PackedSplat<T, 0>* splats, BlendStatistics<T> out) {
   __shared__ Batch<T, 0, STATISTICS_BATCH> batch;
@@ -50,17 +51,18 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, 0>())
   PixelMeasure<T> p = {};
   int end = 0;
   if (at.inside) {
-    p = read_measure<T>(in, out.state, [&](const T* plane) { return plane[at.pixel]; });
+    p = read_measure<T>(in, out.state, [&](const T* plane) { return plane == nullptr ? T(0) : plane[at.pixel]; });
     end = out.state.end[at.pixel];
   }
   for (int start = 0; start < at.end - at.begin; start += STATISTICS_BATCH) {
     const int left = at.end - at.begin - start, count = left < STATISTICS_BATCH ? left : STATISTICS_BATCH;
     if (own < count) gather(in, splats[in.flatten_ids[at.begin + start + own]], own, batch);
     __syncthreads();
-    measure_batch(in, batch, start, count, at, p, end, sums);
+    measure_batch<D>(in, batch, start, count, at, p, end, sums);
     __syncthreads();
     write_slots(sums, out.grad_slots + at.begin + start, count, out.statistics, SumOrMaximum{});
   }
+  if (at.inside) out.median_depth[at.pixel] = p.median;
 }
 
 template <class T>
@@ -86,7 +88,9 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_of
   out.statistics = reinterpret_cast<T*>(slots);
   PackedSplat<T, 0>* splats;
   DGR_TRY(pack(in, n, allocator, stream, splats));
-  DGR_TRY(launch(statistics_kernel<T>, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
+  const auto kernel =
+      in.depth_slopes == nullptr ? statistics_kernel<T, Depths::Center> : statistics_kernel<T, Depths::Ray>;
+  DGR_TRY(launch(kernel, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
   return launch(finish_statistics<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, n,
                 isect_offsets, slots, gathered);
 }

@@ -14,11 +14,11 @@ constexpr int TILE_THREADS = TILE * TILE, TILE_WARPS = TILE_THREADS / WARP;
 constexpr int WARP_COLUMNS = 8, WARP_ROWS = 4;  // pixels
 constexpr int WARPS_ACROSS = TILE / WARP_COLUMNS, WARPS_DOWN = TILE / WARP_ROWS;
 
-// A splat of C channels in one piece: its arrays would cost a tile six cache lines and more, this costs two for three
+// A splat of C channels in one piece: its arrays would cost a tile seven cache lines and more, this costs two for three
 // channels.
 template <class T, int C>
 struct alignas(16) PackedSplat {
-  T u, v, xx, xy, yy, opacity, depth, cutoff;
+  T u, v, xx, xy, yy, opacity, depth, slope_x, slope_y, cutoff;
   Channels<T, C> color;
 };
 
@@ -29,8 +29,9 @@ __global__ void __launch_bounds__(PACK_THREADS) pack_splats(BlendInput<T> in, in
   const int64_t i = int64_t(blockIdx.x) * PACK_THREADS + threadIdx.x;
   if (i >= n) return;
   const T *mean = in.means2d + 2 * i, *factor = in.inv_cov_factor + 3 * i;
-  PackedSplat<T, C> s = {mean[0],         mean[1],      factor[0],           factor[1], factor[2],
-                         in.opacities[i], in.depths[i], in.cutoff_sigmas[i], {}};
+  const DepthSlope<T> slope = slope_of(in, i);
+  PackedSplat<T, C> s = {mean[0],      mean[1], factor[0], factor[1],           factor[2], in.opacities[i],
+                         in.depths[i], slope.x, slope.y,   in.cutoff_sigmas[i], {}};
 #pragma unroll
   for (int c = 0; c < C; ++c) s.color.at[c] = in.colors[C * i + c];
   packed[i] = s;
@@ -100,8 +101,8 @@ template <class T, int C, int SIZE>
 __device__ __forceinline__ void gather(const BlendInput<T>& in, const PackedSplat<T, C>& s, int i,
                                        Batch<T, C, SIZE>& batch) {
   const T u = s.u - T(blockIdx.x * TILE) - T(0.5), v = s.v - T(blockIdx.y * TILE) - T(0.5);
-  batch.records[i].splat =
-      pixel_splat<C>(u, v, s.xx, s.xy, s.yy, s.opacity, s.color.at, s.depth, in.inverse_distortion);
+  batch.records[i].splat = pixel_splat<C>(u, v, s.xx, s.xy, s.yy, s.opacity, s.color.at, s.depth, s.slope_x, s.slope_y,
+                                          in.inverse_distortion);
   batch.touches[i] = uint8_t(touched_warps(ellipse(s.xx, s.xy, s.yy, s.cutoff), u, v));
 }
 

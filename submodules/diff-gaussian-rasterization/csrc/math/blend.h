@@ -1,8 +1,14 @@
 // One splat at one pixel: its alpha, what it adds to the pixel's outputs, and the derivative of both.
 #pragma once
+#include <limits>
+
 #include "real.h"
 
 DGR_NAMESPACE_BEGIN
+
+// Which depth a splat has at a pixel: its center's, or that along the pixel's ray (DepthSlope in footprint.h). None: no image
+// of depths has a gradient.
+enum class Depths { None, Center, Ray };
 
 // What a splat, a pixel or a sum has for each of C channels. (C++ has no arrays of no elements.)
 template <class V, int C>
@@ -18,8 +24,9 @@ struct PixelSplat {
   V xx, xy, yy;  // scaled
   V opacity;
   Channels<V, C> color;
-  V depth, inverse_depth;
-  V measure_factor;  // 1 if the distortion measures z, 1/z if it measures 1/z: see measure_difference
+  V depth, inverse_depth;  // the center's
+  V slope_x, slope_y;      // of the inverse depth over the pixels
+  V measure_factor;  // the center's, 1 if the distortion measures z, 1/z if it measures 1/z: see measure_difference
 };
 
 template <class S>
@@ -27,14 +34,15 @@ constexpr S falloff_scale() {
   return S(0.8493218002880191);  // √(½·log₂e)
 }
 
-// From a splat's place among the pixels, its factor as project gives it, opacity, color (C) and depth.
+// From a splat's place among the pixels, its factor as project gives it, opacity, color (C), depth and slope.
 template <int C, class V>
-DGR_FN PixelSplat<V, C> pixel_splat(V u, V v, V xx, V xy, V yy, V opacity, const V* color, V depth,
-                                    bool inverse_distortion) {
+DGR_FN PixelSplat<V, C> pixel_splat(V u, V v, V xx, V xy, V yy, V opacity, const V* color, V depth, V slope_x,
+                                    V slope_y, bool inverse_distortion) {
   using S = Scalar<V>;
   const V scale = V(falloff_scale<S>()), inverse_depth = S(1) / depth;
-  PixelSplat<V, C> s = {u,       v,  scale * xx, scale * xy,    scale * yy,
-                        opacity, {}, depth,      inverse_depth, inverse_distortion ? inverse_depth : V(S(1))};
+  const V measure_factor = inverse_distortion ? inverse_depth : V(S(1));
+  PixelSplat<V, C> s = {u,  v,     scale * xx,    scale * xy, scale * yy, opacity,
+                        {}, depth, inverse_depth, slope_x,    slope_y,    measure_factor};
   for (int c = 0; c < C; ++c) s.color.at[c] = color[c];
   return s;
 }
@@ -62,6 +70,22 @@ template <class V, class Splat>
 DGR_FN Pair<V> pair_at(const Splat& s, V dx, V dy) {
   const V rise = V(s.yy) * dy;
   return {dx, dy, falloff(V(s.xx), dx, V(s.xy) * dy, rise * rise)};
+}
+
+// A pair's depth, and the factor of its measure.
+template <class V>
+struct PairDepth {
+  V depth, inverse, factor;
+};
+// Where a splat counts, its inverse depth is more than half of the center's (footprint.h). The bound holds only where it does
+// not count, and nothing is made of the depth there but a product with 0.
+template <Depths D, class V, class Splat>
+DGR_FN PairDepth<V> depth_at(const Splat& s, V dx, V dy, bool inverse_distortion) {
+  using S = Scalar<V>;
+  if constexpr (D != Depths::Ray) return {V(s.depth), V(s.inverse_depth), V(s.measure_factor)};
+  const V along_ray = V(s.inverse_depth) - (V(s.slope_x) * dx + V(s.slope_y) * dy);
+  const V inverse = maximum(along_ray, V(S(0.25) * s.inverse_depth));
+  return {S(1) / inverse, inverse, inverse_distortion ? inverse : V(S(1))};
 }
 
 // A pair's alpha, which counts from `limit` on and is 0 below; `free` is 0 also where it is held at alpha_max. The limit is
@@ -108,44 +132,65 @@ DGR_FN V reference_factor(V reference, bool inverse_distortion) {
   return select(reference > zero, inverse_distortion ? one / reference : one, zero);
 }
 
-// A pixel's sums while its splats pass, near ones first. The distortion's moments are taken about the measure m₀ of the
-// first splat that counts. With weight w₀ ≥ alpha_min there, Σw·δ² ≤ (1 + A/w₀)·D for any layers behind, so the final subtraction
+// A pixel's sums while its splats pass, near ones first. The distortion is Σw·(m − M)² about the mean M or, where a sensor
+// measured the depth, Σw·min((m − M)², limit) about M of that depth. Its moments are taken about that or about the measure m₀ of
+// the first splat that counts. With weight w₀ ≥ alpha_min there, Σw·δ² ≤ (1 + A/w₀)·D for any layers behind, so the final subtraction
 // loses at most 8 bits, wherever the scene lies.
 template <class V, int C>
 struct PixelSums {
   V transmittance;                 // T
   Channels<V, C> color;            // Σw·c
   V inverse_depth, depth, weight;  // Σw/z, Σw·z, Σw
-  V reference, reference_factor;   // z and factor of the first splat that counts
+  V reference, reference_factor;   // z and factor of m₀
+  V limit;                         // of (m − M)²: infinite where M is the mean
   V first, second;                 // Σw·δ, Σw·δ², δ = m − m₀
 };
+template <class V>
+DGR_FN V unlimited() {
+  return V(std::numeric_limits<Scalar<V>>::infinity());
+}
 template <class V, int C>
 DGR_FN PixelSums<V, C> empty_pixel() {
   const V zero = V(Scalar<V>(0));
-  PixelSums<V, C> sums = {V(Scalar<V>(1)), {}, zero, zero, zero, zero, zero, zero, zero};
+  PixelSums<V, C> sums = {V(Scalar<V>(1)), {}, zero, zero, zero, zero, zero, unlimited<V>(), zero, zero};
   for (int c = 0; c < C; ++c) sums.color.at[c] = zero;
   return sums;
 }
+// The same where a sensor measured `depth`, 0 where it did not.
 template <class V, int C>
-DGR_FN void blend(PixelSums<V, C>& sums, const PixelSplat<V, C>& s, V w, V transmittance) {
+DGR_FN PixelSums<V, C> measured_pixel(V depth, V limit, bool inverse_distortion) {
+  PixelSums<V, C> sums = empty_pixel<V, C>();
+  sums.reference = depth;
+  sums.reference_factor = reference_factor(depth, inverse_distortion);
+  sums.limit = limit;
+  return sums;
+}
+// What of the distortion a splat at the distance δ counts.
+template <class V>
+DGR_FN V limited_square(V delta, V limit) {
+  return minimum(delta * delta, limit);
+}
+template <Depths D, class V, int C>
+DGR_FN void blend(PixelSums<V, C>& sums, const PixelSplat<V, C>& s, const PairDepth<V>& at, V w, V transmittance) {
   sums.transmittance = transmittance;
   DGR_UNROLL for (int c = 0; c < C; ++c) sums.color.at[c] += w * s.color.at[c];
-  sums.inverse_depth += w * s.inverse_depth;
-  sums.depth += w * s.depth;
-  const Mask<V> first = sums.weight == V(Scalar<V>(0));
-  sums.reference = select(first, s.depth, sums.reference);
-  sums.reference_factor = select(first, s.measure_factor, sums.reference_factor);
+  sums.inverse_depth += w * at.inverse;
+  sums.depth += w * at.depth;
+  Mask<V> first = sums.weight == V(Scalar<V>(0));
+  if constexpr (D == Depths::Ray) first = first & (sums.limit == unlimited<V>());
+  sums.reference = select(first, at.depth, sums.reference);
+  sums.reference_factor = select(first, at.factor, sums.reference_factor);
   sums.weight += w;
-  const V delta = measure_difference(s.depth, s.measure_factor, sums.reference, sums.reference_factor);
+  const V delta = measure_difference(at.depth, at.factor, sums.reference, sums.reference_factor);
   const V moment = w * delta;
   sums.first += moment;
-  sums.second += moment * delta;
+  sums.second += D == Depths::Ray ? w * limited_square(delta, sums.limit) : moment * delta;
 }
-// M − m₀, the mean measure relative to the reference; 0 where nothing was hit.
+// M − m₀, the mean measure relative to the reference; 0 where nothing was hit, or where M is m₀.
 template <class V, int C>
 DGR_FN V mean_offset(const PixelSums<V, C>& sums) {
   const V zero = V(Scalar<V>(0));
-  return select(sums.weight > zero, sums.first / sums.weight, zero);
+  return select((sums.weight > zero) & (sums.limit == unlimited<V>()), sums.first / sums.weight, zero);
 }
 // Σw·(m − M)²
 template <class V, int C>
@@ -156,7 +201,8 @@ DGR_FN V distortion(const PixelSums<V, C>& sums) {
 // A pixel's light and mean measure, while its splats pass once more for what each of them did.
 template <class V>
 struct PixelMeasure {
-  V transmittance, reference, reference_factor, offset;
+  V transmittance, reference, reference_factor, limit, offset;
+  V median;  // z of the splat with which half of the light is taken
 };
 // w and w·(m − M)² of a splat.
 template <class V>
@@ -164,11 +210,12 @@ struct PairShare {
   V weight, distortion;
 };
 template <class V>
-DGR_FN PairShare<V> measure(PixelMeasure<V>& pixel, V depth, V measure_factor, V alpha) {
-  const V weight = alpha * pixel.transmittance;
-  const V delta = measure_difference(depth, measure_factor, pixel.reference, pixel.reference_factor) - pixel.offset;
-  pixel.transmittance = pixel.transmittance - weight;
-  return {weight, weight * delta * delta};
+DGR_FN PairShare<V> measure(PixelMeasure<V>& pixel, const PairDepth<V>& at, V alpha) {
+  const V half = V(Scalar<V>(0.5)), weight = alpha * pixel.transmittance, next = pixel.transmittance - weight;
+  const V delta = measure_difference(at.depth, at.factor, pixel.reference, pixel.reference_factor) - pixel.offset;
+  pixel.median = select((pixel.transmittance > half) & (next <= half), at.depth, pixel.median);
+  pixel.transmittance = next;
+  return {weight, weight * limited_square(delta, pixel.limit)};
 }
 
 // Incoming gradients at a pixel. That of alpha = Σw = 1 − T_end is not among them: it acts as a background of −g_A would, and
@@ -186,37 +233,43 @@ template <class V>
 struct PixelWalk {
   V transmittance;
   V behind;
-  V reference, reference_factor, offset;  // M lies `offset` from the reference's measure
+  V reference, reference_factor;
+  V limit, offset;  // M lies `offset` from the reference's measure
 };
 
 // Cotangents of one splat at one pixel.
 template <class V>
 struct PairCotangent {
   V weight;    // w, for v_color = w·g_C
-  V depth;     // of z, by depth, inverse depth and distortion; not by the weight
+  V depth;     // of z, along the ray of 1/z, by depth, inverse depth and distortion; not by the weight
   V exponent;  // of the logarithm of alpha: ∂L/∂α·α, 0 where alpha is clamped
 };
 
 // q_i = ∂L/∂w_i but for g_A; ∂L/∂α_i = T_i·(q_i − b_i). `alpha` is 0 where the splat does not count, `alpha_free` moreover
-// where it is held at alpha_max. dm/dz is the square of the measure's factor. Without Depths no gradient comes by inverse
-// depth, depth or distortion, without Distortion none by it alone: their terms, all 0, are not computed.
-template <bool Depths, bool Distortion = Depths, class V, int C>
-DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V, C>& s, V alpha, V alpha_free,
-                                  const PixelCotangent<V, C>& v) {
+// where it is held at alpha_max. dm/dz is the square of the measure's factor, dz/d(1/z) is −z². Without Depths no gradient comes
+// by inverse depth, depth or distortion, without Distortion none by it alone: their terms, all 0, are not computed.
+template <Depths D, bool Distortion = D != Depths::None, class V, int C>
+DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V, C>& s, const PairDepth<V>& at, V alpha,
+                                  V alpha_free, const PixelCotangent<V, C>& v) {
   using S = Scalar<V>;
   walk.transmittance = walk.transmittance / (S(1) - alpha);
   const V weight = alpha * walk.transmittance;
   V q = v.color.at[0] * s.color.at[0], v_depth = V(S(0));
   for (int c = 1; c < C; ++c) q += v.color.at[c] * s.color.at[c];
-  if constexpr (Depths) {
-    q += v.inverse_depth * s.inverse_depth + v.depth * s.depth;
-    v_depth = v.depth - v.inverse_depth * (s.inverse_depth * s.inverse_depth);
-  }
+  if constexpr (D != Depths::None) q += v.inverse_depth * at.inverse + v.depth * at.depth;
+  if constexpr (D == Depths::Center) v_depth = v.depth - v.inverse_depth * (at.inverse * at.inverse);
+  if constexpr (D == Depths::Ray) v_depth = v.inverse_depth - v.depth * (at.depth * at.depth);
   if constexpr (Distortion) {
-    const V delta = measure_difference(s.depth, s.measure_factor, walk.reference, walk.reference_factor) - walk.offset;
+    const V delta = measure_difference(at.depth, at.factor, walk.reference, walk.reference_factor) - walk.offset;
     const V v_delta = v.distortion * delta;
-    q += v_delta * delta;
-    v_depth += v_delta * (S(2) * s.measure_factor * s.measure_factor);
+    if constexpr (D == Depths::Ray) {
+      const V square = delta * delta, rate = at.factor * at.depth;
+      q += v.distortion * minimum(square, walk.limit);
+      v_depth = v_depth - select(square < walk.limit, v_delta, V(S(0))) * (S(2) * rate * rate);
+    } else {
+      q += v_delta * delta;
+      v_depth += v_delta * (S(2) * at.factor * at.factor);
+    }
   }
   const V ahead = q - walk.behind;
   const V v_exponent = alpha_free * walk.transmittance * ahead;
@@ -230,7 +283,7 @@ DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V, C>& s,
 template <class V, int C>
 struct SplatSums {
   Channels<V, C> color;
-  V depth;
+  V depth, depth_dx, depth_dy;  // Σv, Σv·dx, Σv·dy of the depth's cotangents v, the last two along rays only
   V total;                      // Σp
   V slant, slant_dx, slant_dy;  // Σp·s, Σp·s·dx, Σp·s·dy
   V row, row_dy;                // Σp·dy, Σp·dy²
@@ -239,15 +292,19 @@ struct SplatSums {
 template <class V, int C>
 DGR_FN SplatSums<V, C> no_sums() {
   const V zero = V(Scalar<V>(0));
-  SplatSums<V, C> sums = {{}, zero, zero, zero, zero, zero, zero, zero, zero, zero};
+  SplatSums<V, C> sums = {{}, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
   for (int c = 0; c < C; ++c) sums.color.at[c] = zero;
   return sums;
 }
-template <bool Absgrad, class V, int C>
+template <bool Absgrad, Depths D, class V, int C>
 DGR_FN void add_pair(SplatSums<V, C>& sums, const PixelSplat<V, C>& s, const PairCotangent<V>& pair, V slant, V dx,
                      V dy, const PixelCotangent<V, C>& v) {
   for (int c = 0; c < C; ++c) sums.color.at[c] += pair.weight * v.color.at[c];
-  sums.depth += pair.depth;
+  if constexpr (D != Depths::None) sums.depth += pair.depth;
+  if constexpr (D == Depths::Ray) {
+    sums.depth_dx += pair.depth * dx;
+    sums.depth_dy += pair.depth * dy;
+  }
   const V p_slant = pair.exponent * slant, p_row = pair.exponent * dy;
   sums.total += pair.exponent;
   sums.slant += p_slant;
@@ -262,20 +319,31 @@ DGR_FN void add_pair(SplatSums<V, C>& sums, const PixelSplat<V, C>& s, const Pai
 }
 
 // The sums as a row of numbers, which a slot is, and back.
-template <int C, bool Absgrad>
+constexpr int SUMS = 7;  // besides the channels' and those of rays and absgrad
+template <int C, bool Absgrad, Depths D>
 constexpr int sum_count() {
-  return C + (Absgrad ? 9 : 7);
+  return C + SUMS + (D == Depths::Ray ? 2 : 0) + (Absgrad ? 2 : 0);
 }
-template <bool Absgrad, class V, int C>
+template <bool Absgrad, Depths D, class V, int C>
 DGR_FN void put_in_row(const SplatSums<V, C>& s, V* row) {
   for (int c = 0; c < C; ++c) row[c] = s.color.at[c];
-  const V others[9] = {s.depth, s.total, s.slant, s.slant_dx, s.slant_dy, s.row, s.row_dy, s.abs_u, s.abs_v};
-  for (int k = 0; k < (Absgrad ? 9 : 7); ++k) row[C + k] = others[k];
+  const V sums[SUMS] = {s.depth, s.total, s.slant, s.slant_dx, s.slant_dy, s.row, s.row_dy};
+  for (int k = 0; k < SUMS; ++k) row[C + k] = sums[k];
+  if constexpr (D == Depths::Ray) {
+    row[C + SUMS] = s.depth_dx;
+    row[C + SUMS + 1] = s.depth_dy;
+  }
+  if constexpr (Absgrad) {
+    row[sum_count<C, Absgrad, D>() - 2] = s.abs_u;
+    row[sum_count<C, Absgrad, D>() - 1] = s.abs_v;
+  }
 }
-template <int C, bool Absgrad, class V>
+template <int C, bool Absgrad, Depths D, class V>
 DGR_FN SplatSums<V, C> sums_in_row(const V* row) {
-  const V *r = row + C, zero = V(Scalar<V>(0));
-  SplatSums<V, C> s = {{}, r[0], r[1], r[2], r[3], r[4], r[5], r[6], Absgrad ? r[7] : zero, Absgrad ? r[8] : zero};
+  const V *r = row + C, *last = row + sum_count<C, Absgrad, D>() - 1, zero = V(Scalar<V>(0));
+  constexpr bool Ray = D == Depths::Ray;
+  SplatSums<V, C> s = {{},   r[0], Ray ? r[SUMS] : zero,      Ray ? r[SUMS + 1] : zero, r[1], r[2], r[3], r[4],
+                       r[5], r[6], Absgrad ? last[-1] : zero, Absgrad ? last[0] : zero};
   for (int c = 0; c < C; ++c) s.color.at[c] = row[c];
   return s;
 }
@@ -294,6 +362,19 @@ DGR_FN SplatCotangent<V> finish(const SplatSums<V, C>& sums, V xx, V xy, V yy, V
           once * xx * sums.abs_u,  once * once * sums.abs_v,
           -once * sums.slant_dx,   -once * sums.slant_dy,
           -yy * sums.row_dy,       sums.total / opacity};
+}
+
+template <class V>
+struct DepthCotangent {
+  V u, v, depth, slope_x, slope_y;
+};
+// Those of a splat at `depth` with these slopes. Along rays the sums are of ∂L/∂(1/z_i), 1/z_i = 1/z − slope·d, d from the pixel
+// to the center.
+template <Depths D, class V, int C>
+DGR_FN DepthCotangent<V> finish_depth(const SplatSums<V, C>& sums, V depth, V slope_x, V slope_y) {
+  const V zero = V(Scalar<V>(0));
+  if constexpr (D != Depths::Ray) return {zero, zero, sums.depth, zero, zero};
+  return {-slope_x * sums.depth, -slope_y * sums.depth, -sums.depth / (depth * depth), -sums.depth_dx, -sums.depth_dy};
 }
 
 DGR_NAMESPACE_END

@@ -30,7 +30,7 @@ DGR_FN Mask<V> all_finite(const Gaussian<V>& g, V color_sum) {
 }
 template <class V>
 DGR_FN Mask<V> all_finite(const Splat<V>& s) {
-  return is_finite(s.u + s.v + s.xx + s.xy + s.yy + s.opacity);
+  return is_finite(s.u + s.v + s.xx + s.xy + s.yy + s.opacity + s.slope.x + s.slope.y);
 }
 
 // Whether the box around the ellipse at (u, v) holds a pixel.

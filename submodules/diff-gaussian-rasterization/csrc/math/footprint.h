@@ -4,7 +4,12 @@
 // determinant as a·c − b² loses all digits in float32. By Cauchy–Binet, det(A·Aᵀ) is the sum of the squared 2×2 minors of
 // A, and det Σ₂ = det(A·Aᵀ) + λ·tr(A·Aᵀ) + λ²: sums of positive terms. For the same reason the inverse is handed on as
 // its triangular factor: dᵀ·Σ₂⁻¹·d = (xx·dx + xy·dy)² + (yy·dy)², which loses half the digits of the expanded form.
+//
+// Pixel and depth are jointly Gaussian. So the depth that is likeliest at a pixel moves with the pixel by g = Σ₂⁻¹·c, with c = A·b
+// their covariance and b the depths (camera's z) of the axes: see DepthSlope.
 #pragma once
+#include <limits>
+
 #include "camera.h"
 
 DGR_NAMESPACE_BEGIN
@@ -101,6 +106,85 @@ DGR_FN PixelCovarianceCotangent<V> footprint_vjp(const PixelCovariance<V>& c, co
   return {-v.xy * square_root(inverse_det * inverse_yy), half * (x - xy - y) * inverse_yy,
           half * v_compensation * inverse_det / f.compensation,
           -half * (x + xy + v_compensation * f.compensation) * inverse_det};
+}
+
+// How a splat's inverse depth changes over the pixels: 1/z_i = 1/z − x·dx − y·dy at the offset (dx, dy) from a pixel to the
+// splat's center, in 1/(world units·pixel). The surface through the center on which the Gaussian is densest along every ray
+// has an inverse depth that is affine in the pixel; its depth is not. MATH.md derives it.
+template <class V>
+struct DepthSlope {
+  V x, y;
+};
+
+// The 2×2 minors of two rows of A or of the axes' depths: their cross product.
+template <class V>
+DGR_FN Vec3<V> row_minors(const V (&a)[3], const V (&b)[3]) {
+  return {a[0] * b[1] - a[1] * b[0], a[0] * b[2] - a[2] * b[0], a[1] * b[2] - a[2] * b[1]};
+}
+
+// What DepthSlope is made of.
+template <class V>
+struct PixelDepthCovariance {
+  V c[2];       // of pixel and depth, pixels·world units
+  V g[2];       // Σ₂⁻¹·c: how depth moves with the pixel, world units/pixel
+  V explained;  // c·g: what of the depth's variance the pixel explains
+  V held;       // f: what is left of g where it would take the splat out of (z/2, ∞)
+};
+
+// (Σ₂⁻¹·c)·det Σ₂ is λ·c and a product of minors, by Binet and Cauchy: as written out, yy·c_x − xy·c_y loses a needle's digits.
+// A splat is seen where dᵀ·Σ₂⁻¹·d ≤ 2·ln(1/alpha_min), `depth_reach` is twice the root of that. There |g·d| ≤ √explained·reach/2
+// (Cauchy, Schwarz), so that with f = min(1, z/(reach·√explained)) all 1/z_i stay above half of 1/z, also around the camera.
+template <class V>
+DGR_FN PixelDepthCovariance<V> pixel_depth_covariance(const PixelCovariance<V>& p, const Mat3<V>& axes, V z,
+                                                      V depth_reach) {
+  using S = Scalar<V>;
+  const V blur = V(S(0.3)), tiny = V(std::numeric_limits<S>::min());
+  const V(&b)[3] = axes.m[2];
+  PixelDepthCovariance<V> d;
+  for (int i = 0; i < 2; ++i) d.c[i] = p.a[i][0] * b[0] + p.a[i][1] * b[1] + p.a[i][2] * b[2];
+  const Vec3<V> across = {p.minors[0], p.minors[1], p.minors[2]};
+  const V inverse_det = S(1) / p.det;
+  d.g[0] = (blur * d.c[0] - dot(across, row_minors(p.a[1], b))) * inverse_det;
+  d.g[1] = (blur * d.c[1] + dot(across, row_minors(p.a[0], b))) * inverse_det;
+  d.explained = maximum(d.c[0] * d.g[0] + d.c[1] * d.g[1], tiny);
+  d.held = minimum(z / (depth_reach * square_root(d.explained)), V(S(1)));
+  return d;
+}
+
+template <class V>
+DGR_FN DepthSlope<V> depth_slope(const PixelDepthCovariance<V>& d, V z) {
+  const V scale = -d.held / (z * z);
+  return {scale * d.g[0], scale * d.g[1]};
+}
+// Adds to the cotangents of J and z, and to those of the axes.
+template <class V>
+DGR_FN void depth_slope_vjp(const PixelAndJacobian<V>& j, const Mat3<V>& axes, const PixelCovariance<V>& p,
+                            const Footprint<V>& f, const PixelDepthCovariance<V>& d, V z, const DepthSlope<V>& v,
+                            PixelAndJacobian<V>& v_j, Mat3<V>& v_axes, V& v_z) {
+  using S = Scalar<V>;
+  const V zero = V(S(0)), half = V(S(0.5)), inverse_z = S(1) / z;
+  const V along = (d.g[0] * v.x + d.g[1] * v.y) * inverse_z * inverse_z;  // −∂L/∂held
+  const Mask<V> is_held = d.held < V(S(1));
+  const V v_explained = select(is_held, half * along * d.held / d.explained, zero);
+  v_z += S(2) * d.held * along * inverse_z - select(is_held, along * d.held * inverse_z, zero);
+  const V scale = -d.held * inverse_z * inverse_z;
+  const V v_g[2] = {scale * v.x + v_explained * d.c[0], scale * v.y + v_explained * d.c[1]};
+  // y = Σ₂⁻¹·v_g by the triangular factor
+  const V slant = f.xx * v_g[0] + f.xy * v_g[1], rise = f.yy * v_g[1];
+  const V y[2] = {f.xx * slant, f.xy * slant + f.yy * rise};
+  const V v_c[2] = {y[0] + v_explained * d.g[0], y[1] + v_explained * d.g[1]};
+  for (int k = 0; k < 3; ++k) {
+    const V depth = axes.m[2][k], a0 = p.a[0][k], a1 = p.a[1][k];
+    const V g_a = d.g[0] * a0 + d.g[1] * a1, y_a = y[0] * a0 + y[1] * a1;
+    const V v_a0 = v_c[0] * depth - y[0] * g_a - d.g[0] * y_a, v_a1 = v_c[1] * depth - y[1] * g_a - d.g[1] * y_a;
+    v_j.xx += v_a0 * axes.m[0][k];
+    v_j.xz += v_a0 * depth;
+    v_j.yy += v_a1 * axes.m[1][k];
+    v_j.yz += v_a1 * depth;
+    v_axes.m[0][k] += j.xx * v_a0;
+    v_axes.m[1][k] += j.yy * v_a1;
+    v_axes.m[2][k] += j.xz * v_a0 + j.yz * v_a1 + v_c[0] * a0 + v_c[1] * a1;
+  }
 }
 
 DGR_NAMESPACE_END

@@ -16,10 +16,11 @@ struct Gaussian {
 
 template <class V>
 struct Splat {
-  V u, v;        // center, pixels
-  V xx, xy, yy;  // triangular factor of the inverse covariance, 1/pixels (footprint.h)
-  V opacity;     // antialiasing's compensation included
-  V depth;       // z in the camera's frame
+  V u, v;               // center, pixels
+  V xx, xy, yy;         // triangular factor of the inverse covariance, 1/pixels (footprint.h)
+  V opacity;            // antialiasing's compensation included
+  V depth;              // z in the camera's frame
+  DepthSlope<V> slope;  // of the inverse depth over the pixels; 0 where all pixels have the center's depth
 };
 
 // Columns: the Gaussian's axes in the camera's frame, each as long as its standard deviation.
@@ -42,18 +43,32 @@ DGR_FN void scaled_axes_vjp(const Mat3<V>& turn, Vec3<V> scale, const Mat3<V>& v
   v_turn = scaled_axes(v, scale);
 }
 
+// How Gaussians become splats, besides the camera.
+template <class S>
+struct SplatRules {
+  bool antialiasing;
+  S depth_reach;  // see pixel_depth_covariance; 0: all pixels have the center's depth
+  DGR_FN bool has_slopes() const { return depth_reach > S(0); }
+};
+
 template <class V>
-DGR_FN Splat<V> project(const Pinhole<V>& camera, const Gaussian<V>& g, bool antialiasing) {
+DGR_FN Splat<V> project(const Pinhole<V>& camera, const Gaussian<V>& g, const SplatRules<Scalar<V>>& rules) {
+  const V zero = V(Scalar<V>(0));
   const Vec3<V> p = to_camera(camera, g.mean);
   const PixelAndJacobian<V> pixel = pinhole(camera, p);
   const Mat3<V> turn = multiply(camera.rotation, rotation(normalize(g.quat)));
-  const Footprint<V> f = footprint(pixel_covariance(pixel, scaled_axes(turn, g.scale)));
-  return {pixel.u, pixel.v, f.xx, f.xy, f.yy, antialiasing ? g.opacity * f.compensation : g.opacity, p.z};
+  const Mat3<V> axes = scaled_axes(turn, g.scale);
+  const PixelCovariance<V> covariance = pixel_covariance(pixel, axes);
+  const Footprint<V> f = footprint(covariance);
+  DepthSlope<V> slope = {zero, zero};
+  if (rules.has_slopes()) slope = depth_slope(pixel_depth_covariance(covariance, axes, p.z, V(rules.depth_reach)), p.z);
+  const V opacity = rules.antialiasing ? g.opacity * f.compensation : g.opacity;
+  return {pixel.u, pixel.v, f.xx, f.xy, f.yy, opacity, p.z, slope};
 }
 
 template <class V>
-DGR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, bool antialiasing, const Splat<V>& v,
-                               PoseCotangent<V>& v_pose) {
+DGR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, const SplatRules<Scalar<V>>& rules,
+                               const Splat<V>& v, PoseCotangent<V>& v_pose) {
   using S = Scalar<V>;
   const V zero = V(S(0));
   const Vec3<V> p = to_camera(camera, g.mean);
@@ -63,10 +78,14 @@ DGR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, b
   const PixelCovariance<V> covariance = pixel_covariance(pixel, axes);
   const Footprint<V> f = footprint(covariance);
 
-  const Footprint<V> v_f = {v.xx, v.xy, v.yy, antialiasing ? v.opacity * g.opacity : zero};
+  const Footprint<V> v_f = {v.xx, v.xy, v.yy, rules.antialiasing ? v.opacity * g.opacity : zero};
   PixelAndJacobian<V> v_pixel = {v.u, v.v, zero, zero, zero, zero};
   Mat3<V> v_axes, v_turn;
+  V v_z = v.depth;
   pixel_covariance_vjp(pixel, axes, covariance, footprint_vjp(covariance, f, v_f), v_pixel, v_axes);
+  if (rules.has_slopes())
+    depth_slope_vjp(pixel, axes, covariance, f, pixel_depth_covariance(covariance, axes, p.z, V(rules.depth_reach)),
+                    p.z, v.slope, v_pixel, v_axes, v_z);
 
   Gaussian<V> v_g;
   scaled_axes_vjp(turn, g.scale, v_axes, v_turn, v_g.scale);
@@ -74,10 +93,10 @@ DGR_FN Gaussian<V> project_vjp(const Pinhole<V>& camera, const Gaussian<V>& g, b
   v_g.quat = normalize_vjp(g.quat, rotation_vjp(q, multiply_transposed(camera.rotation, v_turn)));
 
   Vec3<V> v_p = pinhole_vjp(camera, p, v_pixel);
-  v_p.z += v.depth;
+  v_p.z += v_z;
   v_g.mean = {zero, zero, zero};
   to_camera_vjp(camera, g.mean, v_p, v_g.mean, v_pose.rotation, v_pose.translation);
-  v_g.opacity = antialiasing ? v.opacity * f.compensation : v.opacity;
+  v_g.opacity = rules.antialiasing ? v.opacity * f.compensation : v.opacity;
   return v_g;
 }
 

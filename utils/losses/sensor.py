@@ -1,0 +1,34 @@
+"""A depth map as what each splat is held against, not only their mean."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from utils.losses.photometric import masked_mean, select
+
+EDGE_STEP = 0.05  # relative step of depth that is an edge
+EDGE_PIXELS = 2  # so far from an edge a sensor mixes what lies before and behind it
+
+
+def sensor_depth(depth: Tensor, valid: Tensor) -> Tensor:
+    """(1,H,W) the depths that splats may be held against: 0 where `depth`, (1,H,W), is not `valid` or near an edge.
+
+    An edge is a step of over 5 % within 2 pixels between depths that are known.
+    """
+    size = 2 * EDGE_PIXELS + 1
+    farthest = max_pool2d(torch.where(valid, depth, -math.inf), size, stride=1, padding=EDGE_PIXELS)
+    nearest = -max_pool2d(torch.where(valid, -depth, -math.inf), size, stride=1, padding=EDGE_PIXELS)
+    return torch.where(valid & (farthest <= (1 + EDGE_STEP) * nearest), depth, 0.0)
+
+
+def distance_to_sensor(distortion: Tensor, known: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:
+    """Mean over the `known` pixels, (1,H,W) bool, of Σ w·min((z − Z*)², limit²), in scene extents².
+
+    `distortion`: (1,H,W) of the rasterizer about the sensor's depth Z*, world units². `mask`: (1,H,W) in [0,1].
+    """
+    counted = known.to(distortion.dtype) if mask is None else known * mask
+    return masked_mean(select(distortion, counted) / extent**2, counted)
