@@ -1,4 +1,4 @@
-"""PLY files of colored points, and the table of vertices that every PLY file has."""
+"""PLY files of colored points, and the tables that every PLY file has."""
 
 from __future__ import annotations
 
@@ -54,12 +54,17 @@ def _full_scale(colors: np.ndarray, dtype: np.dtype) -> float:
 
 def read_vertices(path: Path) -> np.ndarray:
     """The table of the element `vertex`. Bytes behind the last element are nobody's, and ignored."""
+    elements = read_elements(path)
+    if "vertex" not in elements:
+        raise UserError(f"{path} has the elements {', '.join(elements)}; it must have vertex")
+    return elements["vertex"]
+
+
+def read_elements(path: Path) -> dict[str, np.ndarray]:
+    """The tables of all elements, by name. Raises: UserError for what is not a PLY, or shorter than its header says."""
     if not path.is_file():
         raise UserError(f"{path} is not there")
     try:
-        elements = {element.name: element.data for element in PlyData.read(str(path)).elements}
+        return {element.name: np.asarray(element.data) for element in PlyData.read(str(path)).elements}
     except (PlyParseError, ValueError, EOFError, ArithmeticError, LookupError, MemoryError, TypeError) as error:
         raise UserError(f"{path} is not a readable PLY file: {error}") from None
-    if "vertex" not in elements:
-        raise UserError(f"{path} has the elements {', '.join(elements)}; it must have vertex")
-    return np.asarray(elements["vertex"])
