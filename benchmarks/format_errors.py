@@ -70,7 +70,7 @@ def errors(one: GaussianArrays, other: GaussianArrays) -> list[str]:
         f"{rms(alphas(one) - alphas(other)):.2g}",
         f"{rms(colors_of(one.shs[:, 0]) - colors_of(other.shs[:, 0])):.2g}",
         f"{rms(rest[0] - rest[1]):.2g}" if degree > 1 else "-",
-        f"{np.corrcoef(*rest)[0, 1]:.4f}" if known else "-",
+        f"{np.corrcoef(rest[0], rest[1])[0, 1]:.4f}" if known else "-",
     ]
 
 
@@ -89,7 +89,7 @@ def render_psnr(one: GaussianArrays, other: GaussianArrays, scene: Scene) -> str
             settings = RenderSettings(scene.near, gaussians.sh_degree)
             pictures.append(render(gaussians, view.camera, torch.zeros(3), settings).color.clamp(0, 1))
         squares.append(float((pictures[0] - pictures[1]).square().mean()))
-    return f"{-10 * np.log10(max(np.mean(squares), 1e-12)):.1f}"
+    return f"{-10 * np.log10(max(float(np.mean(squares)), 1e-12)):.1f}"
 
 
 def main() -> None:

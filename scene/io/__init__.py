@@ -38,6 +38,11 @@ def format_of(path: Path) -> Format:
     return FORMATS[suffix_of(path)]
 
 
+def oddities(path: Path) -> list[str]:
+    """What in a file is not as its format usually has it, and is left aside or filled in; only PLY files can differ."""
+    return ply.oddities(path) if path.name.lower().endswith(".ply") else []
+
+
 def suffix_of(path: Path) -> str:
     """The longest suffix of a format that the name ends in. Raises: UserError for an unknown one."""
     known = [suffix for suffix in FORMATS if path.name.lower().endswith(suffix)]

@@ -21,7 +21,7 @@ def finite(place: Path | str, arrays: GaussianArrays) -> GaussianArrays:
     infinite = np.isinf(arrays.opacities)
     opacities = np.where(infinite, np.copysign(np.float32(MAX_LOGIT), arrays.opacities), arrays.opacities)
     _warn(place, "infinite opacities clamped", int(infinite.sum()))
-    unturned = ~arrays.quats.any(axis=1)
+    unturned = np.asarray(~arrays.quats.any(axis=1))
     quats = np.where(unturned[:, None], np.array([1, 0, 0, 0], np.float32), arrays.quats)
     _warn(place, "quaternions of length 0 replaced by no rotation", int(unturned.sum()))
     values = {**vars(arrays), "opacities": opacities, "quats": quats}

@@ -64,7 +64,7 @@ def write(path: Path, gaussians: GaussianArrays) -> None:
     red, green, blue = to_steps(parts["colors"], 255).T
     alpha = alpha_bytes(gaussians.opacities[order, 0]).astype(np.uint32)
     packed[:, 3] = red << np.uint32(24) | green << np.uint32(16) | blue << np.uint32(8) | alpha
-    rest = gaussians.shs[order, 1:].transpose(0, 2, 1).reshape(len(order), -1)
+    rest = gaussians.shs[order, 1:].transpose(0, 2, 1).reshape(len(order), 3 * (gaussians.shs.shape[1] - 1))
     coefficients = np.clip(np.floor((rest / (2 * SH_RANGE) + 0.5) * 256), 0, 255).astype(np.uint8)
     with atomic_write(path) as file:
         file.write(_header(len(order), rest.shape[1]).encode())
@@ -177,7 +177,7 @@ def _coefficients(path: Path, table: np.ndarray | None, count: int) -> np.ndarra
     steps = np.stack([table[name] for name in wanted], axis=1).astype(np.float32)
     parts = np.where(steps == 0, 0, np.where(steps == 255, 1, (steps + 0.5) / 256))
     values = (parts - 0.5) * (2 * SH_RANGE)
-    return values.reshape(count, 3, -1).transpose(0, 2, 1).astype(np.float32)
+    return values.reshape(count, 3, len(names) // 3).transpose(0, 2, 1).astype(np.float32)
 
 
 def _pack(parts: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 from msgspec import Meta, Struct, field
 
 from scene.editing import Similarity, transform
-from scene.io.checks import finite, read_bytes
+from scene.io.checks import MAX_LOGIT, finite, read_bytes
 from scene.io.packing import alpha_bytes, colors_of, to_steps
 from scene.spherical_harmonics import MAX_DEGREE
 from scene.types import GaussianArrays
@@ -82,7 +82,7 @@ class Document(Struct):
 def write(path: Path, gaussians: GaussianArrays) -> None:
     """Write every number as float32, opacities between 0 and 1."""
     turned = transform(gaussians, LUF_FROM_RDF)
-    alphas = 1 / (1 + np.exp(-turned.opacities.astype(np.float64)))
+    alphas = 1 / (1 + np.exp(-np.clip(turned.opacities.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)))
     unit = turned.quats / np.linalg.norm(turned.quats, axis=1, keepdims=True)
     color = np.concatenate([to_steps(colors_of(turned.shs[:, 0]), 255), alpha_bytes(turned.opacities)], axis=1)
     arrays = {
@@ -166,7 +166,8 @@ def _chunks(path: Path, data: bytes) -> tuple[Document, bytes]:
     """The parsed JSON chunk, and the binary one."""
     if len(data) < HEADER.size + CHUNK.size or data[:4] != b"glTF":
         raise UserError(f"{path} is not a glTF binary file")
-    found, at = {}, HEADER.size
+    found: dict[bytes, bytes] = {}
+    at = HEADER.size
     while at + CHUNK.size <= len(data) and len(found) < 2:
         length, kind = CHUNK.unpack_from(data, at)
         found[kind] = data[at + CHUNK.size : at + CHUNK.size + length]

@@ -9,7 +9,7 @@ import numpy as np
 
 from scene.io import compressed_ply
 from scene.io.checks import finite
-from scene.io.points import read_elements
+from scene.io.points import LITTLE_ENDIAN, read_elements, read_layout
 from scene.types import GaussianArrays
 from utils.errors import UserError
 from utils.files import atomic_write
@@ -34,7 +34,7 @@ def write(path: Path, gaussians: GaussianArrays) -> None:
 def encode(gaussians: GaussianArrays) -> bytes:
     """The bytes of the file."""
     count, sh_count = gaussians.shs.shape[:2]
-    rest = gaussians.shs[:, 1:].transpose(0, 2, 1).reshape(count, -1)
+    rest = gaussians.shs[:, 1:].transpose(0, 2, 1).reshape(count, 3 * (sh_count - 1))
     normals = np.zeros((count, 3), np.float32)
     columns = [
         gaussians.means,
@@ -49,6 +49,29 @@ def encode(gaussians: GaussianArrays) -> bytes:
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
     header += [f"property float {name}" for name in names] + ["end_header\n"]
     return "\n".join(header).encode() + np.concatenate(columns, axis=1).astype("<f4").tobytes()
+
+
+def oddities(path: Path) -> list[str]:
+    """What in the file differs from `property_names`, a phrase each. Raises: UserError for what is not a PLY."""
+    header, elements = read_layout(path)
+    names = elements["vertex"].dtype.names or () if "vertex" in elements else ()
+    compressed = compressed_ply.is_compressed(elements)
+    usual = property_names(len([name for name in names if name.startswith("f_rest_")]) // 3 + 1)
+    other = [name for name in names if name not in usual]
+    missing = [name for name in usual if name not in names]
+    known = {"vertex", "chunk", "sh"} if compressed else {"vertex"}
+    found = [f"{header.format} instead of binary little-endian"] if header.format != LITTLE_ENDIAN else []
+    found += [f"the element {name} is left aside" for name in elements if name not in known]
+    if not compressed:
+        kinds = sorted({str(elements["vertex"].dtype[name]) for name in usual if name in names} - {"float32"})
+        found += [f"numbers of the type {', '.join(kinds)}"] if kinds else []
+        found += [f"the columns {', '.join(other)} are left aside"] if other else []
+        found += [f"the columns {', '.join(missing)} are missing"] if missing else []
+        in_order = [name for name in usual if name in names]
+        found += ["columns in another order"] if in_order != [name for name in names if name in usual] else []
+    if header.trailing_bytes:
+        found += [f"{header.trailing_bytes:,} bytes behind the last element are left aside"]
+    return found
 
 
 def read(path: Path) -> GaussianArrays:

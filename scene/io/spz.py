@@ -45,7 +45,7 @@ class Header(NamedTuple):
     """What the first bytes say."""
 
     version: int
-    count: int
+    gaussians: int
     sh_degree: int
     fractional_bits: int
     streams: int
@@ -54,7 +54,7 @@ class Header(NamedTuple):
         """Bytes of positions, opacities, colors, scales, quaternions and, above degree 0, spherical harmonics."""
         quat = 3 if self.version == 2 else 4
         rest = 3 * ((self.sh_degree + 1) ** 2 - 1)
-        return tuple(size * self.count for size in (9, 1, 3, 3, quat, rest) if size)
+        return tuple(size * self.gaussians for size in (9, 1, 3, 3, quat, rest) if size)
 
 
 def write(path: Path, gaussians: GaussianArrays) -> None:
@@ -79,7 +79,7 @@ def read(path: Path) -> GaussianArrays:
     data = read_bytes(path)
     header, parts = _streams(path, data) if data[:4] == MAGIC else _gzip_parts(path, data)
     positions, alphas, colors, scales, quats, *rest = (np.frombuffer(part, np.uint8) for part in parts)
-    count = header.count
+    count = header.gaussians
     rdf = GaussianArrays(
         means=_from_fixed_point(positions.reshape(count, 3, 3), header.fractional_bits),
         scales=scales.reshape(count, 3).astype(np.float32) / SCALE_STEPS - SCALE_OFFSET,
@@ -116,7 +116,9 @@ def _gzip_parts(path: Path, data: bytes) -> tuple[Header, list[bytes]]:
     if header.version == 4:
         raise UserError(f"{path} is damaged: SPZ version 4 is not packed as a whole")
     if len(body) < wanted:
-        raise UserError(f"{path} is damaged: {len(body):,} bytes for {header.count:,} Gaussians, {wanted:,} are needed")
+        raise UserError(
+            f"{path} is damaged: {len(body):,} bytes for {header.gaussians:,} Gaussians, {wanted:,} are needed"
+        )
     return header, list(_cut(body, header.sizes()))
 
 
@@ -124,7 +126,7 @@ def _streams(path: Path, data: bytes) -> tuple[Header, list[bytes]]:
     """The attributes of version 4."""
     header, sizes = _header(path, data), []
     if header.version == 4:
-        sizes = list(header.sizes()) if header.count else []
+        sizes = list(header.sizes()) if header.gaussians else []
     if header.version != 4 or len(data) < HEADER.size + TABLE_AT.size or header.streams != len(sizes):
         raise UserError(f"{path} is damaged: version {header.version} with {header.streams} streams, not packed")
     (at,) = TABLE_AT.unpack_from(data, HEADER.size)
@@ -134,7 +136,7 @@ def _streams(path: Path, data: bytes) -> tuple[Header, list[bytes]]:
         raise UserError(f"{path} is damaged: its table of streams lies behind its end")
     table = [STREAM.unpack_from(data, at + STREAM.size * index) for index in range(header.streams)]
     if [unpacked for _, unpacked in table] != sizes or begin + sum(packed for packed, _ in table) > len(data):
-        raise UserError(f"{path} is damaged: its streams are not those of {header.count:,} Gaussians")
+        raise UserError(f"{path} is damaged: its streams are not those of {header.gaussians:,} Gaussians")
     packed_parts = _cut(data[begin:], [packed for packed, _ in table])
     zstd = _zstd(path)
     return header, [_unpacked(path, zstd, part, size) for part, size in zip(packed_parts, sizes, strict=True)] or (
@@ -234,5 +236,5 @@ def _shs(path: Path, colors: np.ndarray, rest: list[np.ndarray], degree: int) ->
         return dc.astype(np.float32)
     if degree > MAX_DEGREE:
         warnings.warn(f"{path}: spherical harmonics of degree {degree}, of which 3 is kept", stacklevel=4)
-    coefficients = rest[0].reshape(len(colors), -1, 3)[:, : SH_COUNTS[min(degree, MAX_DEGREE)] - 1]
+    coefficients = rest[0].reshape(len(colors), (degree + 1) ** 2 - 1, 3)[:, : SH_COUNTS[min(degree, MAX_DEGREE)] - 1]
     return np.concatenate([dc, (coefficients.astype(np.float32) - 128) / 128], axis=1).astype(np.float32)
