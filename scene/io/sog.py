@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -82,7 +83,7 @@ def read(path: Path) -> GaussianArrays:
     try:
         with zipfile.ZipFile(path) as archive:
             return finite(path, _decode(path, archive))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a readable SOG file: {error}") from None
 
 
@@ -125,11 +126,12 @@ def _meta(path: Path, archive: zipfile.ZipFile) -> Contents:
 
 def _entry(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     """A file of the archive, of `limit` bytes at most, whatever the archive says of it."""
-    try:
-        with archive.open(name) as file:
-            data = file.read(limit + 1)
-    except KeyError:
-        raise UserError(f"{path} is not a SOG file: {name} is missing in it") from None
+    if name not in archive.namelist():
+        raise UserError(f"{path} is not a SOG file: {name} is missing in it")
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UserError(f"{path}: {name} is packed by another method than zip's own")
+    with archive.open(name) as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise UserError(f"{path}: {name} has over {limit:,} bytes")
     return data
