@@ -195,7 +195,7 @@ def test_training_starts_from_a_file(dataset: Path, tmp_path: Path, name: str) -
     assert result.shs.shape == (len(start.means), 9, 3) and result.shs[:, 4:].any(), "all degrees train from the start"
     assert np.abs(result.means - start.means).max() < 0.1
     scores = json.loads((tmp_path / "out" / "results.json").read_text())["ours_2"]
-    assert scores["PSNR"] > (28 if name == "edited.ply" else 32), "from points it is below 28 after two steps"
+    assert scores["PSNR"] > (30 if name == "edited.ply" else 32), "from points it is 16 after two steps"
 
 
 def test_degrees_and_numbers_are_adapted(dataset: Path, tmp_path: Path) -> None:
