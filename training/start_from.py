@@ -48,7 +48,7 @@ def start_from(path: Path, scene: Scene, sh_degree: int, limit: int, device: tor
 
 def _check_frame(path: Path, arrays: GaussianArrays, scene: Scene) -> None:
     """A warning where the training views show hardly any of the Gaussians."""
-    means = np.stack(subsample(arrays.means, LOOKED_AT))
+    means = arrays.means[subsample(range(len(arrays.means)), LOOKED_AT)]
     seen = np.zeros(len(means), dtype=bool)
     for view in subsample(scene.train, VIEWS):
         seen |= view.camera.project(means)[3]
