@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json, graphdeco
+from arguments import BEST_DEVICE, DEVICE_HELP, ModelOptions, TrainOptions, from_json, graphdeco
 from gaussian_renderer import RenderSettings, background_color
 from gaussian_renderer.device import use_device
 from gaussian_renderer.render_views import DrawnView, render_views
@@ -40,6 +40,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="iteration whose saved Gaussians are rendered (default: the last)",
     )
+    parser.add_argument(
+        "--splats",
+        type=Path,
+        metavar="FILE",
+        help="file of Gaussians of any format that export.py reads, in the frame of the dataset, that is rendered "
+        "instead of the model's; without a model, -s names the dataset and -m a folder for the pictures",
+    )
     parser.add_argument("--skip_train", action="store_true", help="renders no training views")
     parser.add_argument("--skip_test", action="store_true", help="renders no test views")
     parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
@@ -56,16 +63,32 @@ def read_options(model: Path) -> TrainOptions:
     return from_json(path.read_bytes(), str(path))
 
 
+def options_of(values: argparse.Namespace) -> TrainOptions:
+    """The settings of the model, or the defaults where --splats and -s name all that is needed."""
+    if values.splats and values.source_path and not config_path(values.model_path).exists():
+        return TrainOptions(model=ModelOptions(source_path=values.source_path))
+    return read_options(values.model_path)
+
+
+def gaussians_of(values: argparse.Namespace) -> tuple[Path, str]:
+    """The file that is rendered, and the folder of its pictures in train/ and test/: ours_<N> is the model's."""
+    if values.splats is None:
+        iteration = find_iteration(values.model_path, values.iteration)
+        return point_cloud_path(values.model_path, iteration), f"ours_{iteration}"
+    if values.iteration != -1:
+        raise UserError("--iteration chooses from the model's Gaussians; --splats names others")
+    return values.splats, f"splats_{values.splats.name.partition('.')[0]}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     values = parse(arguments)
     for line in graphdeco.lines(values, graphdeco.RENDER):
         say(line, values.quiet)
     device = use_device(values.device)
-    options = read_options(values.model_path)
-    iteration = find_iteration(values.model_path, values.iteration)
+    options = options_of(values)
+    path, place = gaussians_of(values)
     model = options.model
     scene = load_scene(Path(values.source_path or model.source_path), **model.scene_arguments())
-    path = point_cloud_path(values.model_path, iteration)
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
     background = background_color(model.white_background, device)
@@ -74,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
     for part, views in parts.items():
-        folder = values.model_path / part / f"ours_{iteration}"
+        folder = values.model_path / part / place
         if views:
             drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings)
             shown = progress(drawn, f"Rendering {folder}", len(views), values.quiet)

@@ -103,7 +103,14 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
     objective = loss_of(replace(options, run=run), scene.extent, strategy)
-    settings_of = partial(settings_at, near=scene.near, sh_degree=options.model.sh_degree, pipeline=options.pipeline)
+    trained = bool(options.model.start_from)  # colors that were trained change with the view from the first step on
+    settings_of = partial(
+        settings_at,
+        near=scene.near,
+        sh_degree=options.model.sh_degree,
+        pipeline=options.pipeline,
+        all_degrees=trained,
+    )
     plain = background_color(options.model.white_background, gaussians.device)
     facts = facts_of(scene, state, pace)
     with (

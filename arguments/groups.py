@@ -43,6 +43,12 @@ class ModelOptions:
         "-d",
         follows="depth or depths, where the scene has one",
     )
+    start_from: str = option(
+        "",
+        "file of Gaussians of any format that export.py reads, in the frame of the dataset, that training starts from "
+        "instead of the scene's points; all degrees of spherical harmonics are in use from the first step",
+        follows="a Gaussian for each point",
+    )
     depth_scale: float | None = option(
         None,
         "length of one step of a depth map, in scene units; give it if the detected unit is wrong",

@@ -40,11 +40,13 @@ class SensorDepth(NamedTuple):
     limit: float  # world units: no distance from it counts more
 
 
-def settings_at(iteration: int, *, near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
-    """How a run draws at `iteration`, in a scene with this near plane; `sh_degree` is the highest of the run."""
-    return RenderSettings(
-        near, sh_degree_at(iteration, sh_degree), pipeline.antialiasing, depth_model=pipeline.depth_model
-    )
+def settings_at(
+    iteration: int, *, near: float, sh_degree: int, pipeline: PipelineOptions, all_degrees: bool = False
+) -> RenderSettings:
+    """How a run draws at `iteration`, in a scene with this near plane; `sh_degree` is the highest of the run, which a
+    run with `all_degrees` has from its start."""
+    degree = sh_degree if all_degrees else sh_degree_at(iteration, sh_degree)
+    return RenderSettings(near, degree, pipeline.antialiasing, depth_model=pipeline.depth_model)
 
 
 def background_color(white: bool, device: torch.device) -> Tensor:

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diff_gaussian_rasterization": set(),
     "train": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer", "training", "training.strategies"},
     "render": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer"},
-    "export": {"utils", "scene.io"},
+    "export": {"utils", "arguments", "scene", *DATA, "gaussian_renderer"},
     "metrics": UTILS,
 }  # fmt: skip
 PACKAGES = {room.split(".")[0] for room in MAY_IMPORT}

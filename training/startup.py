@@ -23,10 +23,12 @@ from scene.types import Camera, PointCloud, Scene
 from training.checkpoint import latest_checkpoint, load_checkpoint, step_of, whole_before
 from training.plan import final_length
 from training.run_logger import FINISHED
+from training.start_from import start_from
 from training.state import ENTRIES, TrainingState
 from training.strategies import strategy_options
 from training.strategies.base import StrategyInputs
 from utils import output_dir
+from utils.console import say
 from utils.errors import UserError
 from utils.files import atomic_write, write_json
 from utils.metrics_log import read_object
@@ -46,12 +48,16 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
         if _is_given("--iterations", arguments):  # they end a plan of before
             stored = dataclasses.replace(stored, run=dataclasses.replace(stored.run, minutes=None, replan=()))
         options = parse_train_options(arguments, stored, strategy_options())
+    if _is_given("--start_from", arguments) and (options.run.resume or options.run.start_checkpoint):
+        raise UserError("--start_from begins a run; --resume and --start_checkpoint go on with one")
     if options.run.resume and options.run.overwrite:
         raise UserError("--resume and --overwrite exclude each other")
     if not options.model.source_path:
         raise UserError("the dataset folder is missing: give it by -s")
     model = options.model
     model = dataclasses.replace(model, source_path=str(Path(model.source_path).resolve()))
+    if model.start_from:
+        model = dataclasses.replace(model, start_from=str(Path(model.start_from).resolve()))
     if not model.model_path:
         model = dataclasses.replace(model, model_path=str(output_dir.default_folder(Path(model.source_path))))
     return dataclasses.replace(options, model=model)
@@ -66,8 +72,7 @@ def _is_given(flag: str, arguments: Sequence[str] | None) -> bool:
 def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
     """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages."""
     rates = learning_rates(options.optimization, scene.extent)
-    points = at_most(scene.points, options.densification.max_gaussians or 0)
-    gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
+    gaussians = first_gaussians(options, scene, device)
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
         raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
@@ -86,6 +91,16 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
         if state.iteration >= final_length(options.run):
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
     return state
+
+
+def first_gaussians(options: TrainOptions, scene: Scene, device: torch.device) -> Gaussians:
+    """Those of --start_from, or one for each point. A run that goes on has its own, and any will do."""
+    limit, degree = options.densification.max_gaussians or 0, options.model.sh_degree
+    if options.model.start_from and not options.run.resume:
+        gaussians, line = start_from(Path(options.model.start_from), scene, degree, limit, device)
+        say(line, options.run.quiet)
+        return gaussians
+    return initialize(at_most(scene.points, limit), degree, scene.extent, device)
 
 
 def strategy_inputs(

@@ -9,6 +9,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from scene.gaussians.model import Gaussians
+from scene.spherical_harmonics import SH_DC
 from scene.types import PointCloud
 from utils.errors import UserError
 
@@ -16,7 +17,6 @@ INITIAL_OPACITY = 0.1
 NEIGHBOURS = 3
 LONE_POINT_SCALE = 0.01  # of the extent, where a point has no neighbour to take its scale from
 SMALLEST_SCALE = 1e-6  # of the extent; below it lies rounding, not geometry
-SH_DC = 0.5 / math.sqrt(math.pi)  # the spherical harmonic of degree 0: color = 0.5 + SH_DC · coefficient
 
 
 def initialize(points: PointCloud, sh_degree: int, extent: float, device: str | torch.device = "cpu") -> Gaussians:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-from scene.io.points import read_vertices
+from scene.io import compressed_ply
+from scene.io.checks import finite
+from scene.io.points import LITTLE_ENDIAN, read_elements, read_layout
 from scene.types import GaussianArrays
 from utils.errors import UserError
 from utils.files import atomic_write
-
-MAX_LOGIT = 16.0  # what an infinite opacity logit (an 8-bit alpha of 0 or 255) becomes
 
 
 def property_names(sh_count: int) -> list[str]:
@@ -28,8 +27,14 @@ def property_names(sh_count: int) -> list[str]:
 
 def write(path: Path, gaussians: GaussianArrays) -> None:
     """Write a binary little-endian PLY, all float32, normals 0, f_rest channel by channel."""
+    with atomic_write(path) as file:
+        file.write(encode(gaussians))
+
+
+def encode(gaussians: GaussianArrays) -> bytes:
+    """The bytes of the file."""
     count, sh_count = gaussians.shs.shape[:2]
-    rest = gaussians.shs[:, 1:].transpose(0, 2, 1).reshape(count, -1)
+    rest = gaussians.shs[:, 1:].transpose(0, 2, 1).reshape(count, 3 * (sh_count - 1))
     normals = np.zeros((count, 3), np.float32)
     columns = [
         gaussians.means,
@@ -43,19 +48,46 @@ def write(path: Path, gaussians: GaussianArrays) -> None:
     names = property_names(sh_count)
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
     header += [f"property float {name}" for name in names] + ["end_header\n"]
-    with atomic_write(path) as file:
-        file.write("\n".join(header).encode())
-        file.write(np.concatenate(columns, axis=1).astype("<f4").tobytes())
+    return "\n".join(header).encode() + np.concatenate(columns, axis=1).astype("<f4").tobytes()
+
+
+def oddities(path: Path) -> list[str]:
+    """What in the file differs from `property_names`, a phrase each. Raises: UserError for what is not a PLY."""
+    header, elements = read_layout(path)
+    names = elements["vertex"].dtype.names or () if "vertex" in elements else ()
+    compressed = compressed_ply.is_compressed(elements)
+    usual = property_names(len([name for name in names if name.startswith("f_rest_")]) // 3 + 1)
+    other = [name for name in names if name not in usual]
+    missing = [name for name in usual if name not in names]
+    known = {"vertex", "chunk", "sh"} if compressed else {"vertex"}
+    found = [f"{header.format} instead of binary little-endian"] if header.format != LITTLE_ENDIAN else []
+    found += [f"the element {name} is left aside" for name in elements if name not in known]
+    if not compressed:
+        kinds = sorted({str(elements["vertex"].dtype[name]) for name in usual if name in names} - {"float32"})
+        found += [f"numbers of the type {', '.join(kinds)}"] if kinds else []
+        found += [f"the columns {', '.join(other)} are left aside"] if other else []
+        found += [f"the columns {', '.join(missing)} are missing"] if missing else []
+        in_order = [name for name in usual if name in names]
+        found += ["columns in another order"] if in_order != [name for name in names if name in usual] else []
+    if header.trailing_bytes:
+        found += [f"{header.trailing_bytes:,} bytes behind the last element are left aside"]
+    return found
 
 
 def read(path: Path) -> GaussianArrays:
     """Read Gaussians from a PLY of any column order, number type, with or without normals and higher SH.
 
-    Rows that are not finite are dropped, infinite opacity logits clamped; a warning says how many.
+    Other columns are left aside. A compressed PLY is read whatever its suffix. Rows that are not finite are dropped,
+    infinite opacity logits clamped; a warning says how many.
 
     Raises: UserError for a file that holds no Gaussians.
     """
-    table = read_vertices(path)
+    elements = read_elements(path)
+    if compressed_ply.is_compressed(elements):
+        return compressed_ply.decode(path, elements)
+    if "vertex" not in elements:
+        raise UserError(f"{path} has the elements {', '.join(elements)}; it must have vertex")
+    table = elements["vertex"]
     names = list(table.dtype.names or ())
     rest_names = sorted((name for name in names if re.fullmatch(r"f_rest_\d+", name)), key=lambda name: int(name[7:]))
     missing = [name for name in property_names(1) if name not in names and name not in ("nx", "ny", "nz")]
@@ -76,27 +108,11 @@ def read(path: Path) -> GaussianArrays:
 
     dc = columns("f_dc_0", "f_dc_1", "f_dc_2")
     rest = columns(*rest_names).astype(np.float32).reshape(len(table), 3, sh_count - 1).transpose(0, 2, 1)
-    opacities = columns("opacity")
     arrays = GaussianArrays(
         means=columns("x", "y", "z"),
         scales=columns("scale_0", "scale_1", "scale_2"),
         quats=columns("rot_0", "rot_1", "rot_2", "rot_3"),
-        opacities=np.where(np.isinf(opacities), np.copysign(np.float32(MAX_LOGIT), opacities), opacities),
+        opacities=columns("opacity"),
         shs=np.ascontiguousarray(np.concatenate([dc[:, None], rest], axis=1)),
     )
-    _warn(path, "infinite opacities clamped", int(np.isinf(opacities).sum()))
-    return _finite_rows(path, arrays)
-
-
-def _finite_rows(path: Path, arrays: GaussianArrays) -> GaussianArrays:
-    values = vars(arrays)
-    finite = np.ones(len(arrays.means), dtype=bool)
-    for value in values.values():
-        finite &= np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
-    _warn(path, "Gaussians with NaN or infinite values dropped", int((~finite).sum()))
-    return arrays if finite.all() else GaussianArrays(**{name: value[finite] for name, value in values.items()})
-
-
-def _warn(path: Path, what: str, count: int) -> None:
-    if count:
-        warnings.warn(f"{path}: {count} {what}", stacklevel=3)
+    return finite(path, arrays)

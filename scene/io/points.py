@@ -1,8 +1,9 @@
-"""PLY files of colored points, and the table of vertices that every PLY file has."""
+"""PLY files of colored points, and the tables that every PLY file has."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from plyfile import PlyData, PlyParseError
@@ -10,6 +11,8 @@ from plyfile import PlyData, PlyParseError
 from scene.types import PointCloud
 from utils.errors import UserError
 from utils.files import atomic_write
+
+LITTLE_ENDIAN = "binary little-endian"
 
 
 def write_points(path: Path, points: PointCloud) -> None:
@@ -54,12 +57,34 @@ def _full_scale(colors: np.ndarray, dtype: np.dtype) -> float:
 
 def read_vertices(path: Path) -> np.ndarray:
     """The table of the element `vertex`. Bytes behind the last element are nobody's, and ignored."""
+    elements = read_elements(path)
+    if "vertex" not in elements:
+        raise UserError(f"{path} has the elements {', '.join(elements)}; it must have vertex")
+    return elements["vertex"]
+
+
+def read_elements(path: Path) -> dict[str, np.ndarray]:
+    """The tables of all elements, by name. Raises: UserError for what is not a PLY, or shorter than its header says."""
+    return read_layout(path)[1]
+
+
+class Layout(NamedTuple):
+    """How a PLY file has its tables."""
+
+    format: str
+    trailing_bytes: int  # behind the last element; 0 in text, or where there are lists
+
+
+def read_layout(path: Path) -> tuple[Layout, dict[str, np.ndarray]]:
+    """The same, with how the file has them."""
     if not path.is_file():
         raise UserError(f"{path} is not there")
     try:
-        elements = {element.name: element.data for element in PlyData.read(str(path)).elements}
+        file = PlyData.read(str(path))
+        elements = {element.name: np.asarray(element.data) for element in file.elements}
+        size = len(file.header) + 1 + sum(table.nbytes for table in elements.values())
+        fixed = not file.text and not any(table.dtype.hasobject for table in elements.values())
+        name = "text" if file.text else "binary big-endian" if file.byte_order == ">" else LITTLE_ENDIAN
+        return Layout(name, path.stat().st_size - size if fixed else 0), elements
     except (PlyParseError, ValueError, EOFError, ArithmeticError, LookupError, MemoryError, TypeError) as error:
         raise UserError(f"{path} is not a readable PLY file: {error}") from None
-    if "vertex" not in elements:
-        raise UserError(f"{path} has the elements {', '.join(elements)}; it must have vertex")
-    return np.asarray(elements["vertex"])

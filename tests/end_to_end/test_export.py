@@ -38,7 +38,7 @@ def test_the_last_or_the_chosen_iteration(model: Path, tmp_path: Path, capsys: p
 
 @pytest.mark.parametrize(
     ("words", "problem"),
-    [("a.splat", "a.splat has the suffix .splat"), ("a.ply --iteration 8", "--iteration 8 was not saved.*7, 30")],
+    [("a.ksplat", "a.ksplat has the suffix .ksplat"), ("a.ply --iteration 8", "--iteration 8 was not saved.*7, 30")],
 )
 def test_what_cannot_be_is_refused(model: Path, tmp_path: Path, words: str, problem: str) -> None:
     name, *flags = words.split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from scene.io import write_gaussians
 from scene.io.points import write_points
 from scene.readers.transforms import OPENCV_FROM_OPENGL
 from scene.types import GaussianArrays, PointCloud
+from tests.helpers.splats import splats
 
 WIDTH, HEIGHT, FRAMES, POINTS = 16, 12, 3, 40
 
@@ -184,7 +186,30 @@ def ply_gaussians(folder: Path) -> None:
     write_gaussians(folder / "a.ply", GaussianArrays(**arrays))
 
 
+def packed(name: str) -> Format:
+    """A file of Gaussians of another format: our own, or the golden file of the reader's tests."""
+
+    def write(folder: Path) -> None:
+        golden = GOLDEN / name
+        if golden.exists():
+            shutil.copyfile(golden, folder / name)
+        else:
+            write_gaussians(folder / name, splats(8, 4))
+
+    return Format(write, (name,))
+
+
 MODEL = ("sparse/0/*",)
+GOLDEN = Path(__file__).parents[1] / "scene" / "io" / "golden"
+SPLATS = {  # format of the fuzzer -> file that is damaged; spz_4 needs an optional library
+    "ply_gaussians": "a.ply",
+    "compressed_ply": "a.compressed.ply",
+    "splat": "b.splat",
+    "spz_2_3": "b.spz",
+    "spz_4": "v4.spz",
+    "sog": "a.sog",
+    "glb": "a.glb",
+}
 FORMATS = {
     "colmap_bin": Format(lambda folder: colmap(folder, binary=True), MODEL),
     "colmap_bin_depth": Format(lambda folder: colmap(folder, binary=True, depth="png"), MODEL),
@@ -207,4 +232,5 @@ FORMATS = {
     "depth_npy": Format(lambda folder: colmap(folder, depth="npy"), ("depth/*",)),
     "ply_points": Format(ply_points, ("a.ply",)),
     "ply_gaussians": Format(ply_gaussians, ("a.ply",)),
+    **{kind: packed(name) for kind, name in SPLATS.items() if kind != "ply_gaussians"},
 }

@@ -29,7 +29,7 @@ from scene.images import load_image
 from scene.io import read_gaussians
 from scene.io.points import read_points
 from scene.types import Scene
-from tests.fuzz.formats import FORMATS, HEIGHT, WIDTH
+from tests.fuzz.formats import FORMATS, HEIGHT, SPLATS, WIDTH
 from tests.fuzz.mutate import mutated
 from utils.errors import UserError
 
@@ -40,6 +40,7 @@ KEPT = (  # inputs that once were not fine: they come first
     *(("scannet", seed) for seed in (11, 131)),
     ("ply_gaussians", 20242),
     *(("colmap_bin_depth", seed) for seed in (20430, 20442)),
+    *(("sog", seed) for seed in (57, 60, 131)),
 )
 FINE = ("valid", "refused")
 
@@ -76,8 +77,8 @@ def _read(folder: Path, kind: str) -> str:
     """What is wrong with what is read; "" for nothing. Raises: UserError, and what else escapes."""
     if kind == "ply_points":
         return "" if np.isfinite(read_points(folder / "a.ply").positions).all() else "points not finite"
-    if kind == "ply_gaussians":
-        arrays = vars(read_gaussians(folder / "a.ply")).values()
+    if kind in SPLATS:
+        arrays = vars(read_gaussians(folder / SPLATS[kind])).values()
         return "" if all(np.isfinite(each).all() for each in arrays) else "Gaussians not finite"
     return _fault(load_scene(folder, eval_split=True))
 

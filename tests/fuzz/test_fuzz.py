@@ -29,6 +29,8 @@ def run(*arguments: str) -> str:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_an_undamaged_dataset_is_valid(tmp_path: Path, kind: str) -> None:
+    if kind == "spz_4" and sys.version_info < (3, 14):
+        pytest.importorskip("backports.zstd", reason="SPZ version 4 needs it: pip install backports.zstd")
     FORMATS[kind].write(tmp_path)
     assert outcome(tmp_path, kind) == "valid"
     assert all(list(tmp_path.glob(pattern)) for pattern in FORMATS[kind].damaged)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from scene.io import read_gaussians, write_gaussians
-from scene.io.ply import MAX_LOGIT, property_names
+from scene.io.checks import MAX_LOGIT
+from scene.io.ply import property_names
 from scene.io.points import read_points, write_points
 from scene.types import GaussianArrays
 from tests.conftest import real_scene
