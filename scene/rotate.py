@@ -46,8 +46,8 @@ def rotate_shs(shs: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 
 
 def sh_basis(directions: np.ndarray) -> np.ndarray:
-    """(P, 16) real spherical harmonics of degree 0 to 3 at (P, 3) unit directions, with the signs and in the order of 3DGS
-    files (csrc/math/sh.h)."""
+    """(P, 16) real spherical harmonics of degree 0 to 3 at (P, 3) unit directions, in the order and with the signs of
+    3DGS files (csrc/math/sh.h)."""
     x, y, z = directions.T
     xx, yy, zz = x * x, y * y, z * z
     return np.stack(

@@ -11,6 +11,7 @@ from torch import Tensor
 from arguments import RunOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.render_views import measure, render_views
+from gaussian_renderer.viewer_page import write_viewer_page
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
 from training.monitor import Step
@@ -23,7 +24,7 @@ from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.reporting.html_report import write_summary
 
-MEASURING, PAGES = "measuring the renders", "writing the pages"
+MEASURING, PAGES, VIEWER = "measuring the renders", "writing the pages", "writing viewer.html"
 
 
 class RunOutputs:
@@ -112,7 +113,9 @@ class RunOutputs:
             return False
         with chatter.attempt(PAGES):
             pages = write_summary(self.folder)
-        if chatter.failed & {MEASURING, PAGES}:
+        with chatter.attempt(VIEWER):
+            pages += self._write_viewer()
+        if chatter.failed & {MEASURING, PAGES, VIEWER}:
             self.report.outcome("finished, but for its pages")
         self.report.summary(pages)
         return True
@@ -148,6 +151,23 @@ class RunOutputs:
         if "views_hidden" in scores:
             self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
         self.report.evaluation(iteration, part, shown, len(photos))
+
+    def _write_viewer(self) -> list[Path]:
+        """viewer.html, unless it is not wanted."""
+        if self.run.viewer_html_mb == 0:
+            return []
+        path, cameras = self.folder / "viewer.html", [view.camera for view in self.scene.train]
+        note = write_viewer_page(
+            path,
+            self.state.gaussians,
+            cameras,
+            self.settings(self.run.iterations),
+            self.run.viewer_html_mb,
+            background=self.background.tolist(),
+        )
+        if note:
+            self.report.event(note)
+        return [path] if path.exists() else []
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""

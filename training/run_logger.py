@@ -189,9 +189,9 @@ class RunLogger:
             self.event(f"{where:5}  {score_text(scores)}  ({count_text(scores['views'], 'view')})")
         for path in dict.fromkeys([*self.paths, *pages]):
             self.event(f"  {path}")
-        opened = [path for path in pages if path.suffix == ".html"]
-        if opened:
-            self.event(f"open {opened[0]}")
+        for path in pages:
+            if path.suffix == ".html":
+                self.event(f"open {path}")
 
     # ---- the screen
 

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools protocol through a pair of pipes: no port, no driver, no other package."""
+"""A headless Chromium, driven by its DevTools protocol through two pipes: no port, no driver, no other package."""
 
 from __future__ import annotations
 
