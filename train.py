@@ -114,7 +114,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
         report.opening("\n".join(lines), scene.warnings)
-        monitor = Monitor(run, objective, gaussians, report)
+        monitor = Monitor(run, objective, gaussians, report, optimizer.rates)
         while state.iteration < run.iterations:
             iteration, photo = state.iteration + 1, state.next_photo()
             if iteration < options.optimization.coarse_until_iter:

@@ -12,6 +12,7 @@ from arguments import RunOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.render_views import measure, render_views
 from gaussian_renderer.viewer_page import write_viewer_page
+from scene.histograms import histograms
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
 from training.monitor import Step
@@ -20,6 +21,7 @@ from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils.console import complain
 from utils.errors import UserError, reason
+from utils.files import write_json
 from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.reporting.html_report import write_summary
@@ -112,6 +114,8 @@ class RunOutputs:
             self.interrupted()
             return False
         with chatter.attempt(PAGES):
+            shape = {"iteration": self.run.iterations, **histograms(self.state.gaussians.to_arrays())}
+            write_json(self.folder / "histograms.json", shape)
             pages = write_summary(self.folder)
         with chatter.attempt(VIEWER):
             pages += self._write_viewer()
