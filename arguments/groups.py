@@ -150,6 +150,11 @@ class RunOptions:
     start_checkpoint: str = option(
         "", "checkpoint file that training starts from, with the settings of the command line"
     )
+    viewer: bool = option(
+        False,
+        "shows the Gaussians in a browser while they are trained, at an address of this machine alone that is printed "
+        "(needs viser); the result stays the same",
+    )
     viewer_html_mb: float = option(
         50.0,
         "size of viewer.html at most, the page that shows the result in a browser, in megabytes; where the Gaussians "
