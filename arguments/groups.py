@@ -152,8 +152,8 @@ class RunOptions:
     )
     viewer: bool = option(
         False,
-        "shows the Gaussians in a browser while they are trained, at an address of this machine alone that is printed "
-        "(needs viser); the result stays the same",
+        "shows the Gaussians in a browser while they are trained, at a local address that is printed; the result stays "
+        "the same; needs viser",
     )
     viewer_html_mb: float = option(
         50.0,

@@ -24,7 +24,7 @@ from scene.images import load_image
 from scene.types import Camera, View
 from scene.upright import level_rotation
 from utils.errors import UserError
-from utils.image_io import resized
+from utils.image_io import resized, to_bytes
 from utils.sampling import subsample
 
 REST = 0.2  # seconds without movement after which a camera rests
@@ -58,6 +58,7 @@ class LiveViewer:
 
     def __init__(self, server: Any, cameras: Sequence[Camera], background: Tensor, extent: float, degree: int) -> None:
         self.server, self.background, self.unit = server, background, extent / UNITS
+        self._blank = np.tile(to_bytes(background[:, None, None]), (2, 2, 1))  # behind the splats
         self._lock, self._visitors = Lock(), dict[int, Visitor]()
         self._frustums: list[Any] = []
         up = -level_rotation(cameras)[1]
@@ -152,7 +153,7 @@ class LiveViewer:
             begins = visitor.shown is None or visitor.shown[0] == visitor.moved
             visitor.moved = time.monotonic()
             if begins and visitor.splats is not None:
-                visitor.client.scene.set_background_image(None)
+                visitor.client.scene.set_background_image(self._blank, format="png")
                 visitor.splats.visible = True
 
     def _look_again(self) -> None:

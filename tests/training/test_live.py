@@ -65,7 +65,7 @@ def test_a_watched_run_gives_the_same_bytes(
     each_step(server, monkeypatch, act)
     assert run(dataset, tmp_path / "watched", flags + " --viewer").read_bytes() == alone
     pictures = [call.args[0] for call in clients[0].scene.set_background_image.call_args_list]
-    assert sum(each is not None for each in pictures) == 19, "a frame after each step but the last"
+    assert sum(each.shape == (48, 64, 3) for each in pictures) == 19, "a frame after each step but the last"
     assert server.stop.called
     assert read_object(tmp_path / "watched/run.json")["warnings"] == []
 

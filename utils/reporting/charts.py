@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -50,7 +50,7 @@ class Series:
     """A curve's numbers, (x, y); what is no finite number is left out."""
 
     label: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[float, Any]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def line_chart(
     return Chart(title, note, x_ticks, [Tick(HEIGHT - tick.at, tick.text) for tick in y_ticks], curves)
 
 
-def bar_chart(title: str, counts: Sequence[tuple[float, float]], end: float, note: str = "") -> Chart | None:
+def bar_chart(title: str, counts: Sequence[tuple[float, Any]], end: float, note: str = "") -> Chart | None:
     """A bar for each (iteration, count) from 0 to `end`; None where all counts are 0."""
     known = [(x, y) for x, y in _numbers(counts) if y > 0]
     if not known:
@@ -126,7 +126,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _numbers(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _numbers(points: Sequence[tuple[float, Any]]) -> list[tuple[float, float]]:
     return [(x, y) for x, y in points if is_number(x) and is_number(y)]
 
 

@@ -79,7 +79,7 @@ def test_curves_lie_where_their_numbers_say() -> None:
     assert [(tick.text, tick.at) for tick in chart.y_ticks] == [("1", 170), ("10", 85), ("100", 0)]
     with_zero = line_chart("t", [Series("a", [(0, 0.0), (100, 100.0)])], 100, log=True)
     assert with_zero is not None and with_zero.curves[0].points == "0.0,170.0 400.0,0.0"
-    one = line_chart("t", [Series("a", [(100, 5.0), (100, float("nan")), (7, None)])], 100)
+    one = line_chart("t", [Series("a", [(100, 5.0), (100, float("nan")), (7, float("inf"))])], 100)
     assert one is not None and one.curves[0].dots == [("400.0", "85.0")]
 
 
