@@ -23,7 +23,7 @@ help:
 	@echo "make test     the tests"
 	@echo "make test-fast  those that take less than a second each: what to run while working; under a minute on 2 cores"
 	@echo "make check    formatters, linters, types, then the tests with each instruction set: what CI runs"
-	@echo "make check-browser  opens the pages in Chromium, where there is one; part of make test"
+	@echo "make check-browser  opens the pages in Chromium, where there is one; the live viewer where viser is installed"
 	@echo "make format   formats the Python and C++ files"
 	@echo "make fuzz     damaged datasets, FUZZ_SECONDS of them: each gives a valid scene or an error; out/fuzz keeps others"
 	@echo "make bench    times the rasterizer; JSON lines"
@@ -62,7 +62,7 @@ check: lint
 	$(MAKE) instruction-sets
 
 check-browser: env
-	$(BIN)/python -m pytest -rs tests/browser
+	CHECK_BROWSER=1 $(BIN)/python -m pytest -rs tests/browser
 
 # The tests above ran with the widest vectors that this processor has. Here are the others.
 instruction-sets: env

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.helpers.browser import chromium
+
+
+@pytest.fixture(autouse=True)
+def only_when_asked() -> None:
+    """A browser without a GPU takes seconds for each page."""
+    if not os.environ.get("CHECK_BROWSER"):
+        pytest.skip("make check-browser runs what needs a browser")
 
 
 @pytest.fixture(scope="session")
