@@ -71,7 +71,8 @@ def test_a_sheet_shows_its_pictures_and_words():
 
 def test_curves_show_every_line():
     lines = [
-        {"iteration": at, "seconds": 1, "loss": 20 / at, "l1": 5 / at, "gaussians": at} for at in range(1, 500, 50)
+        {"iteration": at, "seconds": 1, "loss": 20 / at, "l1": 5 / at, "gaussians": at, "schedules": {"l1": 1}}
+        for at in range(1, 500, 50)
     ]
     evaluations = [{"iteration": at, "seconds": 1, "test": {"PSNR": at / 20, "SSIM": 0.5}} for at in (100, 400)]
     drawn = figures.curves([*lines, *evaluations])
