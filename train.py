@@ -16,12 +16,14 @@ from torch import Tensor
 from arguments import TrainOptions, without_effect
 from gaussian_renderer import RenderSettings, background_color, random_color, render, settings_at
 from gaussian_renderer.device import device_text, use_device
+from gaussian_renderer.live.server import require_viser
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x
 from scene.types import Scene
 from training.interrupt import Interrupt
+from training.live import live_viewer
 from training.loss import Loss, schedule_text
 from training.monitor import Monitor, Step
 from training.outputs import RunOutputs
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.run.print_schedule:
         say(schedule_text(loss_of(options, 1.0), options.run.iterations))
         return
+    if options.run.viewer:
+        require_viser()
     device = use_device(options.run.device)
     check_folder(options)
     with RunLock(Path(options.model.model_path)) as lock:
@@ -118,10 +122,11 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
         RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_of) as results,
+        live_viewer(run.viewer, scene, gaussians, plain, report, finish=pace.ask) as viewer,
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
         report.opening("\n".join(lines), scene.warnings)
-        monitor = Monitor(run, objective, gaussians, report)
+        monitor = Monitor(run, objective, gaussians, report, optimizer.rates)
         while state.iteration < run.iterations:
             iteration, photo = state.iteration + 1, state.next_photo()
             if iteration < options.optimization.coarse_until_iter:
@@ -153,6 +158,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             stop = interrupt.requested and iteration < run.iterations
             monitor.after_step(step, changed, strategy.compared, wait=stop or results.due(iteration))
             results.after_step(step)
+            if viewer is not None and iteration < run.iterations:
+                viewer.after_step(gaussians, settings_of(iteration), iteration, lambda: interrupt.requested)
             if stop:
                 results.interrupted()
                 return False

@@ -11,9 +11,9 @@ import argparse
 Flags = dict[str, tuple[int | str, str]]  # name -> nargs (0: a switch), why it has no effect
 
 TRAIN: Flags = {
-    "ip": (1, "there is no viewer server"),
-    "port": (1, "there is no viewer server"),
-    "disable_viewer": (0, "there is no viewer server"),
+    "ip": (1, "--viewer shows the run in a browser, at a free port"),
+    "port": (1, "--viewer shows the run in a browser, at a free port"),
+    "disable_viewer": (0, "--viewer shows the run in a browser, at a free port"),
     "debug": (0, "the rasterizer checks what it is given in every call"),
     "debug_from": (1, "the rasterizer checks what it is given in every call"),
     "convert_SHs_python": (0, "the rasterizer always turns spherical harmonics into colors"),

@@ -162,6 +162,17 @@ class RunOptions:
     start_checkpoint: str = option(
         "", "checkpoint file that training starts from, with the settings of the command line"
     )
+    viewer: bool = option(
+        False,
+        "shows the Gaussians in a browser while they are trained, at a local address that is printed; the result stays "
+        "the same; needs viser",
+    )
+    viewer_html_mb: float = option(
+        50.0,
+        "size of viewer.html at most, the page that shows the result in a browser, in megabytes; where the Gaussians "
+        "do not fit, those that contribute most are kept; 0 writes none",
+        minimum=0,
+    )
     resume: bool = option(
         False, "continues the run in the model folder from its newest checkpoint, with the settings stored there"
     )

@@ -23,6 +23,11 @@ class Similarity:
     scale: float = 1.0  # > 0
 
     @classmethod
+    def turn(cls, rotation: np.ndarray) -> Similarity:
+        """x → rotation · x."""
+        return cls(rotation, np.zeros(3))
+
+    @classmethod
     def from_matrix(cls, matrix: np.ndarray, where: str) -> Similarity:
         """Of a (4, 4) matrix. UserError, which begins with `where`, for one that shears, or scales axes differently."""
         linear = matrix[:3, :3]

@@ -40,3 +40,4 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing the pages at the end takes longer than a short run."""
     monkeypatch.setattr("training.outputs.write_summary", lambda folder: [])
+    monkeypatch.setattr("training.outputs.write_viewer_page", lambda *_, **__: "")

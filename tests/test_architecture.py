@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTENSION = "submodules/diff-gaussian-rasterization/diff_gaussian_rasterization"
 UTILS = {"utils", "utils.losses", "utils.losses.depth", "utils.metrics", "utils.reporting"}
 DATA = {"scene.io", "scene.depth", "scene.readers", "scene.loading", "scene.gaussians"}
-ABOVE = {"gaussian_renderer", "diff_gaussian_rasterization"}
+LIVE = "gaussian_renderer.live"
+ABOVE = {"gaussian_renderer", LIVE, "diff_gaussian_rasterization"}
 
 # room -> the rooms that it may import, besides itself
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,11 +34,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scene.gaussians": {"utils", "arguments", "scene", "diff_gaussian_rasterization"},  # Adam is an operator, too
     "scene.synthetic": {"utils", "scene", "scene.io", "scene.readers"},
     "gaussian_renderer": {*UTILS, "arguments", "scene", *DATA, "diff_gaussian_rasterization"},
+    LIVE: {"utils", "scene", *DATA, "gaussian_renderer", "diff_gaussian_rasterization"},
     "training": {*UTILS, "arguments", "scene", *DATA, *ABOVE, "training.strategies"},
     "training.strategies": {*UTILS, "arguments", "scene", *DATA, "training", "diff_gaussian_rasterization"},
     "diff_gaussian_rasterization": set(),
-    "train": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer", "training", "training.strategies"},
+    "train": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer", LIVE, "training", "training.strategies"},
     "render": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer"},
+    "view": {"utils", "arguments", "scene", *DATA, "gaussian_renderer", LIVE, "render"},
     "export": {"utils", "arguments", "scene", *DATA, "gaussian_renderer"},
     "metrics": UTILS,
 }  # fmt: skip

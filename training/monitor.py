@@ -58,8 +58,18 @@ class Monitor:
     later. Until then `after_backward` tells the optimizer on the device whether they are finite.
     """
 
-    def __init__(self, run: RunOptions, objective: Loss, gaussians: Gaussians, report: RunLogger) -> None:
+    def __init__(
+        self,
+        run: RunOptions,
+        objective: Loss,
+        gaussians: Gaussians,
+        report: RunLogger,
+        rates: Mapping[str, float],
+    ) -> None:
+        """`rates`: the optimizer's, by parameter."""
         self.run, self.objective, self.gaussians, self.report = run, objective, gaussians, report
+        self.rates = rates
+        self._position_rates: dict[int, float] = {}  # by iteration, of the steps that are not reported yet
         self.effects, self.balance = ZeroGradientCheck(objective.flags), DominanceCheck()
         self._readings: AsyncScalars[Step] = AsyncScalars()
         self._judged: list[tuple[Step, dict[str, float]]] = []
@@ -85,6 +95,7 @@ class Monitor:
     def after_step(self, step: Step, changed: Mapping[str, int], compared: RuleLog, wait: bool) -> None:
         """Report `changed`, counts by name, what its rules `compared`, and what is known; with `wait` all up to this
         step. UserError for what was not finite."""
+        self._position_rates[step.iteration] = self.rates["means"]
         if changed:
             text = f"{counts_text(changed)}{compared_text(compared)}" if self.run.verbose else ""
             self.report.record(step.iteration, {"densification": dict(changed), "compared": dict(compared)}, text)
@@ -115,7 +126,12 @@ class Monitor:
             for text in self.balance.look(step.iteration, weighted):
                 self.report.warning(text)
         values.setdefault("distortion", numbers.get(TERM, 0.0))
-        self.report.step(step.iteration, {**values, "loss": sum(weighted.values())}, len(self.gaussians))
+        schedules = {
+            **step.weights,
+            "sh_degree": step.settings.sh_degree,
+            "position_lr": self._position_rates.pop(step.iteration),
+        }
+        self.report.step(step.iteration, {**values, "loss": sum(weighted.values())}, len(self.gaussians), schedules)
         if LARGEST in numbers:
             at = {name: self.objective.schedules[name].at(step.iteration) for name in ("lambda_dist", "depth_l1_mult")}
             entry = {"depth_distortion": {"mean": numbers[MEAN], "max": numbers[LARGEST], **at}}

@@ -11,6 +11,8 @@ from torch import Tensor
 from arguments import RunOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.render_views import measure, render_views
+from gaussian_renderer.viewer_page import write_viewer_page
+from scene.histograms import histograms
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
 from training.monitor import Step
@@ -19,11 +21,12 @@ from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils.console import complain
 from utils.errors import UserError, reason
+from utils.files import write_json
 from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.reporting.html_report import write_summary
 
-MEASURING, PAGES = "measuring the renders", "writing the pages"
+MEASURING, PAGES, VIEWER = "measuring the renders", "writing the pages", "writing viewer.html"
 
 
 class RunOutputs:
@@ -111,8 +114,12 @@ class RunOutputs:
             self.interrupted()
             return False
         with chatter.attempt(PAGES):
+            shape = {"iteration": self.run.iterations, **histograms(self.state.gaussians.to_arrays())}
+            write_json(self.folder / "histograms.json", shape)
             pages = write_summary(self.folder)
-        if chatter.failed & {MEASURING, PAGES}:
+        with chatter.attempt(VIEWER):
+            pages += self._write_viewer()
+        if chatter.failed & {MEASURING, PAGES, VIEWER}:
             self.report.outcome("finished, but for its pages")
         self.report.summary(pages)
         return True
@@ -148,6 +155,23 @@ class RunOutputs:
         if "views_hidden" in scores:
             self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
         self.report.evaluation(iteration, part, shown, len(photos))
+
+    def _write_viewer(self) -> list[Path]:
+        """viewer.html, unless it is not wanted."""
+        if self.run.viewer_html_mb == 0:
+            return []
+        path, cameras = self.folder / "viewer.html", [view.camera for view in self.scene.train]
+        note = write_viewer_page(
+            path,
+            self.state.gaussians,
+            cameras,
+            self.settings(self.run.iterations),
+            self.run.viewer_html_mb,
+            background=self.background.tolist(),
+        )
+        if note:
+            self.report.event(note)
+        return [path] if path.exists() else []
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""

@@ -77,8 +77,12 @@ class Pace:
         if hasattr(signal, "SIGUSR1"):
             signal.signal(signal.SIGUSR1, self._before)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def ask(self) -> None:
+        """End the run early, with all its schedules at their ends."""
         self.asked = True
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.ask()
 
     def after_step(self, report: RunLogger) -> RunOptions | None:
         """The run from here on, with another number of steps; None where it stays. The strategy has it, too."""

@@ -55,6 +55,7 @@ class RunLogger:
         self.scores: dict[str, Mapping[str, Any]] = {}  # "test" or "train" -> newest evaluation
         self.paths: list[Path] = []  # worth naming at the end
         self._window = TermMeans()
+        self._schedules: dict[str, float] = {}
         self._run = run_info.describe_run() | dict(facts or {})
         self._status = "running"
         self._warnings: list[str] = []
@@ -102,9 +103,14 @@ class RunLogger:
         """Since the start of the run, without the time between its sessions."""
         return self._seconds_before + time.perf_counter() - self._start
 
-    def step(self, iteration: int, terms: Mapping[str, float], gaussians: int) -> None:
-        """After each training step. `terms["loss"]` is what is minimised; the other terms are its parts, unweighted."""
-        self.iteration, self.gaussians = iteration, gaussians
+    def step(
+        self, iteration: int, terms: Mapping[str, float], gaussians: int, schedules: Mapping[str, float] | None = None
+    ) -> None:
+        """After each training step. `terms["loss"]` is what is minimised; the other terms are its parts, unweighted.
+
+        `schedules` are what changes by plan: the weights of the terms, the learning rate of the means.
+        """
+        self.iteration, self.gaussians, self._schedules = iteration, gaussians, dict(schedules or {})
         self._window.add(terms)
         with self.chatter.attempt(DRAWING_BAR):
             self._bar.update(1)
@@ -189,9 +195,9 @@ class RunLogger:
             self.event(f"{where:5}  {score_text(scores)}  ({count_text(scores['views'], 'view')})")
         for path in dict.fromkeys([*self.paths, *pages]):
             self.event(f"  {path}")
-        opened = [path for path in pages if path.suffix == ".html"]
-        if opened:
-            self.event(f"open {opened[0]}")
+        for path in pages:
+            if path.suffix == ".html":
+                self.event(f"open {path}")
 
     # ---- the screen
 
@@ -229,7 +235,14 @@ class RunLogger:
         if self._window.steps == 0:
             return
         means = {name: float(f"{value:.6g}") for name, value in self._window.means().items()}
-        line = {"iteration": self.iteration, "seconds": round(self.seconds, 2), **means, "gaussians": self.gaussians}
+        line: dict[str, Any] = {
+            "iteration": self.iteration,
+            "seconds": round(self.seconds, 2),
+            **means,
+            "gaussians": self.gaussians,
+        }
+        if self._schedules:
+            line["schedules"] = {name: float(f"{value:.6g}") for name, value in self._schedules.items()}
         self._write_line(line)
         self._window.restart()
 

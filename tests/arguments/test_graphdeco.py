@@ -26,7 +26,7 @@ RENDER = """-m out -s data --sh_degree 3 -i images -d depth -r 2 -w --train_test
 def test_train_takes_every_flag_and_says_a_line_for_each_without_effect() -> None:
     lines = without_effect(TRAIN)
     assert [line.split()[0] for line in lines] == [f"--{name}" for name in graphdeco.TRAIN]
-    assert "--port has no effect here: there is no viewer server" in lines
+    assert "--port has no effect here: --viewer shows the run in a browser, at a free port" in lines
     assert without_effect(["-s", "data"]) == []
 
 

@@ -32,6 +32,7 @@ def without_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     """Drawing the pages at the end takes longer than these runs: only the first test looks at them."""
     if "leaves_its_files" not in request.node.name:
         monkeypatch.setattr(outputs, "write_summary", lambda folder: [])
+        monkeypatch.setattr(outputs, "write_viewer_page", lambda *_, **__: "")
 
 
 def run(dataset: Path, model: Path, flags: str = "", iterations: int = 20) -> Path:
@@ -56,8 +57,18 @@ def test_a_run_learns_and_leaves_its_files(dataset: Path, tmp_path: Path, capsys
     assert after > before + 5
     model = tmp_path / "long"
     assert ply.exists() and (model / "point_cloud/iteration_100/point_cloud.ply").exists()
-    for name in ("cfg_args", "config.json", "cameras.json", "input.ply", "metrics.jsonl", "run.json", "per_view.json"):
+    for name in (
+        "cfg_args",
+        "config.json",
+        "cameras.json",
+        "input.ply",
+        "metrics.jsonl",
+        "run.json",
+        "per_view.json",
+        "viewer.html",
+    ):
         assert (model / name).stat().st_size > 0
+    assert (model / "viewer.html").stat().st_size > 3e6
     assert len(list((model / "test/ours_300/renders").glob("*.png"))) == len({"00.png", "08.png"})
     cameras = json.loads((model / "cameras.json").read_text())
     assert len(cameras) == VIEWS and cameras[0]["position"] == pytest.approx(camera_at(0, "").center.tolist(), abs=1e-5)

@@ -105,7 +105,9 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> np.ndarray:
     end = max((line["iteration"] for line in lines), default=1)
     left, middle, right = (page.axes(start, 74, 400, 316) for start in (76, 570, 1064))
     steps = [line for line in lines if "loss" in line]
-    names = [name for name in steps[0] if name not in ("iteration", "seconds", "gaussians")] if steps else []
+    entries = steps[0].items() if steps else ()
+    others = ("iteration", "seconds", "gaussians")
+    names = [name for name, value in entries if name not in others and not isinstance(value, dict)]
     for name, color in zip(names, LINES * len(names), strict=False):
         _curve(left, steps, [line.get(name) for line in steps], color, name, zorder=3 if name == "loss" else 2)
     _finish(left, "Loss terms", end, log=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,15 @@ from utils.image_io import NOTHING, ColorScale, read_png, write_png
 from utils.metrics.renders import rendered_folders
 from utils.metrics_log import read_log, read_object
 from utils.output_dir import config_path
-from utils.reporting import figures, html_page
+from utils.reporting import figures, report_page
 from utils.sampling import subsample
-from utils.text import count_text, duration_text, printable, score_text
+from utils.text import count_text, duration_text, score_text
 
 ROWS = 5  # views in the contact sheet
+PAGE_VIEWS = 12  # on the page, at most 0.4 MB each
+COLUMNS = {"gt": "Ground truth", "renders": "Render", "depth": "Depth", "distortion": "Distortion", "error": "Error"}
+MEASURED = {"depth", "depth_error"}  # have colors where depth was measured
+Scores = Mapping[str, Mapping[str, Any]]  # metric -> file -> value
 
 
 def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
@@ -37,16 +40,23 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
     curves = figures.curves(lines) if lines else None
     if curves is not None:
         write_png(model / "curves.png", curves)
-    tables = {
-        "Views": view_table(per_view, photo_names(folder)),
-        "Settings": flattened(read_object(config_path(model))),
-        "Run": flattened(read_object(model / "run.json")),
-    }
-    page = html_page.report(
-        f"{model.resolve().name}, iteration {iteration_of(folder):,}", tiles(results, lines), sheet, curves, tables
+    run = read_object(model / "run.json")
+    stored = run.get("warnings")
+    page = report_page.report(
+        f"{model.resolve().name}, iteration {iteration_of(folder):,}",
+        tiles(results, lines),
+        shown_views(folder, per_view),
+        report_page.charts(lines, read_object(model / "histograms.json")),
+        {
+            "Views": view_table(per_view, photo_names(folder)),
+            "Run": report_page.flattened({name: value for name, value in run.items() if name != "warnings"}),
+            "Settings": report_page.flattened(read_object(config_path(model))),
+        },
+        command=str(run.get("command", "")),
+        warnings=[str(text) for text in stored] if isinstance(stored, list) else [],
     )
     with atomic_write(model / "report.html") as file:
-        file.write(printable(page).encode())
+        file.write(page.encode())
     names = ("contact_sheet.png", "curves.png", "report.html")
     return [model / name for name in names if (model / name).exists()]
 
@@ -54,42 +64,70 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
 # ---- contact sheet ---------------------------------------------------------------------------------------------------
 
 
-def view_sheet(folder: Path, name: str, subtitle: str, per_view: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
+def view_sheet(folder: Path, name: str, subtitle: str, per_view: Scores) -> np.ndarray:
     """Ground truth | render | depth | distortion | error for some views of `folder` (test/ours_<N>), best to worst."""
-    described = read_object(folder / "colors.json").items()
-    scales = {kind: scale for kind, each in described if (scale := ColorScale.from_described(each)) is not None}
-    columns = [
-        figures.Column("Ground truth"),
-        figures.Column("Render"),
-        figures.Column("Depth", scales.get("depth")),
-        figures.Column("Distortion", scales.get("distortion")),
-        figures.Column("Error", figures.ERROR_SCALE),
-    ]
-    measured = {"depth", "depth_error"} <= scales.keys()
-    if measured:
+    scales = color_scales(folder)
+    columns = [figures.Column(title, scales.get(kind)) for kind, title in COLUMNS.items()]
+    if scales.keys() >= MEASURED:
         columns += [
             figures.Column("Measured depth", scales["depth"]),
             figures.Column("Depth error", scales["depth_error"]),
         ]
-    files = [path.name for path in sorted((folder / "renders").glob("*.png"))]
-    names = photo_names(folder)
-    chosen = subsample(sorted(files, key=lambda file: -(per_view.get("PSNR", {}).get(file) or 0.0)), ROWS)
-    scores = {file: {name: values.get(file) for name, values in per_view.items()} for file in chosen}
-    rows = [_row(folder, file, names.get(file, file), scores[file], measured) for file in chosen]
+    rows = [
+        figures.Row(title, score_text(scores), pictures(folder, file, scales.keys() >= MEASURED))
+        for file, title, scores in best_to_worst(folder, per_view, ROWS)
+    ]
     return figures.contact_sheet(f"{name}, iteration {iteration_of(folder):,}", subtitle, columns, rows)
 
 
-def _row(folder: Path, file: str, name: str, scores: Mapping[str, Any], measured: bool) -> figures.Row:
+def shown_views(folder: Path, per_view: Scores) -> list[report_page.ShownView]:
+    """Some views of `folder` (test/ours_<N>) for the page, best to worst."""
+    scales = color_scales(folder)
+    measured = scales.keys() >= MEASURED
+    kinds = ["depth", "distortion", "error", *(("measured_depth", "depth_error") if measured else ())]
+    titles = COLUMNS | {"measured_depth": "Measured depth", "depth_error": "Depth error"}
+    views = []
+    for file, title, scores in best_to_worst(folder, per_view, PAGE_VIEWS):
+        photo, render, *others = pictures(folder, file, measured)
+        shown = [
+            report_page.Picture(titles[kind], pixels, scales.get("depth" if kind == "measured_depth" else kind))
+            for kind, pixels in zip(kinds, others, strict=True)
+        ]
+        views.append(report_page.ShownView(title, score_text(scores), photo, render, shown))
+    return views
+
+
+def color_scales(folder: Path) -> dict[str, ColorScale]:
+    """By kind of picture, as far as colors.json says it."""
+    described = read_object(folder / "colors.json").items()
+    scales = {kind: scale for kind, each in described if (scale := ColorScale.from_described(each)) is not None}
+    return {**scales, "error": figures.ERROR_SCALE}
+
+
+def best_to_worst(folder: Path, per_view: Scores, count: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """File, photo and scores of at most `count` views, evenly chosen by PSNR."""
+    files = [path.name for path in sorted((folder / "renders").glob("*.png"))]
+    names = photo_names(folder)
+    chosen = subsample(sorted(files, key=lambda file: -(per_view.get("PSNR", {}).get(file) or 0.0)), count)
+    return [
+        (file, names.get(file, file), {metric: values.get(file) for metric, values in per_view.items()})
+        for file in chosen
+    ]
+
+
+def pictures(folder: Path, file: str, measured: bool) -> list[np.ndarray]:
+    """Photo, render, depth, distortion and error of a view, (H,W,3) uint8; with `measured`, measured depth and depth
+    error, blank where there are none."""
     shown = {kind: read_png(folder / kind / file) for kind in ("gt", "renders", "depth", "distortion")}
     mask = folder / "masks" / file
     pixels = read_png(mask)[..., 0] if mask.exists() else None
     error = figures.error_map(shown["renders"], shown["gt"], pixels)
-    pictures = [*shown.values(), error]
+    found = [*shown.values(), error]
     if measured:
         paths = [folder / kind / file for kind in ("measured_depth", "depth_error")]
         nothing = np.full_like(error, NOTHING)
-        pictures += [read_png(path) if path.exists() else nothing for path in paths]
-    return figures.Row(name, score_text(scores), pictures)
+        found += [read_png(path) if path.exists() else nothing for path in paths]
+    return found
 
 
 def photo_names(folder: Path) -> dict[str, str]:
@@ -129,17 +167,6 @@ def view_table(per_view: Mapping[str, Mapping[str, Any]], names: Mapping[str, st
     files = sorted(per_view.get("PSNR", {}))
     rows = [(file, names.get(file, ""), *(_number(per_view[name].get(file)) for name in metrics)) for file in files]
     return [("file", "photo", *metrics), *rows] if rows else []
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, ...]]:
-    """Nested settings as rows of name and value: {"a": {"b": 1}} -> ("a.b", "1")."""
-    rows: list[tuple[str, ...]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            rows += flattened(value, f"{prefix}{name}.")
-        else:
-            rows.append((prefix + name, value if isinstance(value, str) else json.dumps(value)))
-    return rows
 
 
 def iteration_of(folder: Path) -> int:

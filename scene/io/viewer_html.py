@@ -1,0 +1,169 @@
+"""viewer.html: Gaussians and the cameras that saw them in one file, which any browser opens from the disk.
+
+The viewer is PlayCanvas' SuperSplat (scene/io/supersplat). Its page has one block that is to be filled, a JSON object
+with the address of the scene and how to look at it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import lzma
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scene.editing import Similarity, transform
+from scene.io import ply
+from scene.types import Camera, GaussianArrays
+from scene.upright import level_rotation, turned
+from utils.files import atomic_write
+from utils.sampling import subsample
+from utils.text import printable
+
+VENDORED = Path(__file__).with_name("supersplat")
+MEGABYTE = 1_000_000
+SHOWN_CAMERAS = 25  # annotations beyond this number are refused by SuperSplat's editor
+MAX_TITLE = 60  # characters of an annotation
+MAX_FOV = 120.0  # degrees
+MIDDLE = 0.5  # of the picture, in which the depth of what a camera looks at is taken
+MIN_IN_MIDDLE = 10  # Gaussians there, or the depth is that of all
+# The scene stands in the page as text, since browsers limit data addresses (Firefox: 32 MB); a blob has no limit.
+LOADER = """
+<script type="text/plain" id="scene">{scene}</script>
+<script>
+const text = document.getElementById("scene").textContent, parts = [], step = 1 << 22;
+for (let at = 0; at < text.length; at += step)
+    parts.push(Uint8Array.from(atob(text.slice(at, at + step)), (each) => each.charCodeAt(0)));
+const block = document.getElementById("sse-bootstrap"), filled = JSON.parse(block.textContent);
+filled.contentUrl = URL.createObjectURL(new Blob(parts));
+block.textContent = JSON.stringify(filled);
+</script>
+"""
+
+
+def write(
+    path: Path,
+    gaussians: GaussianArrays,
+    cameras: Sequence[Camera],
+    *,
+    title: str,
+    background: Sequence[float] = (0.0, 0.0, 0.0),
+) -> None:
+    """Write the page, atomically: it begins at the first camera, before `background`, (3,) in [0, 1].
+
+    Up to 25 of the cameras, at least one, are places to go to. Their mean horizon is made level.
+    """
+    rotation = level_rotation(cameras)
+    name, scene = encode_scene(transform(gaussians, Similarity.turn(rotation)))
+    level = [turned(camera, rotation) for camera in cameras]
+    bootstrap = {
+        "contentFilename": name,
+        "settings": settings(level, gaussians.means @ rotation.T, background),
+    }
+    page = _page(printable(title), bootstrap, base64.b64encode(scene).decode())
+    with atomic_write(path) as file:
+        file.write(page.encode())
+
+
+def encode_scene(gaussians: GaussianArrays) -> tuple[str, bytes]:
+    """The Gaussians as the viewer loads them: a file name, of which the suffix counts, and the bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.ply"
+        ply.write(path, gaussians)
+        return path.name, path.read_bytes()
+
+
+def fitting_count(gaussians: GaussianArrays, megabytes: float) -> int:
+    """How many of these Gaussians a page of this size, 10⁶ bytes, has room for; 0 where it has none."""
+    sample = GaussianArrays(**{name: values[:1000] for name, values in vars(gaussians).items()})
+    each = len(encode_scene(sample)[1]) / len(sample.means) * 4 / 3
+    return max(0, min(len(gaussians.means), int((megabytes * MEGABYTE - _empty_size()) / each)))
+
+
+def settings(cameras: Sequence[Camera], means: np.ndarray, background: Sequence[float]) -> dict[str, Any]:
+    """SuperSplat's settings.json, version 2, for level cameras that look at (N, 3) means."""
+    poses = [_pose(camera, means) for camera in subsample(cameras, SHOWN_CAMERAS)]
+    off = {"enabled": False}
+    return {
+        "version": 2,
+        "tonemapping": "linear",
+        "highPrecisionRendering": False,
+        "background": {"color": [float(value) for value in background]},
+        "postEffectSettings": {
+            "sharpness": {**off, "amount": 0},
+            "bloom": {**off, "intensity": 0.1, "blurLevel": 2},
+            "grading": {**off, "brightness": 1, "contrast": 1, "saturation": 1, "tint": [1, 1, 1]},
+            "vignette": {**off, "intensity": 0.5, "inner": 0.3, "outer": 0.75, "curvature": 1},
+            "fringing": {**off, "intensity": 0.5},
+        },
+        "animTracks": [],
+        "cameras": [{"initial": poses[0]}],
+        "annotations": [
+            {
+                "position": pose["position"],
+                "title": printable(camera.name)[-MAX_TITLE:],
+                "text": f"{camera.width} × {camera.height} pixels",
+                "camera": {"initial": pose},
+            }
+            for camera, pose in zip(subsample(cameras, SHOWN_CAMERAS), poses, strict=True)
+        ],
+        "startMode": "default",
+    }
+
+
+def _pose(camera: Camera, means: np.ndarray) -> dict[str, Any]:
+    """Where the camera stands, what it turns about, and its larger angle of view, which is the viewer's.
+
+    The viewer turns files by 180° about z, so that the y axis points up.
+    """
+    forward = camera.camera_from_world[2, :3]
+    target = camera.center + _looked_at(camera, means) * forward
+    half = max(camera.width / camera.fx, camera.height / camera.fy) / 2
+    turned = np.array([-1.0, -1.0, 1.0])
+    return {
+        "position": (camera.center * turned).tolist(),
+        "target": (target * turned).tolist(),
+        "fov": min(math.degrees(2 * math.atan(half)), MAX_FOV),
+    }
+
+
+def _looked_at(camera: Camera, means: np.ndarray) -> float:
+    """The median depth of what is in the middle of the picture, world units; 1 where nothing is in it."""
+    row, column, z, inside = camera.project(means)
+    margin = (1 - MIDDLE) / 2
+    middle = inside & (abs(row / camera.height - 0.5) < margin) & (abs(column / camera.width - 0.5) < margin)
+    seen = z[middle if middle.sum() >= MIN_IN_MIDDLE else inside]
+    return float(np.median(seen)) if len(seen) else 1.0
+
+
+def _page(title: str, bootstrap: dict[str, Any], scene: str) -> str:
+    """SuperSplat's page with everything in it. What comes from outside goes in last, so that nothing is put into it."""
+    style = (VENDORED / "index.css").read_text()
+    script = lzma.decompress((VENDORED / "index.js.xz").read_bytes()).decode()
+    script = script.replace("//# sourceMappingURL=index.js.map", "")
+    page = (VENDORED / "index.html").read_text()
+    page = _filled(page, '<link rel="stylesheet" href="./index.css" />', f"<style>{style}</style>")
+    page = _filled(page, "import { createViewer } from './index.js';", script)
+    head, block, rest = page.partition('<script type="application/json" id="sse-bootstrap">')
+    _, end, rest = rest.partition("</script>")
+    head = _filled(head, "<title>SuperSplat Viewer</title>", f"<title>{html.escape(title)}</title>")
+    values = json.dumps(bootstrap).replace("<", "\\u003c")  # ASCII, and no tag ends the block
+    return "".join([head, block, values, end, LOADER.replace("{scene}", scene), rest])
+
+
+def _filled(page: str, place: str, text: str) -> str:
+    """The page with `text` in the one such place."""
+    if page.count(place) != 1:
+        raise ValueError(f"scene/io/supersplat/index.html has {place} {page.count(place)} times instead of once")
+    return page.replace(place, text)
+
+
+def _empty_size() -> int:
+    """Bytes of the page without Gaussians; those of the settings are few."""
+    return len(_page("", {}, ""))

@@ -1,0 +1,114 @@
+"""Look at a trained scene in a browser.
+
+python view.py -m output/garden
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arguments import BEST_DEVICE, DEVICE_HELP
+from gaussian_renderer import RenderSettings, background_color
+from gaussian_renderer.device import use_device
+from gaussian_renderer.live.server import address_text, require_viser, start_server
+from gaussian_renderer.live.viewer import LiveViewer
+from render import read_options
+from scene import load_scene
+from scene.extent import measure_extent
+from scene.gaussians.model import Gaussians
+from scene.io import read_gaussians
+from scene.types import Camera, PointCloud, View
+from utils.console import Parser, run_script, say
+from utils.errors import UserError, reason
+from utils.output_dir import find_iteration, point_cloud_path
+
+TICK = 0.02  # seconds between two looks at the wishes of those who look
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(prog="view.py", description="Look at a trained scene in a browser, until Ctrl-C.")
+    parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder of the model that train.py wrote")
+    parser.add_argument(
+        "-s",
+        "--source_path",
+        default="",
+        help="folder of the dataset, for its photos; give it if it was moved (default: the folder it had at training)",
+    )
+    parser.add_argument(
+        "--iteration",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="iteration whose saved Gaussians are shown (default: the last)",
+    )
+    parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Until `stopped` says so, or Ctrl-C."""
+    values = parse(arguments)
+    require_viser()
+    device = use_device(values.device)
+    options = read_options(values.model_path)
+    path = point_cloud_path(values.model_path, find_iteration(values.model_path, values.iteration))
+    gaussians = Gaussians.from_arrays(read_gaussians(path), device)
+    cameras = read_cameras(values.model_path / "cameras.json")
+    extent, near, _ = measure_extent(cameras, PointCloud(gaussians.means.detach().cpu().numpy(), np.empty((0, 3))))
+    settings = RenderSettings(near, gaussians.sh_degree, options.pipeline.antialiasing)
+    background = background_color(options.model.white_background, device)
+    server = start_server()
+    try:
+        views = photos_of(Path(values.source_path or options.model.source_path), options.model.scene_arguments())
+        shown = [view.camera for view in views] or cameras
+        viewer = LiveViewer(server, shown, background, extent, gaussians.sh_degree)
+        if views:
+            viewer.load_photos(views)
+        say(f"{path}: {len(gaussians):,} Gaussians\n{address_text(server.get_port())}\nCtrl-C ends it")
+        while not stopped():
+            viewer.show(gaussians, settings, 0)
+            time.sleep(TICK)
+    finally:
+        server.stop()
+
+
+def photos_of(source: Path, scene_arguments: dict[str, Any]) -> list[View]:
+    """The views of the dataset; none, and a line that says why, where it cannot be read any more."""
+    try:
+        scene = load_scene(source, **scene_arguments)
+    except (UserError, OSError) as error:
+        say(f"without photos: {reason(error)}")
+        return []
+    return [*scene.train, *scene.test]
+
+
+def read_cameras(path: Path) -> list[Camera]:
+    """The cameras of a model folder's cameras.json. UserError where there are none."""
+    try:
+        cameras = [_camera(entry) for entry in json.loads(path.read_bytes())]
+    except (OSError, ValueError, KeyError, TypeError, np.linalg.LinAlgError) as error:
+        raise UserError(f"{path} cannot be read ({reason(error)}); train.py writes it into its model folder") from None
+    if not cameras:
+        raise UserError(f"{path} has no cameras; train.py writes those of the dataset into it")
+    return cameras
+
+
+def _camera(entry: dict[str, Any]) -> Camera:
+    width, height = int(entry["width"]), int(entry["height"])
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, :3], world_from_camera[:3, 3] = entry["rotation"], entry["position"]
+    center = entry.get("cx", width / 2), entry.get("cy", height / 2)
+    pose = np.linalg.inv(world_from_camera)
+    return Camera(str(entry["img_name"]), width, height, entry["fx"], entry["fy"], *center, pose)
+
+
+if __name__ == "__main__":
+    run_script(main)
