@@ -18,6 +18,7 @@ RUN_FILES = (
     "cfg_args", "cameras.json", "origin.json", "input.ply", "chkpnt<N>.pth",
     "point_cloud/iteration_<N>/point_cloud.ply",
     *(f"{part}/ours_<N>/{name}" for part in ("train", "test") for name in RENDERED),
+    "path/ours_<N>/<N>.png", "path/ours_<N>/colors.json",
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
     "report.html", "config.json",
 )  # fmt: skip
