@@ -8,7 +8,7 @@ import numpy as np
 
 from scene.types import Camera
 
-LEANING = 0.1  # weight of the cameras' own up direction against their being level
+LEANING = 0.01  # weight of the cameras' own up direction against their being level
 
 
 def centers_of(cameras: Sequence[Camera]) -> np.ndarray:

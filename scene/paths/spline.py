@@ -26,7 +26,7 @@ NO_STEP = 1e-9  # of the way: stops that are no farther apart are one
 def spline(cameras: Sequence[Camera], count: int) -> tuple[list[np.ndarray], str]:
     """`count` poses, camera_from_world (4, 4), from the first to the last of the cameras in order, and a description.
 
-    Positions follow a natural cubic spline, rotations scipy's RotationSpline; both have continuous second derivatives.
+    Positions follow a cubic spline, rotations scipy's RotationSpline; both have continuous second derivatives.
     The speed is even in the measure of `separation`, which counts turning as well as moving.
 
     Raises: UserError where there are no two different cameras.
@@ -38,7 +38,7 @@ def spline(cameras: Sequence[Camera], count: int) -> tuple[list[np.ndarray], str
     if way[-1] == 0:
         raise UserError("--path spline needs two cameras at different poses; the scene has one")
     stops = _stops(way, max(MIN_STOPS, count // FRAMES_PER_STOP))
-    moving = CubicSpline(way[stops], centers[stops], bc_type="natural")
+    moving = CubicSpline(way[stops], centers[stops])
     turning = RotationSpline(way[stops], Rotation.from_matrix(axes[stops].transpose(0, 2, 1)))
     at = _even(moving, turning, way[stops], count, distance)
     poses = []
