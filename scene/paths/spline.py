@@ -16,7 +16,7 @@ from utils.errors import UserError
 from utils.sampling import subsample
 
 FRAMES_PER_STOP = 20  # a camera for so many frames: through every one of a hand-held video the flight would shake
-MIN_STOPS = 4
+MIN_STOPS = 12  # where there are as many
 MAX_CAMERAS = 400  # that are put in order
 IN_SEQUENCE = 2.0  # times as long as the shortest way found, and the order of the names is that of the capture
 SAMPLES = 60  # of the curve between two stops, by which its speed is made even

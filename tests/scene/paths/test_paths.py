@@ -66,7 +66,7 @@ def assert_rigid(poses: Sequence[np.ndarray]) -> None:
 def test_a_spline_is_smooth_even_and_goes_through_cameras() -> None:
     cameras = ring(24, width=4.0)
     poses, text = spline(cameras, 200)
-    assert len(poses) == 200 and "through 10 of 24 training cameras, in the order of their names" in text
+    assert len(poses) == 200 and "through 12 of 24 training cameras, in the order of their names" in text
     assert_rigid(poses)
     taken = steps(poses, aim_of(cameras).distance)
     assert taken.min() > 0 and taken.max() < 1.02 * taken.min()
