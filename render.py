@@ -82,7 +82,7 @@ def _add_path_flags(parser: argparse.ArgumentParser) -> None:
     )
     flags.add_argument("--show", choices=SHOWN, help="what the frames show; both: side by side (default: color)")
     flags.add_argument(
-        "--video", type=Path, metavar="FILE", help="writes the frames to a video, too: .mp4 or .webm (default: none)"
+        "--video", type=Path, metavar="FILE", help="writes the frames to a video, too, an .mp4 (default: none)"
     )
 
 

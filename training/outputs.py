@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from arguments import RunOptions
-from gaussian_renderer import RenderSettings
+from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.render_views import measure, render_views
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
@@ -19,10 +21,13 @@ from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils.console import complain
 from utils.errors import UserError, reason
+from utils.image_io import to_bytes
 from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.reporting.html_report import write_summary
+from utils.sampling import subsample
 
+SHOWN_VIEWS = 4  # in TensorBoard
 MEASURING, PAGES = "measuring the renders", "writing the pages"
 
 
@@ -134,6 +139,7 @@ class RunOutputs:
         if len(self._test):
             scores = measure(self.state.gaussians, self._test, self.background, self.settings(iteration))
             self.report.evaluation(iteration, "test", scores, len(self._test))
+            self._show("test", self._test, iteration)
 
     def _render_views(self, stopped: Callable[[], bool]) -> None:
         iteration = self.run.iterations
@@ -148,6 +154,18 @@ class RunOutputs:
         if "views_hidden" in scores:
             self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
         self.report.evaluation(iteration, part, shown, len(photos))
+        self._show(part, photos, iteration)
+
+    @torch.no_grad()
+    def _show(self, part: str, photos: ViewCache, iteration: int) -> None:
+        """Some views in TensorBoard, where that is asked for: the photo on the left, the render on the right."""
+        if not self.run.tensorboard:
+            return
+        for index in subsample(range(len(photos)), SHOWN_VIEWS):
+            photo = photos[index]
+            output = render(self.state.gaussians, photo.camera, self.background, self.settings(iteration))
+            picture = np.hstack([to_bytes(photo.color), to_bytes(output.color)])
+            self.report.picture(f"{part}/{photo.camera.name}", picture)
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""

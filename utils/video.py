@@ -17,8 +17,8 @@ import numpy as np
 from utils.errors import UserError
 from utils.files import atomic_write
 
-SUFFIXES = (".mp4", ".webm")
-VP9 = {".mp4": "vp09", ".webm": "VP90"}  # OpenCV's name of the codec in each kind of file
+SUFFIX = ".mp4"
+VP9 = "vp09"  # OpenCV's name of the codec; of its mp4v (MPEG-4 Part 2) browsers play nothing
 QUALITY = 18  # CRF of H.264: what differs from the pictures is hardly seen
 # Tagged as BT.709 and made so: players take untagged video of this size for one or the other.
 H264 = (
@@ -29,8 +29,8 @@ H264 = (
 
 def check_video_path(path: Path) -> None:
     """UserError where no video could be written to `path`: to be known before the first picture is made."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"--video {path}: the name must end in {' or '.join(SUFFIXES)}")
+    if path.suffix.lower() != SUFFIX:
+        raise UserError(f"--video {path}: the name must end in {SUFFIX}")
     place = next(each for each in (path.parent, *path.parent.absolute().parents) if each.exists())
     if path.is_dir() or not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"--video {path}: a file of this name cannot be written there")
@@ -43,15 +43,14 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], fps: float) -> str:
     """
     frames = (picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2] for picture in pictures)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"video{path.suffix.lower()}"
-        h264 = file.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is not None
+        file = Path(folder) / f"video{SUFFIX}"
+        h264 = importlib.util.find_spec("imageio_ffmpeg") is not None
         (_write_h264 if h264 else _write_vp9)(file, frames, fps)
         with atomic_write(path) as target, file.open("rb") as source:
             shutil.copyfileobj(source, target)
     if h264:
         return "H.264, which plays everywhere"
-    hint = "" if file.suffix == ".webm" else "; `pip install imageio-ffmpeg` makes it H.264, which plays everywhere"
-    return f"VP9, which browsers, VLC and mpv play{hint}"
+    return "VP9, which browsers, VLC and mpv play; `pip install imageio-ffmpeg` makes it H.264, which plays everywhere"
 
 
 def _write_h264(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
@@ -69,12 +68,12 @@ def _write_h264(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
 def _write_vp9(file: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     first = next(frames)
     size = first.shape[1], first.shape[0]
-    writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*VP9[file.suffix]), fps, size)
+    writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*VP9), fps, size)
     try:
         if not writer.isOpened():
             raise UserError(
-                f"the installed OpenCV writes no {file.suffix} videos; `pip install imageio-ffmpeg` brings a program "
-                "that writes .mp4"
+                "the installed OpenCV cannot write VP9 to a video; `pip install imageio-ffmpeg` brings a program that "
+                "writes H.264"
             )
         for frame in chain([first], frames):
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))

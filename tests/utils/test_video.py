@@ -44,11 +44,10 @@ def without_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
 
 
-@pytest.mark.parametrize("suffix", video.SUFFIXES)
-def test_opencv_writes_what_it_reads(tmp_path: Path, suffix: str, without_ffmpeg: None) -> None:
-    path = tmp_path / "new" / f"a{suffix}"
+def test_opencv_writes_what_it_reads(tmp_path: Path, without_ffmpeg: None) -> None:
+    path = tmp_path / "new" / "a.mp4"
     said = video.write_video(path, pictures(), 12.0)
-    assert said.startswith("VP9") and ("imageio-ffmpeg" in said) == (suffix == ".mp4")
+    assert said.startswith("VP9") and "pip install imageio-ffmpeg" in said
     frames, fps = read(path)
     assert len(frames) == COUNT and fps == pytest.approx(12.0)
     for frame, wanted in zip(frames, pictures(), strict=True):
@@ -111,14 +110,14 @@ def test_an_opencv_without_the_codec_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_ffmpeg: None
 ) -> None:
     monkeypatch.setattr(video.cv2.VideoWriter, "isOpened", lambda self: False, raising=False)
-    with pytest.raises(UserError, match="writes no .mp4 videos; `pip install imageio-ffmpeg`"):
+    with pytest.raises(UserError, match="cannot write VP9 to a video; `pip install imageio-ffmpeg`"):
         video.write_video(tmp_path / "a.mp4", pictures(), 12.0)
     assert not list(tmp_path.iterdir())
 
 
 def test_places_where_no_video_can_be_are_refused(tmp_path: Path) -> None:
     video.check_video_path(tmp_path / "new" / "a.MP4")
-    with pytest.raises(UserError, match=r"a.gif: the name must end in .mp4 or .webm"):
+    with pytest.raises(UserError, match=r"a.gif: the name must end in .mp4"):
         video.check_video_path(tmp_path / "a.gif")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written there"):
