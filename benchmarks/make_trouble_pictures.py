@@ -38,7 +38,7 @@ from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).resolve().parents[1]
 SCENES = {
-    "room": "--views 32 --width 240 --height 180",
+    "room": "--views 32 --width 200 --height 150",
     "object": "--scene object --views 40 --width 160",
 }
 UNPRUNED = "--prune_min_weight 0 --floater_views 0 --spike_ratio 0 --lambda_dist 0"
@@ -54,9 +54,9 @@ RUNS = {
     "object": "object",
     "fog": f"object --lambda_alpha 0 {UNPRUNED}",
 }  # the scene, and flags of train.py
-ITERATIONS = 800
+ITERATIONS = 500
 ASIDE = np.array([0.5, -0.6, 0.0])  # metres, from a training camera to where needles show; the world's y points down
-SIZE = (240, 180)  # pixels, of a panel of the room
+SIZE = (200, 150)  # pixels, of a panel of the room
 QUALITY = 82  # of the JPEGs
 
 

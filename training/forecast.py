@@ -26,8 +26,8 @@ def forecast(run: RunOptions, scene: Scene, state: TrainingState, speed: Speed, 
     known = "expected" if state.strategy.count_is_known else "expected at most"
     lines = [
         f"{count_text(now, 'Gaussian')} at the start, {then:,} {known} at the end",
-        f"Time: about {duration_text(seconds)}, loading and evaluation included; {count_text(steps, 'step')} of {first} "
-        f"at the start and {last} at the end",
+        f"Time: about {duration_text(seconds)}, loading and evaluation included; {count_text(steps, 'step')} of "
+        f"{first} at the start and {last} at the end",
     ]
     return [*lines, *_memory(scene, state), "Nothing was written (--dry_run)"]
 
