@@ -1,26 +1,40 @@
-"""Draw the views of a trained scene: color, depth and distortion, beside the photos.
+"""Draw the views of a trained scene: color, depth and distortion, beside the photos; or a flight through it.
 
 python render.py -m output/garden
+python render.py -m output/garden --path orbit --video garden.mp4
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from arguments import BEST_DEVICE, DEVICE_HELP, ModelOptions, TrainOptions, from_json, graphdeco
 from gaussian_renderer import RenderSettings, background_color
 from gaussian_renderer.device import use_device
+from gaussian_renderer.render_path import SHOWN, frame_path, render_path
 from gaussian_renderer.render_views import DrawnView, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
 from scene.loading.image_cache import ViewCache
+from scene.paths import FPS, SECONDS, PathRequest, camera_path
+from scene.types import Scene
 from utils.console import Parser, progress, run_script, say
 from utils.errors import UserError
+from utils.image_io import read_png
 from utils.output_dir import config_path, find_iteration, point_cloud_path
 from utils.text import count_text
+from utils.video import check_video_path, write_video
+
+MIN_SIZE, MAX_SIZE = 16, 16_384  # pixels, on a side of a frame
+MAX_FPS, MAX_SECONDS = 240.0, 3_600.0
+OF_A_PATH = ("size", "fps", "seconds", "show", "video")  # flags that mean nothing without --path
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -49,10 +63,61 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--skip_train", action="store_true", help="renders no training views")
     parser.add_argument("--skip_test", action="store_true", help="renders no test views")
+    _add_path_flags(parser)
     parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
     parser.add_argument("--quiet", action="store_true", help="prints nothing but errors")
     graphdeco.accept(parser, graphdeco.RENDER)
     return parser.parse_args(arguments)
+
+
+def _add_path_flags(parser: argparse.ArgumentParser) -> None:
+    flags = parser.add_argument_group("A flight through the scene")
+    flags.add_argument(
+        "--path",
+        metavar="orbit|spline|FILE.json",
+        help="renders a camera path instead of the views, to path/ours_<N>/ in the model folder: orbit goes about what "
+        "the training cameras look at, spline past these cameras, a file has a path exported by nerfstudio's viewer",
+    )
+    flags.add_argument(
+        "--size",
+        metavar="WxH",
+        help="size of the frames in pixels (default: that of the photos in training, or the file)",
+    )
+    flags.add_argument("--fps", type=float, metavar="X", help=f"frames per second (default: {FPS:g}, or the file's)")
+    flags.add_argument(
+        "--seconds", type=float, metavar="X", help=f"duration of orbit and spline (default: {SECONDS:g})"
+    )
+    flags.add_argument("--show", choices=SHOWN, help="what the frames show; both: side by side (default: color)")
+    flags.add_argument(
+        "--video", type=Path, metavar="FILE", help="writes the frames to a video, too, an .mp4 (default: none)"
+    )
+
+
+def path_request(values: argparse.Namespace) -> PathRequest | None:
+    """The path that is asked for, if any. UserError for a flag that is out of range, or means nothing."""
+    if values.path is None:
+        given = [f"--{name}" for name in OF_A_PATH if getattr(values, name) is not None]
+        if given:
+            raise UserError(f"{', '.join(given)}: only a camera path has that; --path chooses one")
+        return None
+    for name, value, most in (("fps", values.fps, MAX_FPS), ("seconds", values.seconds, MAX_SECONDS)):
+        if value is not None and not 0 < value <= most:
+            raise UserError(f"--{name} must be above 0 and at most {most:g}, not {value:g}")
+    if values.video is not None:
+        check_video_path(values.video)
+    size = None if values.size is None else frame_size(values.size)
+    return PathRequest(values.path, size, values.fps, values.seconds)
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Width and height of the text "1280x720". UserError for any other."""
+    match = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", text)
+    width, height = map(int, match.groups()) if match else (0, 0)
+    if not (MIN_SIZE <= width <= MAX_SIZE and MIN_SIZE <= height <= MAX_SIZE):
+        raise UserError(
+            f"--size {text}: it must be widthxheight with {MIN_SIZE} to {MAX_SIZE} pixels each, as in 1280x720"
+        )
+    return width, height
 
 
 def read_options(model: Path) -> TrainOptions:
@@ -80,10 +145,49 @@ def gaussians_of(values: argparse.Namespace) -> tuple[Path, str]:
     return values.splats, f"splats_{values.splats.name.partition('.')[0]}"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    values = parse(arguments)
-    for line in graphdeco.lines(values, graphdeco.RENDER):
-        say(line, values.quiet)
+@dataclass(frozen=True)
+class Trained:
+    """A model, the scene it was trained on, and how to draw it."""
+
+    folder: Path
+    place: str  # of its pictures in train/, test/, path/: ours_<N> is the model's
+    scene: Scene
+    gaussians: Gaussians
+    background: Tensor
+    settings: RenderSettings
+    quiet: bool
+
+    def draw_views(self, skip_train: bool, skip_test: bool) -> None:
+        """All views, to train/ and test/."""
+        parts = {"train": () if skip_train else self.scene.train, "test": () if skip_test else self.scene.test}
+        for part, views in parts.items():
+            folder = self.folder / part / self.place
+            if views:
+                photos = ViewCache(views, self.gaussians.device)
+                drawn = render_views(self.gaussians, photos, folder, self.background, self.settings)
+                self._warn(nonfinite_text(list(progress(drawn, f"Rendering {folder}", len(views), self.quiet))))
+
+    def draw_path(self, request: PathRequest, show: str, video: Path | None) -> None:
+        """A flight, to path/ and to a video."""
+        path = camera_path(request, [view.camera for view in self.scene.train], self.scene.points, self.scene.extent)
+        folder = self.folder / "path" / self.place
+        count = len(path.cameras)
+        say(f"Path: {path.text}; {count_text(count, 'frame')}, {count / path.fps:.3g} s", self.quiet)
+        self._warn(path.warning)
+        drawn = render_path(self.gaussians, path.cameras, folder, self.background, self.settings, show)
+        self._warn(nonfinite_text(list(progress(drawn, f"Rendering {folder}", count, self.quiet))))
+        if video is not None:
+            frames = (read_png(frame_path(folder, index)) for index in range(count))
+            shown = progress(frames, f"Writing {video}", count, self.quiet)
+            say(f"{video}: {write_video(video, shown, path.fps)}", self.quiet)
+
+    def _warn(self, text: str) -> None:
+        if text:
+            say(f"warning: {text}", self.quiet)
+
+
+def load(values: argparse.Namespace) -> Trained:
+    """What the command line names. UserError where it is not there."""
     device = use_device(values.device)
     options = options_of(values)
     path, place = gaussians_of(values)
@@ -95,15 +199,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = RenderSettings(
         scene.near, gaussians.sh_degree, options.pipeline.antialiasing, depth_model=options.pipeline.depth_model
     )
-    parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
-    for part, views in parts.items():
-        folder = values.model_path / part / place
-        if views:
-            drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings)
-            shown = progress(drawn, f"Rendering {folder}", len(views), values.quiet)
-            text = nonfinite_text(list(shown))
-            if text:
-                say(f"warning: {text}", values.quiet)
+    return Trained(values.model_path, place, scene, gaussians, background, settings, values.quiet)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    values = parse(arguments)
+    for line in graphdeco.lines(values, graphdeco.RENDER):
+        say(line, values.quiet)
+    request = path_request(values)
+    trained = load(values)
+    if request is None:
+        trained.draw_views(values.skip_train, values.skip_test)
+    else:
+        trained.draw_path(request, values.show or "color", values.video)
 
 
 def nonfinite_text(views: Sequence[DrawnView]) -> str:

@@ -22,6 +22,7 @@ from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x
 from scene.types import Scene
+from training.forecast import PROBE_SECONDS, forecast
 from training.interrupt import Interrupt
 from training.live import live_viewer
 from training.loss import Loss, schedule_text
@@ -33,6 +34,7 @@ from training.run_logger import RunLogger
 from training.startup import check_folder, first_state, prepare_folder, read_options, write_options
 from training.state import TrainingState
 from training.strategies.base import Draw, Strategy
+from training.tensorboard import check_tensorboard
 from utils.console import run_script, say
 from utils.losses.photometric import weighted_sum
 from utils.run_lock import RunLock
@@ -53,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         require_viser()
     device = use_device(options.run.device)
     check_folder(options)
+    if options.run.tensorboard:
+        check_tensorboard()
+    if options.run.dry_run:
+        dry_run(options, device, started)
+        return
     with RunLock(Path(options.model.model_path)) as lock:
         scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
         state = first_state(options, scene, device)
@@ -63,6 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             done = train(options, scene, state, folder, pace)
         if not done:
             sys.exit(INTERRUPTED)
+
+
+def dry_run(options: TrainOptions, device: torch.device, started: float) -> None:
+    """Say what the run would start from, how long it would take and how much memory."""
+    scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
+    state, loaded = first_state(options, scene, device), time.monotonic() - started
+    probe = probe_of(options, scene, state)
+    run = plan_run(options.run, scene, state, started, probe)
+    say("\n".join([scene.summary, scene.ledger.line, *(f"warning: {text}" for text in scene.warnings)]))
+    say(f"Computing on {device_text(device)}")
+    for line in forecast(run, scene, state, probe.speed(state, PROBE_SECONDS), loaded):
+        say(line)
 
 
 def loss_of(options: TrainOptions, extent: float, strategy: Strategy | None = None) -> Loss:
@@ -118,7 +137,14 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     plain = background_color(options.model.white_background, gaussians.device)
     facts = facts_of(scene, state, pace)
     with (
-        RunLogger(folder, run.iterations, first=state.iteration, quiet=run.quiet, facts=facts) as report,
+        RunLogger(
+            folder,
+            run.iterations,
+            first=state.iteration,
+            quiet=run.quiet,
+            facts=facts,
+            tensorboard=run.tensorboard,
+        ) as report,
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
         RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_of) as results,

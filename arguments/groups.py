@@ -183,6 +183,16 @@ class RunOptions:
         "prints the number of Gaussians that each densification and pruning rule changed, and the statistics that it "
         "compared with its threshold; metrics.jsonl has these numbers in any case",
     )
+    dry_run: bool = option(
+        False,
+        "prints what is found in the dataset, and the minutes and the memory that the run is expected to take, as some "
+        "steps measure; writes nothing and exits",
+    )
+    tensorboard: bool = option(
+        False,
+        "writes the numbers of metrics.jsonl and some test views to tensorboard/ in the model folder as well; needs "
+        "the package tensorboard",
+    )
     print_schedule: bool = option(
         False, "prints how the scheduled weights change over the run, and exits without training"
     )

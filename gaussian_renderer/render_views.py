@@ -69,7 +69,7 @@ def render_views(
     errors, scores = depth_error_scale(depths), {}
     for file, photo in zip(files, photos.in_order(order), strict=True):
         output = render(gaussians, photo.camera, background, settings)
-        depth, distortion, hit = _maps(output)
+        depth, distortion, hit = maps(output)
         write_png(folder / "renders" / file, to_bytes(output.color))
         write_png(folder / "gt" / file, to_bytes(photo.color))
         write_png(folder / "depth" / file, depths.paint(depth, hit))
@@ -97,14 +97,14 @@ def color_scales(
     """Colors for the depth and the distortion of all `cameras`, judged by some of them."""
     depths, distortions = [], []
     for camera in cameras[:: -(-len(cameras) // SAMPLED_VIEWS)]:
-        depth, distortion, hit = _maps(render(gaussians, camera, background, settings))
+        depth, distortion, hit = maps(render(gaussians, camera, background, settings))
         rows = np.s_[::SAMPLE_STEP, ::SAMPLE_STEP]
         depths.append(depth[rows][hit[rows]])
         distortions.append(distortion[rows][hit[rows]])
     return depth_scale(depths), distortion_scale(distortions)
 
 
-def _maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(H,W) depth, world units; distortion; and where anything worth showing is hit."""
     alpha, depth, distortion = (each[0].cpu().numpy() for each in (output.alpha, output.depth, output.distortion))
     return depth / np.maximum(alpha, np.finfo(alpha.dtype).tiny), distortion, alpha >= MIN_ALPHA
@@ -113,7 +113,7 @@ def _maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _depth_scores(output: RasterOutput, photo: LoadedView) -> metrics.Scores:
     """A view's depth against its map, in scene units."""
     assert photo.depth is not None and photo.depth_valid is not None
-    depth, _, _ = _maps(output)
+    depth, _, _ = maps(output)
     target, valid, alpha = (each[0].cpu().numpy() for each in (photo.depth, photo.depth_valid, output.alpha))
     return depth_scores(depth, target, valid, alpha)
 

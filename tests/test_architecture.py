@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scene.depth": {"utils", "scene"},
     "scene.loading": {"utils", "scene", "scene.depth"},
     "scene.gaussians": {"utils", "arguments", "scene", "diff_gaussian_rasterization"},  # Adam is an operator, too
+    "scene.paths": {"utils", "scene", "scene.gaussians", "scene.readers"},
     "scene.synthetic": {"utils", "scene", "scene.io", "scene.readers"},
     "gaussian_renderer": {*UTILS, "arguments", "scene", *DATA, "diff_gaussian_rasterization"},
     LIVE: {"utils", "scene", *DATA, "gaussian_renderer", "diff_gaussian_rasterization"},
@@ -39,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training.strategies": {*UTILS, "arguments", "scene", *DATA, "training", "diff_gaussian_rasterization"},
     "diff_gaussian_rasterization": set(),
     "train": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer", LIVE, "training", "training.strategies"},
-    "render": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer"},
+    "render": {*UTILS, "arguments", "scene", *DATA, "scene.paths", "gaussian_renderer"},
     "view": {"utils", "arguments", "scene", *DATA, "gaussian_renderer", LIVE, "render"},
     "export": {"utils", "arguments", "scene", *DATA, "gaussian_renderer"},
     "metrics": UTILS,

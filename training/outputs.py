@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from arguments import RunOptions
-from gaussian_renderer import RenderSettings
+from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.render_views import measure, render_views
 from gaussian_renderer.viewer_page import write_viewer_page
 from scene.histograms import histograms
@@ -22,10 +24,13 @@ from training.state import TrainingState
 from utils.console import complain
 from utils.errors import UserError, reason
 from utils.files import write_json
+from utils.image_io import to_bytes
 from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.reporting.html_report import write_summary
+from utils.sampling import subsample
 
+SHOWN_VIEWS = 4  # in TensorBoard
 MEASURING, PAGES, VIEWER = "measuring the renders", "writing the pages", "writing viewer.html"
 
 
@@ -141,6 +146,7 @@ class RunOutputs:
         if len(self._test):
             scores = measure(self.state.gaussians, self._test, self.background, self.settings(iteration))
             self.report.evaluation(iteration, "test", scores, len(self._test))
+            self._show("test", self._test, iteration)
 
     def _render_views(self, stopped: Callable[[], bool]) -> None:
         iteration = self.run.iterations
@@ -155,6 +161,18 @@ class RunOutputs:
         if "views_hidden" in scores:
             self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
         self.report.evaluation(iteration, part, shown, len(photos))
+        self._show(part, photos, iteration)
+
+    @torch.no_grad()
+    def _show(self, part: str, photos: ViewCache, iteration: int) -> None:
+        """Some views in TensorBoard, where that is asked for: the photo on the left, the render on the right."""
+        if not self.run.tensorboard:
+            return
+        for index in subsample(range(len(photos)), SHOWN_VIEWS):
+            photo = photos[index]
+            output = render(self.state.gaussians, photo.camera, self.background, self.settings(iteration))
+            picture = np.hstack([to_bytes(photo.color), to_bytes(output.color)])
+            self.report.picture(f"{part}/{photo.camera.name}", picture)
 
     def _write_viewer(self) -> list[Path]:
         """viewer.html, unless it is not wanted."""

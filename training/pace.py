@@ -46,6 +46,13 @@ def plan_run(run: RunOptions, scene: Scene, state: TrainingState, started: float
     return planned
 
 
+def expected_seconds(run: RunOptions, scene: Scene, state: TrainingState, speed: plan.Speed) -> float:
+    """What is left of a run will take, at this speed of its steps: with surveys, evaluation and pages at the end."""
+    step = plan.mean_seconds(speed, state.strategy.expected_count)
+    steps = (run.iterations - state.iteration) * step
+    return 2 * steps - _without_surveys(scene, steps, step) + _end_seconds(scene, step)
+
+
 class Pace:
     """Whether the run is to get another length; while entered, SIGUSR1 asks for its end.
 

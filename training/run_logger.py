@@ -10,11 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
 from training import run_info
 from training.chatter import Chatter
+from training.tensorboard import EventFile
 from utils.console import is_terminal, say
 from utils.files import atomic_write, write_json
 from utils.image_io import to_bytes, write_png
@@ -28,6 +30,7 @@ ESTIMATE_AT = 50  # steps after which the run says how long it will take
 PREVIEWS = (10, 100)  # steps with a picture, and every
 PREVIEW_EVERY = 500
 FINISHED = "finished"  # the status of a run with all its files
+WRITING_EVENTS = "writing to tensorboard/"
 WRITING_LOG, WRITING_RUN, DRAWING_BAR = "writing metrics.jsonl", "writing run.json", "drawing the progress bar"
 SHOWN = {"loss": "Loss", "depth": "Depth", "distortion": "Dist"}  # terms on the progress bar
 
@@ -35,6 +38,7 @@ SHOWN = {"loss": "Loss", "depth": "Depth", "distortion": "Dist"}  # terms on the
 class RunLogger:
     """Progress of a training run on the screen, and in metrics.jsonl, run.json and preview.png of its folder.
 
+    With `tensorboard` the same numbers go to an event file in tensorboard/, and pictures beside them.
     `first` steps were done by earlier sessions of the run: their lines in metrics.jsonl stay, later ones go, and the
     clock goes on from there. `facts` are further entries of run.json. `quiet` is for the screen only. Once entered, it
     ends no run: what cannot be written or shown is one warning.
@@ -48,7 +52,10 @@ class RunLogger:
         first: int = 0,
         quiet: bool = False,
         facts: Mapping[str, Any] | None = None,
+        tensorboard: bool = False,
     ) -> None:
+        self.tensorboard = tensorboard
+        self._events: EventFile | None = None
         self.folder, self.iterations, self.quiet = folder, iterations, quiet
         self.first = self.iteration = self._shown = first
         self.gaussians = 0
@@ -71,6 +78,9 @@ class RunLogger:
             file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
         self._log = open(self.folder / "metrics.jsonl", "a")
         self._start = self._shown_at = time.perf_counter()
+        if self.tensorboard:
+            with self.chatter.attempt(WRITING_EVENTS):
+                self._events = EventFile(self.folder / "tensorboard", self.first)
         self._write_run()
         terminal = not self.quiet and is_terminal(sys.stderr)
         self._bar = tqdm(
@@ -91,6 +101,9 @@ class RunLogger:
         self._log_window()
         with self.chatter.attempt(WRITING_LOG):
             self._log.close()
+        if self._events is not None:
+            with self.chatter.attempt(WRITING_EVENTS):
+                self._events.close()
         if kind is not None:
             self._status = f"failed: {kind.__name__}: {error}" if issubclass(kind, Exception) else "interrupted"
         elif self._status == "running":
@@ -168,6 +181,12 @@ class RunLogger:
             write_png(self.folder / "preview.png", sheet)
         if iteration - self.first == PREVIEWS[0]:
             self.event(f"First picture: {self.folder / 'preview.png'}, kept up to date while training")
+
+    def picture(self, name: str, picture: np.ndarray) -> None:
+        """Something to look at in TensorBoard, (H,W,3) uint8 RGB, where that is asked for."""
+        if self._events is not None:
+            with self.chatter.attempt(WRITING_EVENTS):
+                self._events.picture(name, picture, self.iteration)
 
     def evaluation(self, iteration: int, where: str, scores: Mapping[str, float | None], views: int) -> None:
         """The mean metrics of the `where` ("test", "train") views after `iteration` steps."""
@@ -250,6 +269,9 @@ class RunLogger:
         with self.chatter.attempt(WRITING_LOG):
             self._log.write(json.dumps(line) + "\n")
             self._log.flush()
+        if self._events is not None:
+            with self.chatter.attempt(WRITING_EVENTS):
+                self._events.line(line)
 
     def _write_run(self) -> None:
         ended = {} if self._status == "running" else {"end": run_info.now()}

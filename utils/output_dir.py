@@ -12,14 +12,15 @@ from utils.metrics_log import read_object
 
 PICTURES = ("renders", "gt", "masks", "depth", "distortion", "measured_depth", "depth_error")  # of a rendered folder
 RENDERED = (*(f"{name}/<N>.png" for name in PICTURES), "names.json", "colors.json", "depth_scores.json")
-# Everything a run may leave; <N> is a number. --overwrite deletes these and nothing else, the settings last of all:
-# they show that the folder is a run's.
+# Everything a run may leave; <N> is a number, <any> anything. --overwrite deletes these and nothing else, the settings
+# last of all: they show that the folder is a run's.
 RUN_FILES = (
     "cfg_args", "cameras.json", "origin.json", "input.ply", "chkpnt<N>.pth",
     "point_cloud/iteration_<N>/point_cloud.ply",
     *(f"{part}/ours_<N>/{name}" for part in ("train", "test") for name in RENDERED),
+    "path/ours_<N>/<N>.png", "path/ours_<N>/colors.json",
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
-    "histograms.json", "report.html", "viewer.html", "config.json",
+    "histograms.json", "report.html", "viewer.html", "tensorboard/events.out.tfevents.<any>", "config.json",
 )  # fmt: skip
 WORTH_KEEPING = ("chkpnt<N>.pth", "point_cloud/iteration_<N>/point_cloud.ply")  # what there is to show for the time
 STAGES = ("model", "run", "optimization", "densification")  # some of what the settings of a run hold
@@ -75,11 +76,12 @@ def is_run(folder: Path) -> bool:
 
 
 def found(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    """The files in `folder` of these names, in which <N> is a number."""
+    """The files in `folder` of these names, in which <N> is a number, and <any> anything but a folder."""
     paths = []
     for name in names:
-        pattern = re.compile(re.escape(name).replace("<N>", r"\d+"))
-        candidates = folder.glob(name.replace("<N>", "*")) if "<N>" in name else [folder / name]
+        pattern = re.compile(re.escape(name).replace("<N>", r"\d+").replace("<any>", "[^/]+"))
+        shape = name.replace("<N>", "*").replace("<any>", "*")
+        candidates = folder.glob(shape) if "*" in shape else [folder / name]
         paths += [path for path in candidates if pattern.fullmatch(path.relative_to(folder).as_posix())]
     return [path for path in paths if path.is_file() or path.is_symlink()]
 

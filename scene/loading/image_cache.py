@@ -81,6 +81,11 @@ class ViewCache:
         measured = view.depth is not None and view.depth.kind == "sensor"
         return LoadedView(view.camera, color, mask, alpha, view.background or 0.0, depth, valid, measured)
 
+    def kept(self) -> tuple[int, int]:
+        """How many photos are decoded by now, and how many bytes these take."""
+        arrays = [each for stored in self._bytes.values() for each in stored if each is not None]
+        return len(self._bytes), sum(each.numel() * each.element_size() for each in arrays)
+
     def in_order(self, order: Sequence[int]) -> Iterator[LoadedView]:
         """The photos of these indices, one after the other; the next is on its way while one is used."""
         for index, following in zip(order, (*order[1:], None), strict=True):

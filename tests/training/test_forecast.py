@@ -1,0 +1,66 @@
+"""--dry_run: what it says, and that it leaves nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import train
+from tests.helpers.ring import BUSY, POINTS
+from training import run_info
+from utils.errors import UserError
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
+
+
+def files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def said_by(dataset: Path, model: Path, capsys: pytest.CaptureFixture[str], flags: str = "") -> str:
+    train.main(["-s", str(dataset), "-m", str(model), "--dry_run", *BUSY.split(), *flags.split()])
+    return capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_it_found_and_writes_nothing(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(dataset)
+    said = said_by(dataset, tmp_path / "out", capsys, "--iterations 4000 --eval")
+    assert "COLMAP, 7 training and 2 test photos" in said and "Files used: 9 photos" in said
+    assert f"{POINTS} Gaussians at the start" in said
+    assert re.search(r"Time: about \d+ (s|min), .*; 4,000 steps of [\d.]+ ms at the start and [\d.]+ ms", said)
+    assert re.search(r"Memory: about [\d.]+ GiB, of which [\d.e-]+ GiB are photos", said)
+    assert files(dataset) == before and not list(tmp_path.iterdir())
+
+
+def test_steps_are_proportional_to_time(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a speed that is not measured: 10 ms at any number, 7 views, and surveys in the second half of the run."""
+    monkeypatch.setattr("training.probe.Probe._step_seconds", lambda *_: 0.01)
+    said = [said_by(dataset, tmp_path / "out", capsys, f"--iterations {count} --eval") for count in (12_000, 60_000)]
+    assert [re.findall(r"about (\d+) min", text) for text in said] == [["2"], ["10"]]
+    with_end = said_by(dataset, tmp_path / "out", capsys, "--minutes 3")
+    assert re.findall(r"about (\d+) min", with_end) == ["3"]
+
+
+def test_a_machine_that_is_too_small_is_warned_of(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "this machine has" not in said_by(dataset, tmp_path / "out", capsys)
+    monkeypatch.setattr(run_info, "machine", lambda: {"memory_gib": 0.1})
+    assert "warning: this machine has 0.1 GiB" in said_by(dataset, tmp_path / "out", capsys)
+
+
+def test_what_would_stop_the_run_stops_the_dry_run(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.main(["-s", str(dataset), "-m", str(tmp_path / "out"), "--quiet", "--iterations", "20"])
+    before = files(tmp_path)
+    with pytest.raises(UserError, match="holds a run already"):
+        said_by(dataset, tmp_path / "out", capsys)
+    said_by(dataset, tmp_path / "out", capsys, "--overwrite")
+    assert files(tmp_path) == before
