@@ -8,7 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from scene.readers import colmap, replica, scannet, seven_scenes, transforms, tum
+from scene.readers import (
+    colmap,
+    kitti,
+    opensfm,
+    polycam,
+    record3d,
+    redwood,
+    replica,
+    scanner_app,
+    scannet,
+    seven_scenes,
+    transforms,
+    tum,
+)
 from scene.readers.base import ParsedDataset, Reader, ReadOptions
 from utils.errors import UserError
 
@@ -19,6 +32,12 @@ READERS: tuple[Reader, ...] = (  # the first that can read a folder reads it
     scannet,
     tum,
     replica,
+    opensfm,
+    scanner_app,
+    record3d,
+    polycam,
+    redwood,
+    kitti,
 )
 PHOTOS = (".jpg", ".jpeg", ".png")
 NAMED_AT_MOST = 8  # of a folder that is no dataset
