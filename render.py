@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(values.model_path)
     iteration = find_iteration(values.model_path, values.iteration)
     model = options.model
-    scene = load_scene(Path(values.source_path or model.source_path), **model.scene_arguments())
+    arguments_of = model.scene_arguments() | {"workspace": values.model_path}  # which may have been moved
+    scene = load_scene(Path(values.source_path or model.source_path), **arguments_of, quiet=values.quiet)
     path = point_cloud_path(values.model_path, iteration)
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)

@@ -12,6 +12,7 @@ from scene.readers import (
     colmap,
     kitti,
     opensfm,
+    photos,
     polycam,
     record3d,
     redwood,
@@ -19,6 +20,7 @@ from scene.readers import (
     scanner_app,
     scannet,
     seven_scenes,
+    stray,
     transforms,
     tum,
 )
@@ -38,8 +40,8 @@ READERS: tuple[Reader, ...] = (  # the first that can read a folder reads it
     polycam,
     redwood,
     kitti,
+    stray,
 )
-PHOTOS = (".jpg", ".jpeg", ".png")
 NAMED_AT_MOST = 8  # of a folder that is no dataset
 
 
@@ -52,7 +54,14 @@ def read_dataset(source: Path, options: ReadOptions) -> ParsedDataset:
             others = [other.LAYOUT for other in READERS if other is not reader and other.can_read(source)]
             also = (f"there are files of {', '.join(others)} too, which are not read",) if others else ()
             return replace(dataset, notes=(*dataset.notes, *also))
+    if photos.can_read(source):  # after all others, whose folders have photos too
+        return _guarded(photos, source, options)
     raise UserError(what_is_missing(source))
+
+
+def is_dataset(source: Path) -> bool:
+    """Whether some reader knows the folder, also one of photos without poses."""
+    return any(reader.can_read(source) for reader in (*READERS, photos))
 
 
 def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDataset:
@@ -67,16 +76,7 @@ def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDatase
 
 
 def what_is_missing(source: Path) -> str:
-    """Of photos without poses, what to run; of anything else, what is accepted."""
-    for folder in (source / "images", source):
-        count = sum(path.suffix.lower() in PHOTOS for path in folder.iterdir()) if folder.is_dir() else 0
-        if count:
-            return (
-                f"{folder} has {count} photos, but nothing in {source} says from where they were taken. COLMAP finds "
-                f"out: with the photos in {source / 'images'}, run `colmap automatic_reconstructor --workspace_path "
-                f"{source} --image_path {source / 'images'}`, or pycolmap as docs/datasets.md has it; either leaves "
-                f"{source / 'sparse' / '0'}"
-            )
+    """Of a folder that is no dataset, what is accepted."""
     found = ", ".join(sorted(path.name for path in source.iterdir())[:NAMED_AT_MOST]) or "nothing"
-    layouts = "; ".join(reader.LAYOUT for reader in READERS)
+    layouts = "; ".join(reader.LAYOUT for reader in (*READERS, photos))
     return f"{source} is no dataset: it has {found}, and it needs one of these: {layouts}"

@@ -29,6 +29,10 @@ class ReadOptions:
     """What the command line says of a folder, for readers that need to know."""
 
     images: str = "images"  # the folder of the photos inside the dataset, where its files do not name it
+    workspace: Path | None = None  # the folder that keeps what has to be made of a dataset; None: nothing can be made
+    frames: int = 150  # of a video that are taken
+    is_sequence: bool = False  # whether photos without poses are the frames of a video
+    quiet: bool = False
 
 
 class Reader(Protocol):

@@ -37,6 +37,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     lens = opencv_lens(header.width, header.height, values, where=f"{source / 'calib.txt'}: {CAMERA}")
     beside = np.eye(4)  # of the color camera from camera 0: P = K [I t]
     beside[:3, 3] = np.linalg.inv(matrix[:, :3]) @ matrix[:, 3]
+    beside = rigid(beside, f"{source / 'calib.txt'}: {CAMERA}")
     folder = next((source / name for name in DEPTHS if (source / name).is_dir()), None)
     frames, lost = [], []
     for place, photo in enumerate(photos):
