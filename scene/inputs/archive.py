@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ FOLDER = "unpacked"  # in the workspace
 MAX_FILES = 100_000
 MAX_RATIO, FREE_BYTES = 100, 1 << 30  # of unpacked to packed bytes, beyond the first: photos hardly shrink at all
 BLOCK = 1 << 20
-UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, ArithmeticError, LookupError, ValueError)
+UNREADABLE = (*DAMAGE, OSError, EOFError, RuntimeError, MemoryError)  # the last but one for what needs a password
 
 
 def is_archive(path: Path) -> bool:

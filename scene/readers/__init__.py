@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scene.readers import (
     colmap,
+    colmap_elsewhere,
     kitti,
     opensfm,
     photos,
@@ -41,6 +42,7 @@ READERS: tuple[Reader, ...] = (  # the first that can read a folder reads it
     redwood,
     kitti,
     stray,
+    colmap_elsewhere,
 )
 NAMED_AT_MOST = 8  # of a folder that is no dataset
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from scene.io.points import write_points
 from scene.readers.base import OPENCV_FROM_OPENGL
 from scene.types import GaussianArrays, PointCloud
 from tests.helpers.exr import write_exr
+from tests.helpers.videos import write_video
 
 WIDTH, HEIGHT, FRAMES, POINTS = 16, 12, 3, 40
 MATRIX = [[14.0, 0.0, 7.5], [0.0, 14.0, 5.5], [0.0, 0.0, 1.0]]
@@ -247,6 +250,19 @@ def record3d(folder: Path, compression: int = 3) -> None:
     (folder / "metadata.json").write_text(json.dumps(content))
 
 
+def stray(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    write_video(folder / "rgb.mp4", [rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(FRAMES)])
+    rows = ["timestamp, frame, x, y, z, qx, qy, qz, qw"]
+    for k, pose in enumerate(poses()):
+        values = (k / 60, k, *pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat())
+        rows.append(", ".join(map(str, values)))
+        picture(folder / "depth" / f"{k:06}.png", 1, np.uint16)
+        sureness(folder / "confidence" / f"{k:06}.png", 2)
+    (folder / "odometry.csv").write_text("\n".join(rows) + "\n")
+    (folder / "camera_matrix.csv").write_text("\n".join(", ".join(map(str, row)) for row in MATRIX) + "\n")
+
+
 def sureness(path: Path, level: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((HEIGHT, WIDTH), level, np.uint8))
@@ -257,6 +273,14 @@ def sureness(path: Path, level: int) -> None:
 
 def ply_points(folder: Path) -> None:
     write_points(folder / "a.ply", cloud())
+
+
+def zipped(folder: Path) -> None:
+    colmap(folder / "scene", binary=True)
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((folder / "scene").rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    shutil.rmtree(folder / "scene")
 
 
 def ply_gaussians(folder: Path) -> None:
@@ -287,6 +311,9 @@ FORMATS = {
     "polycam": Format(polycam, ("keyframes/*/*.json",)),
     "polycam_conf": Format(polycam, ("keyframes/confidence/*", "keyframes/depth/*")),
     "record3d": Format(record3d, ("metadata.json",)),
+    "stray": Format(stray, ("*.csv",)),
+    "stray_video": Format(stray, ("*.mp4",)),
+    "zip": Format(zipped, ("a.zip",)),
     "depth_exr_zip": Format(record3d, ("depth/*",)),
     "depth_exr_rle": Format(lambda folder: record3d(folder, compression=1), ("depth/*",)),
     "img_jpg": Format(lambda folder: colmap(folder, suffix="jpg"), ("images/*",)),

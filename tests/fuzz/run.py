@@ -40,6 +40,8 @@ KEPT = (  # inputs that once were not fine: they come first
     *(("scannet", seed) for seed in (11, 131)),
     ("ply_gaussians", 20242),
     *(("colmap_bin_depth", seed) for seed in (20430, 20442)),
+    ("kitti", 80),
+    ("zip", 255),
 )
 FINE = ("valid", "refused")
 
@@ -79,7 +81,9 @@ def _read(folder: Path, kind: str) -> str:
     if kind == "ply_gaussians":
         arrays = vars(read_gaussians(folder / "a.ply")).values()
         return "" if all(np.isfinite(each).all() for each in arrays) else "Gaussians not finite"
-    return _fault(load_scene(folder, eval_split=True))
+    source = folder / "a.zip" if kind == "zip" else folder
+    with tempfile.TemporaryDirectory() as workspace:
+        return _fault(load_scene(source, eval_split=True, workspace=Path(workspace)))
 
 
 def _fault(scene: Scene) -> str:
