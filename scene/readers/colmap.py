@@ -132,11 +132,8 @@ def find_models(source: Path) -> list[Path]:
     numbered = sorted(
         (path for path in source.glob("sparse/*") if path.name.isdecimal()), key=lambda path: int(path.name)
     )
-    return [folder for folder in (*numbered, source / "sparse") if is_model(folder)]
-
-
-def is_model(folder: Path) -> bool:
-    return any(folder.glob("cameras.*")) and any(folder.glob("images.*"))
+    folders = (*numbered, source / "sparse")
+    return [folder for folder in folders if any(folder.glob("cameras.*")) and any(folder.glob("images.*"))]
 
 
 def read_model(folder: Path) -> Model:

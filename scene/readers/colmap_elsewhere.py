@@ -31,4 +31,5 @@ def _models(source: Path) -> list[Path]:
         models = colmap.find_models(source / name)
         if models:
             return models
-    return [source] if colmap.is_model(source) else []
+    parts = ([source / f"{stem}{end}" for end in colmap.ENDS] for stem in ("cameras", "images"))
+    return [source] if all(any(path.is_file() for path in part) for part in parts) else []
