@@ -27,20 +27,13 @@ def is_archive(path: Path) -> bool:
 
 
 def unpacked(archive: Path, workspace: Path, quiet: bool = False) -> Path:
-    """The folder of the dataset in a zip, in `workspace`, where it is unpacked once.
+    """The folder of what a zip holds, in `workspace`, where it is unpacked once.
 
     Raises: UserError for an archive that is damaged, encrypted or too large, and for names that lead out of it.
     """
     folder = workspace / FOLDER
     made_once(folder, {"archive": fingerprint(archive)}, lambda place: _unpack(archive, place, quiet))
-    return _only_folder(folder)
-
-
-def _only_folder(folder: Path) -> Path:
-    """The folder that has the files: archives often hold one folder, and nothing beside it."""
-    inside = [path for path in folder.iterdir() if path.is_dir()]
-    files = [path for path in folder.iterdir() if path.is_file() and path.name != "made_of.json"]
-    return _only_folder(inside[0]) if len(inside) == 1 and not files else folder
+    return folder
 
 
 def _unpack(archive: Path, folder: Path, quiet: bool) -> None:

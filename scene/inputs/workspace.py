@@ -14,7 +14,7 @@ from utils.errors import UserError
 from utils.files import write_json
 from utils.metrics_log import read_object
 
-MADE_OF = "made_of.json"  # in such a folder: what it was made of, and how
+MADE_OF = ".made_of.json"  # in such a folder: what it was made of, and how
 ENDS = 1 << 16  # bytes at both ends of a file that its fingerprint sees, beside its length
 
 

@@ -61,9 +61,9 @@ def read_dataset(source: Path, options: ReadOptions) -> ParsedDataset:
     raise UserError(what_is_missing(source))
 
 
-def is_dataset(source: Path) -> bool:
-    """Whether some reader knows the folder, also one of photos without poses."""
-    return any(reader.can_read(source) for reader in (*READERS, photos))
+def has_poses(source: Path) -> bool:
+    """Whether a reader knows the folder, other than as photos without poses."""
+    return any(reader.can_read(source) for reader in READERS)
 
 
 def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDataset:
@@ -79,6 +79,9 @@ def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDatase
 
 def what_is_missing(source: Path) -> str:
     """Of a folder that is no dataset, what is accepted."""
+    raw = [path for path in sorted(source.iterdir()) if path.suffix.lower() in photos.NOT_DECODED]
+    if raw:
+        return f"{source}: {len(raw)} photos such as {raw[0].name} cannot be decoded here; convert them to JPEG"
     found = ", ".join(sorted(path.name for path in source.iterdir())[:NAMED_AT_MOST]) or "nothing"
     layouts = "; ".join(reader.LAYOUT for reader in (*READERS, photos))
     return f"{source} is no dataset: it has {found}, and it needs one of these: {layouts}"

@@ -138,7 +138,7 @@ def _map(pycolmap: Any, work: Path, count: int, quiet: bool) -> list[Any]:
         part.random_seed = SETTINGS["seed"]
     options.min_model_size = MIN_MODEL
     (work / "models").mkdir()
-    bar = progress(iter(int, 1), f"SfM: poses of {count} photos", count, quiet)
+    bar: Any = progress(iter(int, 1), f"SfM: poses of {count} photos", count, quiet)
     next(bar)
     found = pycolmap.incremental_mapping(
         work / DATABASE,

@@ -43,7 +43,7 @@ def photo(camera: Camera) -> np.ndarray:
         hit = (along > 0) & (along < nearest)
         where = (center + along[:, None] * rays)[:, [other for other in range(3) if other != axis]]
         pixels = (60 * where + 900).astype(np.float32).reshape(camera.height, camera.width, 2)
-        drawn = cv2.remap(_texture(number), pixels, None, cv2.INTER_LINEAR).reshape(-1, 3)
+        drawn = np.reshape(cv2.remap(_texture(number), pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR), (-1, 3))
         color[hit], nearest[hit] = drawn[hit], along[hit]
     return color.reshape(camera.height, camera.width, 3)
 

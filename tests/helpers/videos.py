@@ -14,7 +14,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray]) -> None:
     """(H, W, 3) uint8 RGB each, as MPEG-4; a skip where OpenCV has no encoder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, (width, height))
     if not writer.isOpened():
         pytest.skip("this OpenCV writes no videos")
     for frame in frames:

@@ -102,9 +102,9 @@ def test_what_is_left_of_the_files_of_phones_is_said_with_its_reason(tmp_path: P
     left = ("frame_00004.json", "depth_00004.png", "conf_00004.png")
     assert app.unused == dict.fromkeys(left, "there is no photo of this frame")
     assert list(app.used.values()).count("confidence map") == list(polycam.used.values()).count("confidence map") == 4
-    left = {f"keyframes/{name}" for name in ("images", "cameras")}
+    folders = {f"keyframes/{name}" for name in ("images", "cameras")}
     assert {name for name, why in polycam.unused.items() if why == "no part of this format"} == {"mesh_info.json"}
-    assert {Path(name).parent.as_posix() for name in polycam.unused} == {".", *left} and len(polycam.unused) == 9
+    assert {Path(name).parent.as_posix() for name in polycam.unused} == {".", *folders} and len(polycam.unused) == 9
 
 
 @pytest.mark.parametrize("name", ["README.md", "notes/a.bin", "sub/images/1.jpg"])

@@ -197,3 +197,9 @@ def test_what_escapes_a_reader_names_the_folder(
     monkeypatch.setattr(transforms, "read", read)
     with pytest.raises(UserError, match=f"{tmp_path.name} has the files of transforms.json .*{type(error).__name__}"):
         load_scene(tmp_path)
+
+
+def test_photos_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(UserError, match=r"1 photos such as IMG_1\.HEIC cannot be decoded here; convert them to JPEG"):
+        load_scene(tmp_path, workspace=tmp_path / "model")

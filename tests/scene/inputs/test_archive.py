@@ -12,7 +12,6 @@ import pytest
 from scene import load_scene
 from scene.inputs.archive import unpacked
 from tests.helpers import recordings, rgbd
-from tests.scene.test_ledger import assert_complete
 from utils.errors import UserError
 
 
@@ -34,9 +33,15 @@ def test_a_zip_is_read_like_its_folder(tmp_path: Path, inside: str) -> None:
         scene = load_scene(archive, workspace=tmp_path / "model")
         assert [view.camera.name for view in scene.train] == [view.camera.name for view in expected.train]
         assert scene.kind == "TUM RGB-D" and "unpacked from tum.zip" in scene.summary
-        assert_complete(scene.source, scene.ledger)
+        assert scene.ledger.used == expected.ledger.used and scene.ledger.unused == {}
         stamp = (tmp_path / "model" / "unpacked").stat().st_mtime_ns
     assert stamp == (tmp_path / "model" / "unpacked").stat().st_mtime_ns
+
+
+def test_a_folder_that_the_format_needs_is_not_stepped_over(tmp_path: Path) -> None:
+    recordings.write_polycam(tmp_path / "capture")
+    scene = load_scene(zipped(tmp_path / "capture", tmp_path / "a.zip"), workspace=tmp_path / "model")
+    assert scene.kind == "Polycam" and len(scene.train) == 4 and ".made_of.json" not in scene.ledger.unused
 
 
 def test_a_zip_needs_a_place(tmp_path: Path) -> None:

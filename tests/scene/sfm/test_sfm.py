@@ -62,7 +62,7 @@ def test_poses_are_the_true_ones(loaded: tuple[Path, Scene]) -> None:
     assert abs(focal / corner.FOCAL - 1) < 0.05 and len({view.camera.fx for view in scene.train}) == 1
     assert_complete(folder / "photos", scene.ledger)
     assert scene.ledger.unused == {} and sorted(path.name for path in folder.iterdir()) == ["model", "photos"]
-    assert sorted(path.name for path in (folder / "model" / "sfm").iterdir()) == ["made_of.json", "sfm.json", "sparse"]
+    assert sorted(path.name for path in (folder / "model" / "sfm").iterdir()) == [".made_of.json", "sfm.json", "sparse"]
 
 
 def test_they_are_found_once_and_again_for_other_photos(
