@@ -41,7 +41,7 @@ def _innermost(folder: Path) -> Path:
 
 
 def _video(video: Path, options: ReadOptions) -> Opened:
-    load_pycolmap()  # which is missed now rather than after a minute
+    load_pycolmap(video)  # which is missed now rather than after a minute
     workspace = needed(options.workspace, video, "the frames of a video")
     frames = frames_of(video, workspace, options.frames, quiet=options.quiet)
     said = f"{len(frames)} frames of {video.name}, the sharpest of their neighbors"

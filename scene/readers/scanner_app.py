@@ -31,6 +31,7 @@ from utils.errors import UserError
 
 LAYOUT = "frame_00000.json with cameraPoseARFrame (3D Scanner App)"
 FRAMES = "frame_[0-9]*.json"
+LOOKED_INTO = 5  # files, to tell the format: the first may be damaged
 MIN_LEVEL = 2  # of 0, 1 and 2 in its confidence maps
 
 
@@ -40,8 +41,7 @@ class _Frame(msgspec.Struct):
 
 
 def can_read(source: Path) -> bool:
-    first = next(iter(sorted(source.glob(FRAMES))), None)
-    return first is not None and b"cameraPoseARFrame" in first.read_bytes()
+    return any(b"cameraPoseARFrame" in path.read_bytes() for path in sorted(source.glob(FRAMES))[:LOOKED_INTO])
 
 
 def read(source: Path, options: ReadOptions) -> ParsedDataset:

@@ -27,13 +27,14 @@ DATABASE = "database.db"
 MAKE, MODEL, FOCAL, FOCAL_35MM, EXIF_IFD = 0x010F, 0x0110, 0x920A, 0xA405, 0x8769  # EXIF tags
 
 
-def load_pycolmap() -> Any:
-    """The module. Raises: UserError, naming the command that installs it, where it is missing."""
+def load_pycolmap(source: Path) -> Any:
+    """The module, for the photos or the video `source`. Raises: UserError, naming the command that installs it."""
     try:
         import pycolmap
     except ImportError as error:
         raise UserError(
-            f"photos without poses need pycolmap, which finds out from where they were taken: {INSTALL} ({error})"
+            f"{source}: photos without poses need pycolmap, which finds out from where they were taken: {INSTALL} "
+            f"({error})"
         ) from None
     return pycolmap
 
@@ -43,7 +44,7 @@ def reconstruct(folder: Path, names: Sequence[str], into: Path, pairs_of: PairsO
 
     Raises: UserError where pycolmap is missing, and where no photo finds its place.
     """
-    pycolmap = load_pycolmap()
+    pycolmap = load_pycolmap(folder)
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
     pycolmap.set_random_seed(SETTINGS["seed"])
     work = into / "work"

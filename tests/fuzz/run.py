@@ -42,6 +42,7 @@ KEPT = (  # inputs that once were not fine: they come first
     *(("colmap_bin_depth", seed) for seed in (20430, 20442)),
     ("kitti", 80),
     ("zip", 255),
+    ("scanner_app", 5016),
 )
 FINE = ("valid", "refused")
 
