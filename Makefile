@@ -15,7 +15,7 @@ DEMO_ITERATIONS ?= 3000
 FUZZ_SECONDS ?= 120
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: help env demo test test-fast check check-browser instruction-sets lint format fuzz bench bench-gpu clean
+.PHONY: help env demo test test-fast check check-browser check-sfm instruction-sets lint format fuzz bench bench-gpu clean
 
 help:
 	@echo "make env      the Python environment in $(VENV), with torch and everything else; PYTHON=... and TORCH=... choose"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-fast  those that take less than a second each: what to run while working; under a minute on 2 cores"
 	@echo "make check    formatters, linters, types, then the tests with each instruction set: what CI runs"
 	@echo "make check-browser  opens the pages in Chromium, where there is one; the live viewer where viser is installed"
+	@echo "make check-sfm  the tests of photos without poses, for which pycolmap is installed"
 	@echo "make format   formats the Python and C++ files"
 	@echo "make fuzz     damaged datasets, FUZZ_SECONDS of them: each gives a valid scene or an error; out/fuzz keeps others"
 	@echo "make bench    times the rasterizer; JSON lines"
@@ -63,6 +64,10 @@ check: lint
 
 check-browser: env
 	CHECK_BROWSER=1 $(BIN)/python -m pytest -rs tests/browser
+
+check-sfm: env
+	$(PIP_INSTALL) "pycolmap>=4.2"
+	$(BIN)/python -m pytest tests/scene/sfm
 
 # The tests above ran with the widest vectors that this processor has. Here are the others.
 instruction-sets: env

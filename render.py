@@ -192,7 +192,8 @@ def load(values: argparse.Namespace) -> Trained:
     options = options_of(values)
     path, place = gaussians_of(values)
     model = options.model
-    scene = load_scene(Path(values.source_path or model.source_path), **model.scene_arguments())
+    arguments_of = model.scene_arguments() | {"workspace": values.model_path}  # which may have been moved
+    scene = load_scene(Path(values.source_path or model.source_path), **arguments_of, quiet=values.quiet)
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
     background = background_color(model.white_background, device)

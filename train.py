@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dry_run(options, device, started)
         return
     with RunLock(Path(options.model.model_path)) as lock:
-        scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
+        scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments(), quiet=options.run.quiet)
         state = first_state(options, scene, device)
         run = plan_run(options.run, scene, state, started, probe_of(options, scene, state))
         options = replace(options, run=run)

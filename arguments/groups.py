@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from arguments.density_groups import DensificationOptions, SpikeOptions
@@ -28,7 +29,9 @@ def check_resolution(value: int, place: str) -> None:
 class ModelOptions:
     """Input and output"""
 
-    source_path: str = option("", "folder of the dataset, which is only read", "-s")
+    source_path: str = option(
+        "", "dataset, which is only read: a folder of any known format or of photos, a video, or a zip of these", "-s"
+    )
     model_path: str = option(
         "", "folder of the model: receives everything the run writes", "-m", follows="output/<name of the dataset>"
     )
@@ -54,6 +57,12 @@ class ModelOptions:
         "length of one step of a depth map, in scene units; give it if the detected unit is wrong",
         minimum=0,
         follows="detected from the points of the scene, or by comparing views",
+    )
+    frames: int = option(
+        150,
+        "number of frames that are taken of a video, each the sharpest of its neighbors; a short one needs fewer",
+        minimum=3,
+        maximum=10_000,
     )
     resolution: int = option(
         -1,
@@ -93,6 +102,8 @@ class ModelOptions:
             eval_split=self.eval,
             test_images=self.test_images,
             white_background=self.white_background,
+            workspace=Path(self.model_path) if self.model_path else None,
+            frames=self.frames,
         )
 
 

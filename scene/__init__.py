@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from scene.build import Request, make_scene
 from scene.readers import read_dataset
 from scene.readers.base import ReadOptions
+from scene.source import opened
 from scene.types import Scene
 from utils.errors import UserError
 
@@ -24,11 +26,14 @@ def load_scene(
     eval_split: bool = False,
     test_images: Sequence[str] = (),
     white_background: bool = False,
+    workspace: Path | None = None,
+    frames: int = ReadOptions.frames,
+    quiet: bool = True,
 ) -> Scene:
-    """Read a dataset of any format that `scene.readers` lists.
+    """Read a dataset of any format that `scene.readers` lists, photos without poses, a video, or a zip of these.
 
     Args:
-        source: the dataset's folder, which is only read.
+        source: the dataset's folder, or the file, which is only read.
         images: the folder of the photos in it, for a COLMAP model.
         depths: the folder of the depth maps in it; "": what the scene itself lists, or else `depth` or `depths`;
             "none": depth is ignored.
@@ -37,14 +42,18 @@ def load_scene(
         eval_split: every 8th photo by name is a test view; a scene that comes with test views has those.
         test_images: names or stems of the photos that are test views instead.
         white_background: what is behind transparent pixels of renderings: white, else black.
+        workspace: the folder that keeps what has to be made of the dataset: poses, frames of a video, a zip's files.
+            None: only what needs nothing of that can be read.
+        frames: how many frames of a video are taken.
+        quiet: whether no progress is printed of what is made.
 
     Raises: UserError for what is not a dataset, or not a whole one.
     """
-    source = Path(source)
-    if not source.is_dir():
-        raise UserError(f"the dataset folder {source} is not there")
     if depth_scale is not None and not 0 < depth_scale < np.inf:
         raise UserError(f"the scale of the depth maps is {depth_scale}; it must be above 0: world units of a step")
     gray = 1.0 if white_background else 0.0
     request = Request(images, depths, depth_scale, resolution, eval_split, test_images, gray)
-    return make_scene(source, read_dataset(source, ReadOptions(images)), request)
+    options = ReadOptions(images, None if workspace is None else Path(workspace), frames, quiet=quiet)
+    folder, options, said = opened(Path(source), options)
+    dataset = read_dataset(folder, options)
+    return make_scene(folder, replace(dataset, notes=(*said, *dataset.notes)), request)

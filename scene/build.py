@@ -139,7 +139,8 @@ def _view(frame: PosedImage, header: Header, request: Request, transparent: bool
     x, y = new_width / width, new_height / height
     camera = Camera(frame.name, new_width, new_height, fx * x, fy * y, cx * x, cy * y, frame.camera_from_world)
     bent = None if camera_models.is_pinhole(lens) else lens
-    return View(camera, frame.image_path, frame.mask_path, bent, request.gray if transparent else None)
+    background = request.gray if transparent else None
+    return View(camera, frame.image_path, frame.mask_path, bent, background, orientation=header.orientation)
 
 
 # ---- their depth, and the points to start from
@@ -155,7 +156,11 @@ def _with_depth(
         return Depths(views, "", [])
     scale, warnings = request.depth_scale or recording.depth_scale, []
     listed = [frame for frame in frames if frame.depth_path is not None]
-    maps = {f.name: DepthMap(f.depth_path, scale or 1.0, camera=f.depth_camera) for f in listed if f.depth_path}
+    maps = {
+        f.name: DepthMap(f.depth_path, scale or 1.0, camera=f.depth_camera, confidence=f.confidence)
+        for f in listed
+        if f.depth_path
+    }
     if request.depths or not listed:
         folder = find_folder(source, request.depths)
         found, contested = pair(folder, [frame.name for frame in frames], SUFFIXES) if folder else Pairing({}, [])
@@ -198,9 +203,10 @@ def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, str, 
 def _used(recording: ParsedDataset, views: Sequence[View]) -> dict[Path, str]:
     """What each file is that is used."""
     maps = {view.depth.path: "depth map" for view in views if view.depth is not None}
+    sure = {view.depth.confidence.path: "confidence map" for view in views if view.depth and view.depth.confidence}
     masks = {view.mask_path: "mask" for view in views if view.mask_path is not None}
     photos = {view.image_path: "photo" for view in views}
-    return dict.fromkeys(recording.files, f"{recording.kind} file") | maps | masks | photos
+    return dict.fromkeys(recording.files, f"{recording.kind} file") | sure | maps | masks | photos
 
 
 def _reasons(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scene import load_scene
 from scene.extent import camera_spacing
 from scene.images import load_image
 from scene.photo_agreement import compare_pairs
+from scene.readers.base import ReadOptions
 from scene.types import Scene, View
 from utils.console import run_script, say
 from utils.sampling import subsample
@@ -86,13 +88,26 @@ def _gray(view: View) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m scene.check", description=__doc__)
-    parser.add_argument("source", type=Path, help="the dataset's folder")
+    parser.add_argument("source", type=Path, help="the dataset: its folder, a video or a zip")
+    parser.add_argument(
+        "-m", "--model_path", type=Path, help="keeps the poses of photos, the frames of a video (default: nothing does)"
+    )
+    parser.add_argument("--frames", type=int, default=ReadOptions.frames, help="frames that are taken of a video")
     parser.add_argument("-i", "--images", default="images", help="the folder of the photos in it")
     parser.add_argument("-d", "--depths", default="", help='the folder of the depth maps in it; "none": ignored')
     parser.add_argument("--depth_scale", type=float, help="world units of a step of the depth maps")
     options = parser.parse_args(arguments)
-    scene = load_scene(options.source, images=options.images, depths=options.depths, depth_scale=options.depth_scale)
-    lines = report(scene)
+    with tempfile.TemporaryDirectory() as nowhere:
+        scene = load_scene(
+            options.source,
+            images=options.images,
+            depths=options.depths,
+            depth_scale=options.depth_scale,
+            workspace=options.model_path or Path(nowhere),
+            frames=options.frames,
+            quiet=False,
+        )
+        lines = report(scene)
     for line in lines:
         say(line)
     found = sum(line.startswith("warning: ") for line in lines)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
 
+from scene.orientation import AS_STORED, SIDEWAYS
 from utils.errors import UserError
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow refuses what phones take, 200 megapixels; the limit here is this file's
 
 ORIENTATION = 0x0112  # the EXIF tag
-SIDEWAYS = (5, 6, 7, 8)  # its values for a photo that is to be turned by 90 degrees
 MAX_PIXELS = 2**28  # of any file, in all: 268 megapixels, which take 3.2 GB once decoded
 MAX_TIMES = 16  # as wide as the camera it belongs to: more is a damaged header, not a finer image
 SHAPE = 0.02  # by which aspect ratios of one picture may differ, beside what rounding to pixels makes
@@ -29,19 +29,28 @@ UNREADABLE = (OSError, ValueError, ArithmeticError, SyntaxError, LookupError, Ty
 
 @dataclass(frozen=True)
 class Header:
-    """Of an image file, as it is stored."""
+    """Of an image file: as it is stored, or with `width` and `height` of its pixels turned by `orientation`."""
 
     width: int
     height: int
     has_alpha: bool
-    is_sideways: bool  # whether EXIF says that it is to be turned by 90 degrees
+    orientation: int = AS_STORED  # the value of the EXIF tag (scene.orientation)
+
+    def as_stored(self) -> Header:
+        """The same of pixels that are used as they are stored."""
+        return replace(self, orientation=AS_STORED)
+
+    def upright(self) -> Header:
+        """The same of pixels turned as EXIF says."""
+        sideways = self.orientation in SIDEWAYS
+        return replace(self, width=self.height, height=self.width) if sideways else self
 
 
 def read_header(path: Path) -> Header:
     """Raises: UserError, naming the file, for one that is no image, too large to decode, or cut short."""
     try:
         with Image.open(path) as image:
-            header = Header(*image.size, image.has_transparency_data, _is_sideways(image))
+            header = Header(*image.size, image.has_transparency_data, _orientation(image))
             missing = _bytes_needed(image) > path.stat().st_size
             kind = image.format
     except UNREADABLE:
@@ -66,13 +75,14 @@ def same_shape(width: int, height: int, other_width: int, other_height: int) -> 
     return abs(width * other_height / (height * other_width) - 1) <= SHAPE + rounding
 
 
-def _is_sideways(image: Image.Image) -> bool:
+def _orientation(image: Image.Image) -> int:
     if "exif" not in image.info:  # Pillow would decode a whole PNG to look for them behind its pixels
-        return False
+        return AS_STORED
     try:
-        return image.getexif().get(ORIENTATION) in SIDEWAYS
+        value = image.getexif().get(ORIENTATION)
     except UNREADABLE:
-        return False
+        return AS_STORED
+    return value if isinstance(value, int) and value in range(1, 9) else AS_STORED
 
 
 # ---- whether all of it is there

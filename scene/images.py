@@ -10,6 +10,7 @@ import numpy as np
 
 from scene.camera_models import sampling_map
 from scene.image_header import same_shape
+from scene.orientation import turned
 from scene.types import CameraModel, View
 from utils.errors import UserError
 
@@ -46,14 +47,17 @@ def load_image(view: View) -> LoadedImage:
 
     Raises: UserError for a file that cannot be decoded or a mask of another size.
     """
-    pixels = _decode(view.image_path)
+    pixels = turned(_decode(view.image_path), view.orientation)
     color, alpha = pixels[..., :3], pixels[..., 3:] if pixels.shape[2] == 4 else None
     if alpha is not None and view.background is not None:
         color, alpha = color * alpha + view.background * (1 - alpha), None
     mask = alpha
     if view.mask_path is not None:
         drawn = _decode(view.mask_path)[..., :3].mean(axis=2, keepdims=True)
-        (height, width), size = drawn.shape[:2], (color.shape[1], color.shape[0])
+        size = (color.shape[1], color.shape[0])
+        if not same_shape(drawn.shape[1], drawn.shape[0], *size):  # a mask of the stored pixels turns with them
+            drawn = turned(drawn, view.orientation)
+        height, width = drawn.shape[:2]
         if not same_shape(width, height, *size):
             raise UserError(f"{view.mask_path} is {width}×{height} pixels; its photo is {size[0]}×{size[1]}")
         drawn = _resized(drawn, size)[..., None]
@@ -74,7 +78,7 @@ def decode_image(path: Path) -> np.ndarray | None:
 
 
 def _decode(path: Path) -> np.ndarray:
-    """(H, W, 3 or 4) float32 in [0, 1], RGB(A). COLMAP ignores a photo's EXIF orientation, so this does too."""
+    """(H, W, 3 or 4) float32 in [0, 1], RGB(A), as stored: EXIF turns nothing here."""
     pixels = decode_image(path)
     if pixels is None:
         raise UserError(f"{path} cannot be decoded as an image")

@@ -63,7 +63,7 @@ def _by_key(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 def _key(name: str) -> str:
     """The path without suffixes of images and kinds, in lower case."""
     path = PurePosixPath(name.replace("\\", "/").lower())
-    while path.suffix in (*IMAGE_SUFFIXES, ".npy", ".npz", *KINDS) and path.stem:
+    while path.suffix in (*IMAGE_SUFFIXES, ".npy", ".npz", ".exr", *KINDS) and path.stem:
         path = path.with_suffix("")
     return str(path)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scene.camera_models import is_wide, named
 from scene.image_header import MAX_TIMES, Header, read_header, same_shape
+from scene.orientation import AS_STORED, SIDEWAYS
 from scene.readers.base import PosedImage
 from utils.errors import UserError
 
@@ -15,7 +16,8 @@ MAX_UNEVEN = 1.5  # ratio of the two focal lengths: pixels are square, or were s
 
 
 def check_photos(frames: Sequence[PosedImage]) -> tuple[list[tuple[PosedImage, Header]], list[str]]:
-    """The frames whose photo and mask are whole, with the photo's header, and warnings about the others.
+    """The frames whose photo and mask are whole, with the header of the photo as its camera sees it, and warnings
+    about the others.
 
     Raises: UserError for a photo that cannot be its camera's, or a mask that cannot be its photo's.
     """
@@ -27,7 +29,7 @@ def check_photos(frames: Sequence[PosedImage]) -> tuple[list[tuple[PosedImage, H
         except UserError as error:
             damaged.append(str(error))
             continue
-        _check_photo(frame, header)
+        header = _fitted(frame, header)
         if mask is not None:
             _check_mask(frame, mask, header)
         whole.append((frame, header))
@@ -54,22 +56,36 @@ def _unlikely(frames: Sequence[PosedImage]) -> list[str]:
     return [f"{len(found)} cameras have unlikely focal lengths, which must be in pixels, such as that of {found[0]}"]
 
 
-def _check_photo(frame: PosedImage, header: Header) -> None:
+def _fitted(frame: PosedImage, stored: Header) -> Header:
+    """The header of the photo as its camera sees it: as stored, or turned upright where only that has its shape.
+
+    Cameras of phones are often those of the upright photo, whose file has the pixels of a sensor that lies on its side.
+    COLMAP and most others ignore EXIF; their cameras have the shape of the stored pixels.
+    """
     lens = frame.lens
-    sizes = f"{frame.image_path} is {header.width}×{header.height} pixels, and its camera {lens.width}×{lens.height}"
-    if not same_shape(header.width, header.height, lens.width, lens.height):
-        if same_shape(header.height, header.width, lens.width, lens.height):
-            why = " by its EXIF data" if header.is_sideways else ""
+    sizes = f"{frame.image_path} is {stored.width}×{stored.height} pixels, and its camera {lens.width}×{lens.height}"
+    header = next((each for each in (stored.as_stored(), stored.upright()) if _has_shape_of(each, frame)), None)
+    if header is None:
+        if same_shape(stored.height, stored.width, lens.width, lens.height):
             raise UserError(
-                f"{sizes}: it is turned by 90 degrees{why}; turn its pixels, or give the camera that belongs to them"
+                f"{sizes}: it is turned by 90 degrees, and no EXIF data say which way; turn its pixels, or give the "
+                "camera that belongs to them"
             )
-        raise UserError(f"{sizes}: a photo must be its camera's, or that scaled alike in width and height")
+        turned = ", also when it is turned as its EXIF data say" if stored.orientation in SIDEWAYS else ""
+        raise UserError(f"{sizes}{turned}: a photo must be its camera's, or that scaled alike in width and height")
     if header.width > MAX_TIMES * lens.width:
         raise UserError(f"{sizes}: a photo may be at most {MAX_TIMES} times as wide as its camera")
+    return header
+
+
+def _has_shape_of(header: Header, frame: PosedImage) -> bool:
+    return same_shape(header.width, header.height, frame.lens.width, frame.lens.height)
 
 
 def _check_mask(frame: PosedImage, mask: Header, photo: Header) -> None:
     sizes = f"{frame.mask_path} is {mask.width}×{mask.height} pixels; its photo is {photo.width}×{photo.height}"
+    if photo.orientation != AS_STORED and same_shape(mask.height, mask.width, photo.width, photo.height):
+        return  # drawn over the stored pixels, it is turned with them
     if not same_shape(mask.width, mask.height, photo.width, photo.height):
         raise UserError(f"{sizes}: a mask must be its photo's, or that scaled alike in width and height")
     if mask.width > MAX_TIMES * photo.width:

@@ -74,6 +74,15 @@ class DepthCamera:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """How sure a sensor is of the numbers of a depth map: an image of the map's shape, whose numbers below `least`
+    mean that the depth there is not used."""
+
+    path: Path
+    least: int
+
+
+@dataclass(frozen=True)
 class DepthMap:
     """A file of depth beside a photo, and what its numbers mean: z along the camera's axis, in world units.
 
@@ -86,6 +95,8 @@ class DepthMap:
     offset: float = 0.0
     invalid: tuple[float, ...] = (0.0, 65535.0)  # "no reading", beside what is not finite or, of a sensor, negative
     camera: DepthCamera | None = None  # None: registered to the photo file's pixels, whatever its own size
+    confidence: Confidence | None = None  # None: all depth is used
+    orientation: int = 1  # by which its pixels are turned, as the photo's are (scene.orientation)
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,7 @@ class View:
     camera_model: CameraModel | None = None  # None: the file is a pinhole image already
     background: float | None = None  # the gray behind transparent pixels; None: an alpha channel is a mask
     depth: DepthMap | None = None
+    orientation: int = 1  # by which the photo's pixels are turned once decoded (scene.orientation)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EXTENSION = "submodules/diff-gaussian-rasterization/diff_gaussian_rasterization"
 UTILS = {"utils", "utils.losses", "utils.losses.depth", "utils.metrics", "utils.reporting"}
-DATA = {"scene.io", "scene.depth", "scene.readers", "scene.loading", "scene.gaussians"}
+DATA = {
+    *("scene.io", "scene.depth", "scene.readers", "scene.loading", "scene.gaussians"),
+    *("scene.inputs", "scene.sfm"),
+}
 LIVE = "gaussian_renderer.live"
 ABOVE = {"gaussian_renderer", LIVE, "diff_gaussian_rasterization"}
 
@@ -28,7 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arguments": {"utils", "utils.losses.depth"},  # the names and formulas of the losses
     "scene": {"utils", *DATA},  # types and images at the bottom, build and load_scene at the top: see below
     "scene.io": {"utils", "scene"},
-    "scene.readers": {"utils", "scene", "scene.io"},
+    "scene.inputs": {"utils"},  # files that become folders
+    "scene.sfm": {"utils", "scene", "scene.inputs"},
+    "scene.readers": {"utils", "scene", "scene.io", "scene.inputs", "scene.sfm"},
     "scene.depth": {"utils", "scene"},
     "scene.loading": {"utils", "scene", "scene.depth"},
     "scene.gaussians": {"utils", "arguments", "scene", "diff_gaussian_rasterization"},  # Adam is an operator, too

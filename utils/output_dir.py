@@ -55,8 +55,11 @@ def find_iteration(model: Path, wanted: int) -> int:
 
 
 def default_folder(source: Path) -> Path:
-    """The first of output/<dataset>, output/<dataset>-2, ... that holds no run, and no file in the way of one."""
-    name = source.resolve().name or "run"
+    """The first of output/<dataset>, output/<dataset>-2, ... that holds no run, and no file in the way of one.
+
+    A video or a zip gives its name without the suffix.
+    """
+    name = (source.stem if source.is_file() else source.resolve().name) or "run"
     number, folder = 1, Path("output") / name
     while holds_run(folder) or (not is_run(folder) and found(folder, RUN_FILES)):
         number += 1

@@ -13,18 +13,45 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from scene.depth.exr import read_exr, read_exr_size
 from scene.depth.resample import at_pixels
-from scene.image_header import UNREADABLE, read_header
+from scene.image_header import UNREADABLE, read_header, same_shape
 from scene.images import decode_image
-from scene.types import DepthMap, View
+from scene.orientation import turned
+from scene.types import Confidence, DepthMap, View
 from utils.errors import UserError
 
 Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
-SUFFIXES = (".png", ".npy", ".tiff", ".tif")
+SUFFIXES = (".png", ".npy", ".tiff", ".tif", ".exr")
 FLYING_JUMP = 0.03  # of its depth: a pixel whose 3 × 3 neighbourhood spans more may be a mixture of both sides,
 FLYING_BEND = 0.015  # unless it lies this near to a plane, in parts of its inverse depth
 FARTHEST_NEIGHBOUR = 4  # pixels: of what lies farther apart nothing is said
+
+
+def read_map(depth_map: DepthMap) -> np.ndarray:
+    """The numbers of a depth map, (H, W), 0 where its sensor is not sure of them, turned as its photo is.
+
+    Raises: UserError for a file that cannot be decoded.
+    """
+    numbers = read_numbers(depth_map.path)
+    if depth_map.confidence is not None and numbers.ndim == 2:
+        numbers = np.where(_is_sure(depth_map.confidence, *numbers.shape), numbers, 0)
+    return turned(numbers, depth_map.orientation)
+
+
+def _is_sure(confidence: Confidence, height: int, width: int) -> np.ndarray:
+    """(height, width) bool: whether the depth there is to be used."""
+    path = confidence.path
+    header = read_header(path)
+    if not same_shape(header.width, header.height, width, height):
+        raise UserError(f"{path} is {header.width}×{header.height} pixels; its depth map is {width}×{height}")
+    levels = decode_image(path)
+    if levels is None or levels.ndim != 2:
+        raise UserError(f"{path} cannot be decoded as a map of confidence: it must be an image of one channel")
+    if levels.shape != (height, width):
+        levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_NEAREST)
+    return levels >= confidence.least
 
 
 def read_numbers(path: Path) -> np.ndarray:
@@ -32,7 +59,8 @@ def read_numbers(path: Path) -> np.ndarray:
 
     Raises: UserError for a file that cannot be decoded.
     """
-    numbers = _read_npy(path) if path.suffix == ".npy" else _read_image(path)
+    read = {".npy": _read_npy, ".exr": read_exr}.get(path.suffix.lower(), _read_image)
+    numbers = read(path)
     if numbers.ndim == 3 and (numbers[..., :3] == numbers[..., :1]).all():
         numbers = numbers[..., 0]
     if numbers.dtype not in (np.uint8, np.uint16):
@@ -59,7 +87,9 @@ def _mapped_npy(path: Path) -> np.ndarray:
 
 def read_size(path: Path) -> tuple[int, int]:
     """Width and height of a depth map, from its header. Raises: UserError for a file that cannot be decoded."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".exr":
+        return read_exr_size(path)
+    if path.suffix.lower() == ".npy":
         shape = [size for size in _mapped_npy(path).shape if size != 1]
         return (shape[1], shape[0]) if len(shape) > 1 else (1, 1)
     header = read_header(path)
@@ -81,7 +111,7 @@ def load_depth(view: View) -> np.ndarray | None:
     """
     if view.depth is None:
         return None
-    numbers = read_numbers(view.depth.path)
+    numbers = read_map(view.depth)
     valid = valid_mask(numbers, view.depth)
     if view.depth.kind == "sensor":
         valid &= ~flying_pixels(numbers, valid)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scene.depth.maps import read_numbers, valid_mask
+from scene.depth.maps import read_map, valid_mask
 from scene.depth.resample import at_pixels
 from scene.depth.sparse_check import DepthSamples, visible_points
 from scene.types import PointCloud, View
@@ -50,7 +50,7 @@ def _partner(look: DepthSamples, looks: Sequence[DepthSamples]) -> DepthSamples 
 
 def _numbers(look: DepthSamples) -> np.ndarray:
     """(H, W) of the view's camera, 0 where there is no reading."""
-    numbers = read_numbers(look.path)
+    numbers = read_map(look.found)
     return at_pixels(np.where(valid_mask(numbers, look.found), numbers, 0), look.view, look.found)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from scene.depth.maps import read_numbers, read_size, valid_mask
+from scene.depth.maps import read_map, read_size, valid_mask
 from scene.depth.resample import at_pixels
 from scene.image_header import MAX_TIMES
+from scene.orientation import SIDEWAYS
 from scene.types import DepthMap, PointCloud, View
 from utils.errors import UserError
 
@@ -57,9 +58,12 @@ def sample_at_points(view: View, found: DepthMap, points: PointCloud, track: np.
     """
     numbers, problem = np.zeros((1, 1), np.float32), ""
     try:
-        problem = _wrong_size(*read_size(found.path), view, found)
+        width, height = read_size(found.path)
+        problem = _wrong_size(width, height, view, found)
+        if problem and view.orientation in SIDEWAYS and not _wrong_size(height, width, view, found):
+            found, problem = replace(found, orientation=view.orientation), ""  # of the photo's stored pixels
         if not problem:
-            numbers = read_numbers(found.path)
+            numbers = read_map(found)
             problem = "is a color picture, not depth" if numbers.ndim != 2 else ""
     except UserError as error:
         problem = f"cannot be used ({error})"

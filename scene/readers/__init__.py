@@ -8,7 +8,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from scene.readers import colmap, replica, scannet, seven_scenes, transforms, tum
+from scene.readers import (
+    colmap,
+    colmap_elsewhere,
+    kitti,
+    opensfm,
+    photos,
+    polycam,
+    record3d,
+    redwood,
+    replica,
+    scanner_app,
+    scannet,
+    seven_scenes,
+    stray,
+    transforms,
+    tum,
+)
 from scene.readers.base import ParsedDataset, Reader, ReadOptions
 from utils.errors import UserError
 
@@ -19,8 +35,15 @@ READERS: tuple[Reader, ...] = (  # the first that can read a folder reads it
     scannet,
     tum,
     replica,
+    opensfm,
+    scanner_app,
+    record3d,
+    polycam,
+    redwood,
+    kitti,
+    stray,
+    colmap_elsewhere,
 )
-PHOTOS = (".jpg", ".jpeg", ".png")
 NAMED_AT_MOST = 8  # of a folder that is no dataset
 
 
@@ -33,7 +56,14 @@ def read_dataset(source: Path, options: ReadOptions) -> ParsedDataset:
             others = [other.LAYOUT for other in READERS if other is not reader and other.can_read(source)]
             also = (f"there are files of {', '.join(others)} too, which are not read",) if others else ()
             return replace(dataset, notes=(*dataset.notes, *also))
+    if photos.can_read(source):  # after all others, whose folders have photos too
+        return _guarded(photos, source, options)
     raise UserError(what_is_missing(source))
+
+
+def has_poses(source: Path) -> bool:
+    """Whether a reader knows the folder, other than as photos without poses."""
+    return any(reader.can_read(source) for reader in READERS)
 
 
 def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDataset:
@@ -48,16 +78,10 @@ def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDatase
 
 
 def what_is_missing(source: Path) -> str:
-    """Of photos without poses, what to run; of anything else, what is accepted."""
-    for folder in (source / "images", source):
-        count = sum(path.suffix.lower() in PHOTOS for path in folder.iterdir()) if folder.is_dir() else 0
-        if count:
-            return (
-                f"{folder} has {count} photos, but nothing in {source} says from where they were taken. COLMAP finds "
-                f"out: with the photos in {source / 'images'}, run `colmap automatic_reconstructor --workspace_path "
-                f"{source} --image_path {source / 'images'}`, or pycolmap as docs/datasets.md has it; either leaves "
-                f"{source / 'sparse' / '0'}"
-            )
+    """Of a folder that is no dataset, what is accepted."""
+    raw = [path for path in sorted(source.iterdir()) if path.suffix.lower() in photos.NOT_DECODED]
+    if raw:
+        return f"{source}: {len(raw)} photos such as {raw[0].name} cannot be decoded here; convert them to JPEG"
     found = ", ".join(sorted(path.name for path in source.iterdir())[:NAMED_AT_MOST]) or "nothing"
-    layouts = "; ".join(reader.LAYOUT for reader in READERS)
+    layouts = "; ".join(reader.LAYOUT for reader in (*READERS, photos))
     return f"{source} is no dataset: it has {found}, and it needs one of these: {layouts}"

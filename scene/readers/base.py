@@ -9,14 +9,18 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
 
 from scene.camera_models import checked
-from scene.types import CameraModel, DepthCamera, PointCloud
+from scene.types import CameraModel, Confidence, DepthCamera, PointCloud
 from utils.errors import UserError
 
 SHEAR = 0.05  # by which the axes of a pose may miss being orthogonal and of one length: files round
 FARTHEST = 1e10  # world units, of a camera or point: squares of what lies beyond leave float32
 NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
+OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, z backward -> y down, z forward
+MILLIMETRES = 1 / 1000  # a step of depth, in metres
+SURE_DEPTH = "depth of the highest confidence alone is used"
 HALF_PIXEL = 0.5  # OpenCV counts pixels from the middle of the first, this project from its corner
 
 
@@ -25,6 +29,10 @@ class ReadOptions:
     """What the command line says of a folder, for readers that need to know."""
 
     images: str = "images"  # the folder of the photos inside the dataset, where its files do not name it
+    workspace: Path | None = None  # the folder that keeps what has to be made of a dataset; None: nothing can be made
+    frames: int = 150  # of a video that are taken
+    is_sequence: bool = False  # whether photos without poses are the frames of a video
+    quiet: bool = False
 
 
 class Reader(Protocol):
@@ -52,6 +60,7 @@ class PosedImage:
     mask_path: Path | None = None
     depth_path: Path | None = None  # that is listed, there or not
     depth_camera: DepthCamera | None = None  # None: the photo's
+    confidence: Confidence | None = None  # of the depth map; None: all of it is used
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,24 @@ def read_pose(path: Path) -> np.ndarray | None:
     numbers that are not finite. Raises: UserError, naming the file, for anything else that is no pose."""
     matrix = read_matrix(path)
     return np.linalg.inv(rigid(matrix, str(path))) if np.isfinite(matrix).all() else None
+
+
+def pose_of_quaternion(place: Sequence[float], xyzw: Sequence[float], where: str) -> np.ndarray | None:
+    """(4, 4) of a position and a quaternion; None where tracking was lost: for what is not finite, or no rotation.
+
+    Raises: UserError, which `where` begins, for a place too far away.
+    """
+    numbers = np.array([*place, *xyzw], dtype=np.float64)
+    if not np.isfinite(numbers).all() or not 1e-6 <= np.abs(numbers[3:]).max() <= FARTHEST:
+        return None
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = Rotation.from_quat(numbers[3:]).as_matrix(), numbers[:3]
+    return rigid(pose, f"{where} {list(place)}")
+
+
+def confidence_of(path: Path, least: int) -> Confidence | None:
+    """The confidence map at `path`, of which numbers from `least` on are used; None where there is none."""
+    return Confidence(path, least) if path.is_file() else None
 
 
 def opencv_lens(

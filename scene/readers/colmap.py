@@ -46,11 +46,18 @@ def can_read(source: Path) -> bool:
 
 def read(source: Path, options: ReadOptions) -> ParsedDataset:
     """Read the model that has most of the photos; the first of equals. Raises: UserError, naming the file."""
-    image_folder = source / options.images
+    return read_best(source, find_models(source), source / options.images)
+
+
+def read_best(source: Path, folders: Sequence[Path], image_folder: Path) -> ParsedDataset:
+    """Read the model of these folders in `source` that has most of the photos in `image_folder`; the first of equals.
+
+    Raises: UserError, naming the file.
+    """
     if not image_folder.is_dir():
         raise UserError(f"the image folder {image_folder} is not there; -i names another")
     photos = PhotoFinder(image_folder)
-    models = {folder: read_model(folder) for folder in find_models(source)}
+    models = {folder: read_model(folder) for folder in folders}
     here = {folder: _photos(model, photos) for folder, model in models.items()}
     folder = max(models, key=lambda each: len(here[each]))
     model, paths = models[folder], here[folder]

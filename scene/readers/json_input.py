@@ -44,6 +44,8 @@ def decoded(content: Any, schema: type[Schema], path: Path) -> Schema:
         place = place.rstrip("`").removeprefix(".")
         if not place:
             raise UserError(f"{path}: {message}") from None
+        if "[...]" in place:  # which stands for the key of an entry: of which one is not said
+            raise UserError(f"{path}: in {place}: {_accepted(message)}") from None
         raise UserError(f"{path}: {place} is {_shown(_at(content, place))}; {_accepted(message)}") from None
 
 

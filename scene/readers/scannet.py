@@ -15,6 +15,7 @@ import numpy as np
 from scene.image_header import read_header
 from scene.readers.base import (
     HALF_PIXEL,
+    MILLIMETRES,
     ParsedDataset,
     PosedImage,
     ReadOptions,
@@ -28,7 +29,6 @@ from scene.types import CameraModel, DepthCamera
 from utils.errors import UserError
 from utils.sampling import subsample
 
-MILLIMETRES = 1 / 1000
 FULL_SIZE = (1296, 968)  # of the color camera, for which intrinsic_color.txt holds even where photos are smaller
 OFF_CENTER = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
 SIZES = 5  # maps that are asked for their size

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, read_pose, read_text
+from scene.readers.base import MILLIMETRES, ParsedDataset, PosedImage, ReadOptions, lost_frames, read_pose, read_text
 from scene.types import CameraModel, DepthCamera
 from utils.errors import UserError
 
-MILLIMETRES = 1 / 1000
 PHOTO_LENS = CameraModel("PINHOLE", 640, 480, (525.0, 525.0, 320.0, 240.0))
 PHOTO_FROM_DEPTH = np.array(
     [

@@ -11,7 +11,16 @@ import numpy as np
 
 from scene.io.points import read_points
 from scene.pairing import IMAGE_SUFFIXES, pair
-from scene.readers.base import FARTHEST, NO_POINTS, ParsedDataset, PosedImage, ReadOptions, lost_frames, rigid
+from scene.readers.base import (
+    FARTHEST,
+    NO_POINTS,
+    OPENCV_FROM_OPENGL,
+    ParsedDataset,
+    PosedImage,
+    ReadOptions,
+    lost_frames,
+    rigid,
+)
 from scene.readers.json_input import decoded, read_json, unknown_keys
 from scene.readers.photo_paths import PhotoFinder, is_file
 from scene.readers.transforms_lens import lens_of
@@ -20,7 +29,6 @@ from scene.types import PointCloud
 from utils.errors import UserError
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
-OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, z backward -> y down, z forward
 FILES = ("transforms.json", "transforms_train.json")  # of which the first that is there is read
 LAYOUT = "transforms.json or transforms_train.json (Blender, instant-ngp, nerfstudio)"
 MASKS = "masks"  # the folder beside the file in which photos without a mask_path have one

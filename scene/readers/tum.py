@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens, read_text, rigid
+from scene.readers.base import (
+    ParsedDataset,
+    PosedImage,
+    ReadOptions,
+    lost_frames,
+    opencv_lens,
+    pose_of_quaternion,
+    read_text,
+)
 from scene.types import CameraModel
 from utils.errors import UserError
 
@@ -66,13 +73,13 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     frames, lost = [], []
     for time, name in here:
         pose, depth = poses.nearest(time), depths.get(time)
-        camera_from_world = (
-            None if pose is None else _camera_from_world(pose, f"{source / 'groundtruth.txt'}: the pose")
-        )
-        if camera_from_world is None:
+        where = f"{source / 'groundtruth.txt'}: the pose"
+        world_from_camera = None if pose is None else pose_of_quaternion(pose[:3], pose[3:], where)
+        if world_from_camera is None:
             lost.append(source / name)
         else:
             depth_path = None if depth is None else source / depth[0]
+            camera_from_world = np.linalg.inv(world_from_camera)
             frames.append(PosedImage(name, source / name, lens, camera_from_world, depth_path=depth_path))
     if here and not frames:
         raise UserError(f"{source / 'groundtruth.txt'} has a pose within {MAX_APART} s of no photo of rgb.txt")
@@ -126,16 +133,3 @@ def _list(path: Path, wanted: str) -> Timed:
             raise UserError(f"{path}, line {number}: {line!r} must be a time and {wanted}") from None
     entries.sort(key=lambda entry: entry[0])
     return Timed(np.array([time for time, _ in entries]), [values for _, values in entries])
-
-
-def _camera_from_world(values: Sequence[float], where: str) -> np.ndarray | None:
-    """Of tx ty tz qx qy qz qw, world_from_camera; None for what is not finite, or no rotation.
-
-    Raises: UserError, which `where` begins, for a place too far away.
-    """
-    numbers = np.array(values)
-    if not np.isfinite(numbers).all() or np.linalg.norm(numbers[3:]) < 1e-6:
-        return None
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = Rotation.from_quat(numbers[3:]).as_matrix(), numbers[:3]
-    return np.linalg.inv(rigid(pose, f"{where} {values[:3]}"))

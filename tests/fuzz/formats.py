@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ from scipy.spatial.transform import Rotation
 
 from scene.io import write_gaussians
 from scene.io.points import write_points
-from scene.readers.transforms import OPENCV_FROM_OPENGL
+from scene.readers.base import OPENCV_FROM_OPENGL
 from scene.types import GaussianArrays, PointCloud
+from tests.helpers.exr import write_exr
 from tests.helpers.splats import splats
+from tests.helpers.videos import write_video
 
 WIDTH, HEIGHT, FRAMES, POINTS = 16, 12, 3, 40
+MATRIX = [[14.0, 0.0, 7.5], [0.0, 14.0, 5.5], [0.0, 0.0, 1.0]]
 
 
 @dataclass(frozen=True)
@@ -172,11 +176,112 @@ def replica(folder: Path) -> None:
         picture(folder / "results" / f"depth{k:06}.png", 1, np.uint16)
 
 
+def redwood(folder: Path) -> None:
+    lines = [[f"{k} {k} {k + 1}", *(" ".join(map(str, row)) for row in pose)] for k, pose in enumerate(poses())]
+    (folder / "trajectory.log").write_text("\n".join("\n".join(part) for part in lines) + "\n")
+    matrix = np.transpose(MATRIX).ravel().tolist()
+    (folder / "camera.json").write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "intrinsic_matrix": matrix}))
+    for k in range(FRAMES):
+        picture(folder / "color" / f"{k:05}.jpg")
+        picture(folder / "depth" / f"{k:05}.png", 1, np.uint16)
+
+
+def kitti(folder: Path) -> None:
+    rows = " ".join(str(value) for value in np.hstack([MATRIX, [[1.0], [0.0], [0.0]]]).ravel())
+    (folder / "calib.txt").write_text(f"P0: {rows}\nP2: {rows}\n")
+    np.savetxt(folder / "poses.txt", [pose[:3].ravel() for pose in poses()])
+    for k in range(FRAMES):
+        picture(folder / "image_2" / f"{k:06}.png")
+        picture(folder / "depth" / f"{k:06}.png", 1, np.uint16)
+
+
+def opensfm(folder: Path) -> None:
+    lens = {"projection_type": "perspective", "width": WIDTH, "height": HEIGHT, "focal": 0.9, "k1": 0.01, "k2": 0.0}
+    shots = {}
+    for k, pose in enumerate(poses()):
+        inverse = np.linalg.inv(pose)
+        turn = Rotation.from_matrix(inverse[:3, :3]).as_rotvec().tolist()
+        shots[f"{k}.jpg"] = {"rotation": turn, "translation": inverse[:3, 3].tolist(), "camera": "a"}
+        picture(folder / "images" / f"{k}.jpg")
+    places = enumerate(cloud().positions.tolist())
+    points = {str(k): {"coordinates": place, "color": [10.0, 200.0, 30.0]} for k, place in places}
+    content = [{"cameras": {"a": lens}, "shots": shots, "points": points}]
+    (folder / "reconstruction.json").write_text(json.dumps(content))
+
+
+# ---- phones
+
+
+def scanner_app(folder: Path) -> None:
+    for k, pose in enumerate(poses()):
+        values = {
+            "cameraPoseARFrame": (pose @ OPENCV_FROM_OPENGL).ravel().tolist(),
+            "intrinsics": np.ravel(MATRIX).tolist(),
+        }
+        (folder / f"frame_{k:05}.json").write_text(json.dumps(values))
+        picture(folder / f"frame_{k:05}.jpg")
+        picture(folder / f"depth_{k:05}.png", 1, np.uint16)
+        sureness(folder / f"conf_{k:05}.png", 2)
+
+
+def polycam(folder: Path) -> None:
+    keyframes = folder / "keyframes"
+    for name in ("corrected_cameras", "cameras"):
+        (keyframes / name).mkdir(parents=True)
+    lens = {"fx": 14.0, "fy": 14.0, "cx": 7.5, "cy": 5.5, "width": WIDTH, "height": HEIGHT, "blur_score": 90}
+    for k, pose in enumerate(poses()):
+        matrix = pose @ OPENCV_FROM_OPENGL
+        elements = {f"t_{row}{column}": float(matrix[row, column]) for row in range(3) for column in range(4)}
+        for name in ("cameras", "corrected_cameras")[: 1 + k % 2]:
+            (keyframes / name / f"{k}.json").write_text(json.dumps({**lens, **elements}))
+            picture(keyframes / name.replace("cameras", "images") / f"{k}.jpg")
+        picture(keyframes / "depth" / f"{k}.png", 1, np.uint16)
+        sureness(keyframes / "confidence" / f"{k}.png", 255)
+
+
+def record3d(folder: Path, compression: int = 3) -> None:
+    listed = []
+    for k, pose in enumerate(poses()):
+        turned = pose @ OPENCV_FROM_OPENGL
+        listed.append([*Rotation.from_matrix(turned[:3, :3]).as_quat().tolist(), *turned[:3, 3].tolist()])
+        picture(folder / "rgb" / f"{k}.jpg")
+        depth = np.linspace(1.5, 3.5, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).round(1).astype(np.float16)
+        write_exr(folder / "depth" / f"{k}.exr", {"R": depth}, compression)
+    content = {"w": WIDTH, "h": HEIGHT, "K": np.transpose(MATRIX).ravel().tolist(), "poses": listed}
+    (folder / "metadata.json").write_text(json.dumps(content))
+
+
+def stray(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    write_video(folder / "rgb.mp4", [rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(FRAMES)])
+    rows = ["timestamp, frame, x, y, z, qx, qy, qz, qw"]
+    for k, pose in enumerate(poses()):
+        values = (k / 60, k, *pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat())
+        rows.append(", ".join(map(str, values)))
+        picture(folder / "depth" / f"{k:06}.png", 1, np.uint16)
+        sureness(folder / "confidence" / f"{k:06}.png", 2)
+    (folder / "odometry.csv").write_text("\n".join(rows) + "\n")
+    (folder / "camera_matrix.csv").write_text("\n".join(", ".join(map(str, row)) for row in MATRIX) + "\n")
+
+
+def sureness(path: Path, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((HEIGHT, WIDTH), level, np.uint8))
+
+
 # ---- files by themselves
 
 
 def ply_points(folder: Path) -> None:
     write_points(folder / "a.ply", cloud())
+
+
+def zipped(folder: Path) -> None:
+    colmap(folder / "scene", binary=True)
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((folder / "scene").rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    shutil.rmtree(folder / "scene")
 
 
 def ply_gaussians(folder: Path) -> None:
@@ -222,6 +327,19 @@ FORMATS = {
     "scannet_img": Format(scannet, ("color/*", "depth/*")),
     "sevenscenes": Format(seven_scenes, ("*/*.txt", "*.txt")),
     "replica": Format(replica, ("*.txt", "*.json")),
+    "redwood": Format(redwood, ("*.log", "*.json")),
+    "kitti": Format(kitti, ("*.txt",)),
+    "opensfm": Format(opensfm, ("reconstruction.json",)),
+    "scanner_app": Format(scanner_app, ("*.json",)),
+    "scanner_conf": Format(scanner_app, ("conf_*", "depth_*")),
+    "polycam": Format(polycam, ("keyframes/*/*.json",)),
+    "polycam_conf": Format(polycam, ("keyframes/confidence/*", "keyframes/depth/*")),
+    "record3d": Format(record3d, ("metadata.json",)),
+    "stray": Format(stray, ("*.csv",)),
+    "stray_video": Format(stray, ("*.mp4",)),
+    "zip": Format(zipped, ("a.zip",)),
+    "depth_exr_zip": Format(record3d, ("depth/*",)),
+    "depth_exr_rle": Format(lambda folder: record3d(folder, compression=1), ("depth/*",)),
     "img_jpg": Format(lambda folder: colmap(folder, suffix="jpg"), ("images/*",)),
     "img_png": Format(colmap, ("images/*",)),
     "img_bmp": Format(lambda folder: colmap(folder, suffix="bmp"), ("images/*",)),

@@ -23,7 +23,7 @@ def mutated(data: bytes, seed: int, suffix: str) -> bytes:
     rng = random.Random(seed)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         kinds = [_bits, _cut, _word, _spread, _again]
-        if suffix in (".txt", ".json", ".ply", ".ppm"):
+        if suffix in (".txt", ".json", ".ply", ".ppm", ".log", ".csv"):
             kinds += [_number] * 4 + [_line] * 2
         if suffix == ".json":
             kinds += [_tree] * 12

@@ -10,7 +10,7 @@ import numpy as np
 
 from scene.loading.image_cache import ViewCache
 from scene.readers import colmap
-from scene.readers.transforms import OPENCV_FROM_OPENGL
+from scene.readers.base import OPENCV_FROM_OPENGL
 from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers import scenes
 

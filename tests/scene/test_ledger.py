@@ -81,13 +81,30 @@ def test_what_is_left_of_a_transforms_folder_is_said_with_its_reason(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "write", [recordings.write_seven_scenes, recordings.write_scannet, recordings.write_tum, recordings.write_replica]
-)
+    "write",
+    [recordings.write_seven_scenes, recordings.write_scannet, recordings.write_tum, recordings.write_replica,
+     recordings.write_record3d, recordings.write_redwood, recordings.write_kitti, recordings.write_opensfm],
+)  # fmt: skip
 def test_recordings_leave_nothing(tmp_path: Path, write: Callable[[Path], list[Camera]]) -> None:
     write(tmp_path)
     ledger = load_scene(tmp_path).ledger
     assert_complete(tmp_path, ledger)
     assert ledger.unused == {} and "none is left" in ledger.line
+
+
+def test_what_is_left_of_the_files_of_phones_is_said_with_its_reason(tmp_path: Path) -> None:
+    recordings.write_scanner_app(tmp_path / "app")
+    recordings.write_polycam(tmp_path / "polycam")
+    (tmp_path / "polycam" / "mesh_info.json").touch()
+    app, polycam = (load_scene(tmp_path / name).ledger for name in ("app", "polycam"))
+    assert_complete(tmp_path / "app", app)
+    assert_complete(tmp_path / "polycam", polycam)
+    left = ("frame_00004.json", "depth_00004.png", "conf_00004.png")
+    assert app.unused == dict.fromkeys(left, "there is no photo of this frame")
+    assert list(app.used.values()).count("confidence map") == list(polycam.used.values()).count("confidence map") == 4
+    folders = {f"keyframes/{name}" for name in ("images", "cameras")}
+    assert {name for name, why in polycam.unused.items() if why == "no part of this format"} == {"mesh_info.json"}
+    assert {Path(name).parent.as_posix() for name in polycam.unused} == {".", *folders} and len(polycam.unused) == 9
 
 
 @pytest.mark.parametrize("name", ["README.md", "notes/a.bin", "sub/images/1.jpg"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from scene import load_scene
 from scene.images import load_image
 from scene.readers import colmap, transforms
-from scene.readers.transforms import OPENCV_FROM_OPENGL
+from scene.readers.base import OPENCV_FROM_OPENGL
 from scene.types import Camera, Scene
 from tests.conftest import real_scene
 from tests.helpers import scenes
@@ -155,11 +156,21 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
         load_scene(tmp_path / "a", test_images=("000", "001"))
 
 
-@pytest.mark.parametrize("folder", ["images", "."])
-def test_photos_without_poses_are_sent_to_colmap(folder: str, tmp_path: Path) -> None:
-    scenes.write_photo(tmp_path / folder / "a.JPG", 40, 30)
-    with pytest.raises(UserError, match=r"has 1 photos, but nothing in .* says from where .*automatic_reconstructor"):
-        load_scene(tmp_path)
+@pytest.mark.parametrize("folder", ["images", ".", "photos/room"])
+def test_photos_without_poses_need_a_place_and_pycolmap(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        scenes.write_photo(tmp_path / "data" / folder / f"{name}.JPG", 40, 30)
+    with pytest.raises(UserError, match=r"the poses of its 3 photos need a folder to be kept in: .*-m of the scripts"):
+        load_scene(tmp_path / "data")
+    monkeypatch.setitem(sys.modules, "pycolmap", None)
+    with pytest.raises(UserError, match=r"need pycolmap, .*: pip install -e \"\.\[sfm\]\" --no-build-isolation"):
+        load_scene(tmp_path / "data", workspace=tmp_path / "model")
+    assert not list((tmp_path / "model").iterdir())
+    (tmp_path / "data" / folder / "a.JPG").unlink()
+    with pytest.raises(UserError, match="has 2 photos; at least 3 are needed"):
+        load_scene(tmp_path / "data", workspace=tmp_path / "model")
 
 
 def test_fox_by_both_of_its_descriptions(tmp_path: Path) -> None:
@@ -186,3 +197,9 @@ def test_what_escapes_a_reader_names_the_folder(
     monkeypatch.setattr(transforms, "read", read)
     with pytest.raises(UserError, match=f"{tmp_path.name} has the files of transforms.json .*{type(error).__name__}"):
         load_scene(tmp_path)
+
+
+def test_photos_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(UserError, match=r"1 photos such as IMG_1\.HEIC cannot be decoded here; convert them to JPEG"):
+        load_scene(tmp_path, workspace=tmp_path / "model")

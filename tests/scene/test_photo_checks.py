@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from scene import load_scene
 from scene.image_header import read_header
@@ -98,12 +97,8 @@ def test_what_phones_append_and_put_before_is_no_damage(tmp_path: Path) -> None:
 def test_a_photo_turned_against_its_camera_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path)[2]
     scenes.write_photo(path, 30, 40)
-    with pytest.raises(UserError, match=r"002\.png is 30×40 pixels, and its camera 40×30: it is turned by 90 degrees;"):
-        load_scene(tmp_path)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.open(path).save(path, exif=exif)
-    with pytest.raises(UserError, match="it is turned by 90 degrees by its EXIF data; turn its pixels"):
+    sizes = r"002\.png is 30×40 pixels, and its camera 40×30"
+    with pytest.raises(UserError, match=f"{sizes}: it is turned by 90 degrees, and no EXIF data say which way; turn"):
         load_scene(tmp_path)
 
 

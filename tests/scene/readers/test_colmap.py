@@ -16,7 +16,7 @@ from scene.readers import colmap
 from scene.readers.colmap_files import MODELS
 from scene.types import Camera, PointCloud
 from tests.conftest import real_scene
-from tests.helpers import scenes
+from tests.helpers import rgbd, scenes
 from utils.errors import UserError
 
 
@@ -283,3 +283,44 @@ def test_all_models_of_colmap_are_known_by_number(tmp_path: Path, number: int) -
             colmap.read_model(tmp_path / "sparse")
     else:
         assert colmap.read_model(tmp_path / "sparse").images[0].lens.params == tuple(values)
+
+
+# ---- other places
+
+
+@pytest.mark.parametrize(
+    "model, photos",
+    [("sparse", "images"), ("sparse/0", "images_4"), ("colmap/sparse/0", "images"), ("colmap/sparse", "images_4"),
+     ("dense/0/sparse", "dense/0/images"), ("dense/sparse", "dense/images"), ("dense/0/sparse", "images"),
+     (".", "images")],
+)  # fmt: skip
+def test_models_are_found_where_tools_put_them(tmp_path: Path, model: str, photos: str) -> None:
+    cameras = scenes.cameras(4)
+    colmap.write_model(tmp_path / model, cameras, scenes.points())
+    for camera in cameras:
+        scenes.write_photo(tmp_path / photos / camera.name, 20, 15)
+    scene = load_scene(tmp_path, images=Path(photos).name)
+    assert scene.kind == "COLMAP" and len(scene.train) == 4 and len(scene.points) == 50
+    assert scene.train[0].camera.width == 20 and scene.train[0].camera.fx == pytest.approx(cameras[0].fx / 2)
+    assert set(scene.ledger.unused.values()) == set()
+
+
+def test_what_else_describes_the_folder_comes_before_colmap(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    (tmp_path / "colmap").mkdir()
+    (tmp_path / "sparse").rename(tmp_path / "colmap" / "sparse")
+    assert load_scene(tmp_path).kind == "COLMAP"
+    rgbd.write_depth(tmp_path, cameras)
+    rgbd.write_transforms(tmp_path, cameras)
+    scene = load_scene(tmp_path)
+    assert scene.kind == "nerfstudio" and "there are files of colmap/sparse/0, dense/0" in scene.summary
+
+
+def test_points_of_a_ply_alone(tmp_path: Path) -> None:
+    rgbd.write_scene(tmp_path)
+    points = rgbd.sphere_points(700)
+    (tmp_path / "sparse" / "0" / "points3D.txt").unlink()
+    write_points(tmp_path / "sparse" / "0" / "points3D.ply", points)
+    scene = load_scene(tmp_path)
+    np.testing.assert_allclose(scene.points.positions, points.positions, atol=1e-6)
+    assert scene.ledger.unused == {}

@@ -336,3 +336,21 @@ def test_masks_are_found_by_names_of_other_machines(tmp_path: Path, listed: str)
     write(tmp_path, frame={"mask_path": listed})
     scenes.write_photo(tmp_path / "masks" / "000.png", 40, 30, channels=1)
     assert load_scene(tmp_path).train[0].mask_path == tmp_path / "masks" / "000.png"
+
+
+def test_depth_as_nerfcapture_writes_it(tmp_path: Path) -> None:
+    """Photos without a suffix in the file, maps beside them, and 10 m in 65535 steps."""
+    cameras = rgbd.make_cameras(4)
+    rgbd.write_transforms(tmp_path, cameras, integer_depth_scale=10 / 65535)
+    content = json.loads((tmp_path / "transforms.json").read_text())
+    for number, (camera, frame) in enumerate(zip(cameras, content["frames"], strict=True)):
+        scenes.write_photo(tmp_path / "images" / f"{number}.png", camera.width, camera.height)
+        rgbd.write_map(tmp_path / "images" / f"{number}.depth.png", 6553.5 * rgbd.sphere_depth(camera))
+        del frame["depth_file_path"]
+        frame |= {"file_path": f"images/{number}", "depth_path": f"images/{number}.depth.png", "timestamp": 1.5}
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    scene = load_scene(tmp_path)
+    assert scene.warnings == () and scene.ledger.unused == {}
+    for view in scene.train:
+        depth, valid = rgbd.depth_of(view)
+        assert valid.mean() > 0.9 and np.abs(depth / rgbd.sphere_depth(view.camera) - 1)[valid].max() < 0.001
