@@ -17,6 +17,7 @@ from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
 from scene.loading.image_cache import ViewCache
+from scene.refined_poses import with_refined_poses
 from utils.console import Parser, progress, run_script, say
 from utils.errors import UserError
 from utils.output_dir import config_path, find_iteration, point_cloud_path
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
     background = background_color(model.white_background, device)
     settings = RenderSettings(scene.near, gaussians.sh_degree, options.pipeline.antialiasing)
-    parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
+    refined = with_refined_poses(values.model_path, scene.train)
+    parts = {"train": () if values.skip_train else refined, "test": () if values.skip_test else scene.test}
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"
         if views:

@@ -87,6 +87,7 @@ def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
         "densification": state.strategy.facts(),
         "files": scene.ledger.facts(),
         "plan": pace.facts(),
+        "corrections": state.corrections.facts(),
     }
 
 
@@ -102,6 +103,7 @@ def draw_of(gaussians: Gaussians, background: Tensor, settings: RenderSettings) 
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path, pace: Pace) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
+    corrections = state.corrections
     objective = loss_of(replace(options, run=run), scene.extent, strategy)
     settings_of = partial(settings_at, near=scene.near, sh_degree=options.model.sh_degree, pipeline=options.pipeline)
     plain = background_color(options.model.white_background, gaussians.device)
@@ -113,8 +115,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_of) as results,
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
-        report.opening("\n".join(lines), scene.warnings)
-        monitor = Monitor(run, objective, gaussians, report)
+        report.opening("\n".join(filter(None, (*lines, corrections.opening()))), scene.warnings)
+        monitor = Monitor(run, objective, gaussians, corrections, report)
         while state.iteration < run.iterations:
             iteration, photo = state.iteration + 1, state.next_photo()
             if iteration < options.optimization.coarse_until_iter:
@@ -123,7 +125,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             background = random_color(state.generator, gaussians.device) if random else plain
             settings = replace(settings_of(iteration), absgrad=strategy.absgrad)
 
-            output = render(gaussians, photo.camera, background, settings)
+            output = corrections.render(gaussians, photo, background, settings)
             weights = objective.weights(iteration)
             terms = objective.terms(output, photo, background, gaussians, weights)
             step = Step(iteration, photo, background, settings, output, terms, weights)
@@ -135,6 +137,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             strategy.observe(iteration, output, photo.camera)
             optimizer.rates["means"] = position_rate(options.optimization, scene.extent, iteration, run.iterations)
             optimizer.step(output.radii > 0, finite)
+            corrections.step(iteration, run.iterations, finite)
             state.step_done()
             changed = strategy.after_step(iteration, draw_of(gaussians, background, settings_of(iteration)))
 

@@ -37,15 +37,21 @@ class DrawnView(NamedTuple):
 @torch.no_grad()
 def measure(gaussians: Gaussians, photos: ViewCache, background: Tensor, settings: RenderSettings) -> metrics.Scores:
     """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
-    scores, depths = [], []
-    for photo in photos.in_order(range(len(photos))):
-        output = render(gaussians, photo.camera, background, settings)
-        mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
-        scores.append(metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask))
-        if photo.depth is not None:
-            depths.append(_depth_scores(output, photo))
-    mean = metrics.average(scores)
+    views = [measure_view(gaussians, photo, background, settings) for photo in photos.in_order(range(len(photos)))]
+    depths = [depth for _, depth in views if depth is not None]
+    mean = metrics.average(scores for scores, _ in views)
     return {**mean, "depth_MAE": average_depth(depths)["MAE"]} if depths else mean
+
+
+@torch.no_grad()
+def measure_view(
+    gaussians: Gaussians, photo: LoadedView, background: Tensor, settings: RenderSettings
+) -> tuple[metrics.Scores, metrics.Scores | None]:
+    """The metrics of one photo, and those of its depth map, if it has one."""
+    output = render(gaussians, photo.camera, background, settings)
+    mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
+    scores = metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask)
+    return scores, None if photo.depth is None else _depth_scores(output, photo)
 
 
 @torch.no_grad()
