@@ -12,6 +12,7 @@ from pathlib import Path
 from arguments import BEST_DEVICE, DEVICE_HELP, TrainOptions, from_json, graphdeco
 from gaussian_renderer import RenderSettings, background_color
 from gaussian_renderer.device import use_device
+from gaussian_renderer.exposures import Exposures
 from gaussian_renderer.render_views import DrawnView, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
@@ -71,12 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
     background = background_color(model.white_background, device)
     settings = RenderSettings(scene.near, gaussians.sh_degree, options.pipeline.antialiasing)
+    exposures = Exposures.read(values.model_path)
     refined = with_refined_poses(values.model_path, scene.train)
     parts = {"train": () if values.skip_train else refined, "test": () if values.skip_test else scene.test}
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"
         if views:
-            drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings)
+            drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings, exposures)
             shown = progress(drawn, f"Rendering {folder}", len(views), values.quiet)
             text = nonfinite_text(list(shown))
             if text:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
+from gaussian_renderer.exposures import Exposures
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
 from training.checkpoint_checks import check_count, check_like
@@ -54,6 +55,10 @@ class Corrections:
     def placed(self, photos: ViewCache) -> ViewCache:
         """Photos, the training ones each with its camera where the refinement has it when it is asked for."""
         return photos if self.poses is None else photos.placed(self.poses.camera)
+
+    def exposures(self) -> Exposures | None:
+        """By which renders are compared with photos, those held out too; None where no exposure is learned."""
+        return None if self.exposure is None else Exposures(self.exposure.learned())
 
     def step(self, iteration: int, iterations: int, finite: Tensor) -> None:
         """Move all along their gradients after step `iteration` of `iterations`; see `ViewParameters.step`."""

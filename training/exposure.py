@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from arguments import ExposureOptions
+from gaussian_renderer.exposures import FILE
 from training.view_parameters import ViewParameters
 from utils.files import write_json
 from utils.schedules import log_linear
-
-FILE = "exposure.json"
 
 
 class Exposure:
@@ -58,7 +58,11 @@ class Exposure:
         mean = self.matrices.double().mean(dim=0).float()
         self.matrices.sub_(mean - self._identity)
 
+    def learned(self) -> dict[str, np.ndarray]:
+        """Photo -> its matrix. Waits for the device."""
+        matrices = self.matrices.detach().cpu().numpy()
+        return {name: matrices[row] for name, row in self.parameters.rows.items()}
+
     def write(self, folder: Path) -> None:
         """exposure.json in the model folder, as graphdeco has it: photo -> rows of its matrix."""
-        matrices = self.matrices.detach().cpu()
-        write_json(folder / FILE, {name: matrices[row].tolist() for name, row in self.parameters.rows.items()})
+        write_json(folder / FILE, {name: matrix.tolist() for name, matrix in self.learned().items()})

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from arguments import PoseOptions
 from gaussian_renderer import RenderSettings, render
+from gaussian_renderer.exposures import Exposures
 from gaussian_renderer.render_views import measure_view
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
@@ -31,11 +32,18 @@ WEIGHTS = {"l1": 0.8, "dssim": 0.2}
 class HeldOutPoses:
     """Fits the pose of each photo, and measures the views there."""
 
-    def __init__(self, gaussians: Gaussians, extent: float, background: Tensor, settings: RenderSettings) -> None:
+    def __init__(
+        self,
+        gaussians: Gaussians,
+        extent: float,
+        background: Tensor,
+        settings: RenderSettings,
+        exposures: Exposures | None = None,
+    ) -> None:
         self.gaussians = Gaussians(dict(gaussians.parameters))
         for name in PARAMETERS:
             self.gaussians.parameters[name].requires_grad_(False)
-        self.extent, self.background, self.settings = extent, background, settings
+        self.extent, self.background, self.settings, self.exposures = extent, background, settings, exposures
 
     def measure(self, photos: ViewCache, folder: Path, stopped: Callable[[], bool]) -> dict[str, Any] | None:
         """The mean scores over `photos`, as in results.json; None when `stopped` says so.
@@ -50,7 +58,7 @@ class HeldOutPoses:
             name = photo.camera.name
             camera, distance, degrees = self.fitted(photo)
             shown = photo._replace(camera=camera)
-            scores, depth = measure_view(self.gaussians, shown, self.background, self.settings)
+            scores, depth = measure_view(self.gaussians, shown, self.background, self.settings, self.exposures)
             rows[name] = {**scores, "distance": distance, "degrees": degrees}
             depths |= {} if depth is None else {name: depth}
         mean: dict[str, Any] = dict(average(rows.values()))

@@ -135,7 +135,8 @@ class RunOutputs:
         if self._test is None:
             self._test = self._readable(self.scene.test)
         if len(self._test):
-            scores = measure(self.state.gaussians, self._test, self.background, self.settings(iteration))
+            settings, exposures = self.settings(iteration), self.state.corrections.exposures()
+            scores = measure(self.state.gaussians, self._test, self.background, settings, exposures)
             self.report.evaluation(iteration, "test", scores, len(self._test))
 
     def _render_views(self, stopped: Callable[[], bool]) -> None:
@@ -143,16 +144,15 @@ class RunOutputs:
         part, views = _shown_views(self.scene)
         photos = self._readable(views)
         rendered = self.folder / part / f"ours_{iteration}"
-        corrections = self.state.corrections
-        for _ in render_views(
-            self.state.gaussians, corrections.placed(photos), rendered, self.background, self.settings(iteration)
-        ):
+        corrections, gaussians = self.state.corrections, self.state.gaussians
+        settings, exposures = self.settings(iteration), corrections.exposures()
+        for _ in render_views(gaussians, corrections.placed(photos), rendered, self.background, settings, exposures):
             if stopped():
                 return
         if corrections.poses is not None:
             self.report.event(corrections.poses.text())
             if self.scene.test:
-                fit = HeldOutPoses(self.state.gaussians, self.scene.extent, self.background, self.settings(iteration))
+                fit = HeldOutPoses(gaussians, self.scene.extent, self.background, settings, exposures)
                 fit.measure(photos, rendered, stopped)
         scores = renders.evaluate_model(self.folder)[rendered.name]
         shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}
