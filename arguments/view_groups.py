@@ -39,13 +39,13 @@ class PoseOptions:
         False, "refines the pose of each training photo; use it where poses are off by a pixel or more"
     )
     pose_lr_init: float = option(
-        1e-4,
+        1e-3,
         "learning rate of the poses when their refinement starts, in scene extents and radians per step",
         minimum=0,
         maximum=1,
     )
     pose_lr_final: float = option(
-        1e-6,
+        1e-5,
         "learning rate of the poses at the last step, in scene extents and radians per step; log-linear in between",
         minimum=0,
         maximum=1,
