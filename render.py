@@ -17,6 +17,7 @@ from torch import Tensor
 from arguments import BEST_DEVICE, DEVICE_HELP, ModelOptions, TrainOptions, from_json, graphdeco
 from gaussian_renderer import RenderSettings, background_color
 from gaussian_renderer.device import use_device
+from gaussian_renderer.exposures import Exposures
 from gaussian_renderer.render_path import SHOWN, frame_path, render_path
 from gaussian_renderer.render_views import DrawnView, render_views
 from scene import load_scene
@@ -24,6 +25,7 @@ from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
 from scene.loading.image_cache import ViewCache
 from scene.paths import FPS, SECONDS, PathRequest, camera_path
+from scene.refined_poses import with_refined_poses
 from scene.types import Scene
 from utils.console import Parser, progress, run_script, say
 from utils.errors import UserError
@@ -155,16 +157,18 @@ class Trained:
     gaussians: Gaussians
     background: Tensor
     settings: RenderSettings
+    exposures: Exposures | None
     quiet: bool
 
     def draw_views(self, skip_train: bool, skip_test: bool) -> None:
         """All views, to train/ and test/."""
-        parts = {"train": () if skip_train else self.scene.train, "test": () if skip_test else self.scene.test}
+        refined = with_refined_poses(self.folder, self.scene.train)
+        parts = {"train": () if skip_train else refined, "test": () if skip_test else self.scene.test}
         for part, views in parts.items():
             folder = self.folder / part / self.place
             if views:
                 photos = ViewCache(views, self.gaussians.device)
-                drawn = render_views(self.gaussians, photos, folder, self.background, self.settings)
+                drawn = render_views(self.gaussians, photos, folder, self.background, self.settings, self.exposures)
                 self._warn(nonfinite_text(list(progress(drawn, f"Rendering {folder}", len(views), self.quiet))))
 
     def draw_path(self, request: PathRequest, show: str, video: Path | None) -> None:
@@ -200,7 +204,8 @@ def load(values: argparse.Namespace) -> Trained:
     settings = RenderSettings(
         scene.near, gaussians.sh_degree, options.pipeline.antialiasing, depth_model=options.pipeline.depth_model
     )
-    return Trained(values.model_path, place, scene, gaussians, background, settings, values.quiet)
+    exposures = Exposures.read(values.model_path)
+    return Trained(values.model_path, place, scene, gaussians, background, settings, exposures, values.quiet)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -110,6 +110,7 @@ def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
         "densification": state.strategy.facts(),
         "files": scene.ledger.facts(),
         "plan": pace.facts(),
+        "corrections": state.corrections.facts(),
     }
 
 
@@ -125,6 +126,7 @@ def draw_of(gaussians: Gaussians, background: Tensor, settings: RenderSettings) 
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path, pace: Pace) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
+    corrections = state.corrections
     objective = loss_of(replace(options, run=run), scene.extent, strategy)
     trained = bool(options.model.start_from)  # colors that were trained change with the view from the first step on
     settings_of = partial(
@@ -151,8 +153,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         live_viewer(run.viewer, scene, gaussians, plain, report, finish=pace.ask) as viewer,
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
-        report.opening("\n".join(lines), scene.warnings)
-        monitor = Monitor(run, objective, gaussians, report, optimizer.rates)
+        report.opening("\n".join(filter(None, (*lines, corrections.opening()))), scene.warnings)
+        monitor = Monitor(run, objective, gaussians, corrections, report, optimizer.rates)
         while state.iteration < run.iterations:
             iteration, photo = state.iteration + 1, state.next_photo()
             if iteration < options.optimization.coarse_until_iter:
@@ -162,7 +164,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             settings = replace(settings_of(iteration), absgrad=strategy.absgrad)
 
             weights = objective.weights(iteration)
-            output = render(gaussians, photo.camera, background, settings, sensor=objective.sensor(photo, weights))
+            sensor = objective.sensor(photo, weights)
+            output = corrections.render(gaussians, photo, background, settings, sensor)
             terms = objective.terms(output, photo, background, gaussians, weights)
             step = Step(iteration, photo, background, settings, output, terms, weights)
             monitor.before_backward(step)
@@ -173,6 +176,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             strategy.observe(iteration, output, photo.camera)
             optimizer.rates["means"] = position_rate(options.optimization, scene.extent, iteration, run.iterations)
             optimizer.step(output.radii > 0, finite)
+            corrections.step(iteration, run.iterations, finite)
             state.step_done()
             changed = strategy.after_step(iteration, draw_of(gaussians, background, settings_of(iteration)))
 

@@ -27,15 +27,18 @@ from arguments.groups import (
 )
 from arguments.loss_groups import DepthOptions, OptimizationOptions, RegularizerOptions
 from arguments.serialize import from_json, to_cfg_args, to_json
+from arguments.view_groups import ExposureOptions, PoseOptions
 
 __all__ = [
     "BEST_DEVICE",
     "DEVICE_HELP",
     "DensificationOptions",
     "DepthOptions",
+    "ExposureOptions",
     "ModelOptions",
     "OptimizationOptions",
     "PipelineOptions",
+    "PoseOptions",
     "RegularizerOptions",
     "RunOptions",
     "SpikeOptions",

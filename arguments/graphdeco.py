@@ -18,11 +18,7 @@ TRAIN: Flags = {
     "debug_from": (1, "the rasterizer checks what it is given in every call"),
     "convert_SHs_python": (0, "the rasterizer always turns spherical harmonics into colors"),
     "compute_cov3D_python": (0, "the rasterizer always computes the covariances"),
-    "train_test_exp": (0, "no exposure is learned"),
-    "exposure_lr_init": (1, "no exposure is learned"),
-    "exposure_lr_final": (1, "no exposure is learned"),
-    "exposure_lr_delay_steps": (1, "no exposure is learned"),
-    "exposure_lr_delay_mult": (1, "no exposure is learned"),
+    "train_test_exp": (0, "--exposure decides, and no half of a test photo is trained on: its color is fitted instead"),
     "position_lr_delay_mult": (1, "the learning rate of the centers starts without a delay"),
 }
 

@@ -11,6 +11,7 @@ from typing import Any, cast, get_type_hints
 from arguments.density_groups import DensificationOptions, SpikeOptions
 from arguments.fields import MAX_COUNT, Group, build
 from arguments.loss_groups import DepthOptions, OptimizationOptions, RegularizerOptions
+from arguments.view_groups import ExposureOptions, PoseOptions
 from utils.errors import UserError
 from utils.options import option
 
@@ -228,6 +229,8 @@ class TrainOptions:
     regularizers: RegularizerOptions = field(default_factory=RegularizerOptions)
     densification: DensificationOptions = field(default_factory=DensificationOptions)
     spikes: SpikeOptions = field(default_factory=SpikeOptions)
+    exposure: ExposureOptions = field(default_factory=ExposureOptions)
+    poses: PoseOptions = field(default_factory=PoseOptions)
     extensions: Mapping[str, Any] = field(default_factory=dict)  # what depth losses and strategies declare, by flag
 
 

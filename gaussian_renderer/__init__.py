@@ -67,14 +67,16 @@ def render(
     *,
     colors: Tensor | None = None,
     sensor: SensorDepth | None = None,
+    viewmat: Tensor | None = None,
 ) -> RasterOutput:
     """Draw the Gaussians before `background`, (3,). The result is that of `diff_gaussian_rasterization.rasterize`.
 
-    `colors`, (N,3), replace those of the Gaussians. Where `sensor` has a depth the distortion is measured
-    about it, instead of the pixel's mean depth.
+    `colors`, (N,3), replace those of the Gaussians; `viewmat`, (4,4), replaces the camera's, and receives a gradient.
+    Where `sensor` has a depth the distortion is measured about it, instead of the pixel's mean depth.
     """
-    viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
-    viewmat = viewmat.to(gaussians.device, non_blocking=True)
+    if viewmat is None:
+        viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
+        viewmat = viewmat.to(gaussians.device, non_blocking=True)
     return rasterize(
         gaussians.means,
         gaussians.activated_scales,

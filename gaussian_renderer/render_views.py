@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
+from gaussian_renderer.exposures import Exposures
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
 from scene.types import Camera
@@ -35,27 +36,54 @@ class DrawnView(NamedTuple):
 
 
 @torch.no_grad()
-def measure(gaussians: Gaussians, photos: ViewCache, background: Tensor, settings: RenderSettings) -> metrics.Scores:
+def measure(
+    gaussians: Gaussians,
+    photos: ViewCache,
+    background: Tensor,
+    settings: RenderSettings,
+    exposures: Exposures | None = None,
+) -> metrics.Scores:
     """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
-    scores, depths = [], []
-    for photo in photos.in_order(range(len(photos))):
-        output = render(gaussians, photo.camera, background, settings)
-        mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
-        scores.append(metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask))
-        if photo.depth is not None:
-            depths.append(_depth_scores(output, photo))
-    mean = metrics.average(scores)
+    shown = photos.in_order(range(len(photos)))
+    views = [measure_view(gaussians, photo, background, settings, exposures) for photo in shown]
+    depths = [depth for _, depth in views if depth is not None]
+    mean = metrics.average(scores for scores, _ in views)
     return {**mean, "depth_MAE": average_depth(depths)["MAE"]} if depths else mean
 
 
 @torch.no_grad()
+def measure_view(
+    gaussians: Gaussians,
+    photo: LoadedView,
+    background: Tensor,
+    settings: RenderSettings,
+    exposures: Exposures | None = None,
+) -> tuple[metrics.Scores, metrics.Scores | None]:
+    """The metrics of one photo, and those of its depth map, if it has one."""
+    output = _exposed(render(gaussians, photo.camera, background, settings), photo, exposures)
+    mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
+    scores = metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask)
+    return scores, None if photo.depth is None else _depth_scores(output, photo)
+
+
+def _exposed(output: RasterOutput, photo: LoadedView, exposures: Exposures | None) -> RasterOutput:
+    return output if exposures is None else output._replace(color=exposures.show(output.color, photo.camera.name))
+
+
+@torch.no_grad()
 def render_views(
-    gaussians: Gaussians, photos: ViewCache, folder: Path, background: Tensor, settings: RenderSettings
+    gaussians: Gaussians,
+    photos: ViewCache,
+    folder: Path,
+    background: Tensor,
+    settings: RenderSettings,
+    exposures: Exposures | None = None,
 ) -> Iterator[DrawnView]:
     """Draw `photos` in the order of their names and write them to `folder` (test/ours_<N>); yields each when done.
 
     renders/ and gt/ hold 8-bit colors, masks/ the photos' masks where they have one, depth/ (depth / alpha) and
     distortion/ color-mapped values with one range for all views, in colors.json; names.json maps files to photos.
+    The renders are in the exposures of the photos, where these are learned.
     Where there is a depth map, measured_depth/ has its values in the colors of depth/, depth_error/ the difference,
     and depth_scores.json maps files to `utils.metrics.depth.depth_scores` in scene units.
     """
@@ -68,7 +96,7 @@ def render_views(
     _remove_others(folder, files)
     errors, scores = depth_error_scale(depths), {}
     for file, photo in zip(files, photos.in_order(order), strict=True):
-        output = render(gaussians, photo.camera, background, settings)
+        output = _exposed(render(gaussians, photo.camera, background, settings), photo, exposures)
         depth, distortion, hit = maps(output)
         write_png(folder / "renders" / file, to_bytes(output.color))
         write_png(folder / "gt" / file, to_bytes(photo.color))

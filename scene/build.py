@@ -75,7 +75,8 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
         source, _used(recording, ordered), _reasons(recording, chosen, ordered, source, request), OTHERWISE
     )
     found = (train, test, points, extent, near, summary, warnings, ledger)
-    return Scene(source, recording.kind, *found, origin=tuple(origin.tolist()))
+    where = tuple(origin.tolist())
+    return Scene(source, recording.kind, *found, points_measured=len(measured) > 0, origin=where)
 
 
 # ---- which photos

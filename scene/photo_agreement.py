@@ -71,20 +71,15 @@ def _pairs(cameras: Sequence[Camera], extent: float) -> list[tuple[int, int]]:
 
 
 def _compare(one: View, other: View) -> PairAgreement | None:
-    (places, descriptors), (other_places, other_descriptors) = _features(one), _features(other)
-    if min(len(places), len(other_places)) < MIN_MATCHES:
+    (places, descriptors), (other_places, other_descriptors) = features(one), features(other)
+    a, b = mutual_matches(descriptors, other_descriptors)
+    if len(a) < MIN_MATCHES:
         return None
-    forth = _matches(descriptors, other_descriptors)
-    back = _matches(other_descriptors, descriptors)
-    mutual = [(a, b) for a, b in forth.items() if back.get(b) == a]
-    if len(mutual) < MIN_MATCHES:
-        return None
-    a, b = np.array(mutual).T
     error = np.median(epipolar_distances(one.camera, other.camera, places[a], other_places[b]))
-    return PairAgreement((one.camera.name, other.camera.name), len(mutual), float(error))
+    return PairAgreement((one.camera.name, other.camera.name), len(a), float(error))
 
 
-def _features(view: View) -> tuple[np.ndarray, np.ndarray]:
+def features(view: View) -> tuple[np.ndarray, np.ndarray]:
     """(F, 2) pixels of features in the photo, and what they look like."""
     gray = cv2.cvtColor(np.round(255 * load_image(view).color.transpose(1, 2, 0)).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     factor = min(1.0, WIDEST / gray.shape[1])
@@ -94,6 +89,15 @@ def _features(view: View) -> tuple[np.ndarray, np.ndarray]:
     if len(points) == 0:
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
     return (np.array([point.pt for point in points]) + 0.5) / factor, descriptors
+
+
+def mutual_matches(descriptors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) each: the indices of features that are clearly the most alike, both ways. None of few features match."""
+    if min(len(descriptors), len(others)) < MIN_MATCHES:
+        return np.zeros(0, int), np.zeros(0, int)
+    forth, back = _matches(descriptors, others), _matches(others, descriptors)
+    mutual = np.array([(a, b) for a, b in forth.items() if back.get(b) == a], dtype=int).reshape(-1, 2)
+    return mutual[:, 0], mutual[:, 1]
 
 
 def _matches(descriptors: np.ndarray, others: np.ndarray) -> dict[int, int]:

@@ -148,4 +148,5 @@ class Scene:
     summary: str  # one paragraph for people: what was found, what was skipped
     warnings: tuple[str, ...] = ()  # what is probably not as it should be, a sentence each
     ledger: Ledger = field(default_factory=Ledger)  # what became of each file of the folder
+    points_measured: bool = True  # False: a random start, which lies on no surface
     origin: tuple[float, ...] = (0.0, 0.0, 0.0)  # of the scene's coordinates, in the dataset's frame (scene.origin)

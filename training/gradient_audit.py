@@ -20,6 +20,8 @@ GROUPS = {  # as they are shown -> parameters
     "rotation": ("quats",),
     "opacity": ("opacities",),
     "features": ("shs_dc", "shs_rest"),
+    "exposure": ("exposures",),  # these two where a run learns them
+    "pose": ("translations", "rotations"),
 }
 
 
@@ -41,10 +43,11 @@ def audit(
 
     To be called before `retain_grad` of any tensor inside the graph, which would gather these passes too.
     """
+    groups = {group: names for group, names in GROUPS.items() if not parameters.keys().isdisjoint(names)}
     values = {name: term.item() for name, term in terms.items()}
     parts = {name: abs(weights[name] * value) for name, value in values.items()}
-    norms = {name: _group_norms(term, weights[name], parameters) for name, term in terms.items()}
-    totals = {group: sum(norms[name][group] for name in terms) for group in GROUPS}
+    norms = {name: _group_norms(term, weights[name], parameters, groups) for name, term in terms.items()}
+    totals = {group: sum(norms[name][group] for name in terms) for group in groups}
     return [
         AuditRow(
             name,
@@ -60,7 +63,7 @@ def audit(
 
 def audit_table(rows: Sequence[AuditRow]) -> str:
     """What `--audit_gradients` says: the norm of each weighted term's gradient by each group, and its share there."""
-    head = ["term", "value", "weight", "of the loss", *GROUPS]
+    head = ["term", "value", "weight", "of the loss", *(rows[0].gradients if rows else GROUPS)]
     return table([head, *(_cells(row) for row in rows)])
 
 
@@ -70,14 +73,16 @@ def audit_entry(rows: Sequence[AuditRow]) -> dict[str, Any]:
 
 
 def _cells(row: AuditRow) -> list[str]:
-    norms = [f"{row.gradients[group]:.2e} {row.gradient_shares[group]:4.0%}" for group in GROUPS]
+    norms = [f"{norm:.2e} {row.gradient_shares[group]:4.0%}" for group, norm in row.gradients.items()]
     return [row.term, f"{row.value:.4g}", f"{row.weight:.4g}", f"{row.share:.1%}", *norms]
 
 
-def _group_norms(term: Tensor, weight: float, parameters: Mapping[str, Tensor]) -> dict[str, float]:
+def _group_norms(
+    term: Tensor, weight: float, parameters: Mapping[str, Tensor], groups: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
     gradients = dict(zip(parameters, gradients_of(term, parameters), strict=True))
     squares = {name: 0.0 if each is None else each.double().square().sum().item() for name, each in gradients.items()}
-    return {group: weight * math.sqrt(sum(squares.get(name, 0.0) for name in names)) for group, names in GROUPS.items()}
+    return {group: weight * math.sqrt(sum(squares.get(name, 0.0) for name in names)) for group, names in groups.items()}
 
 
 def gradients_of(term: Tensor, parameters: Mapping[str, Tensor]) -> Sequence[Tensor | None]:

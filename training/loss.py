@@ -140,7 +140,7 @@ class Loss:
                 gaussians.means,
                 gaussians.activated_scales,
                 gaussians.quats,
-                torch.from_numpy(photo.camera.center).to(gaussians.means, non_blocking=True),
+                photo.center(gaussians.means),
                 output.radii > 0,
                 self.regularizers.ray_ratio_max,
             )

@@ -7,14 +7,15 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from arguments import RunOptions
 from diff_gaussian_rasterization import RasterOutput
-from gaussian_renderer import RenderSettings, render
+from gaussian_renderer import RenderSettings
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView
 from training.async_scalars import AsyncScalars
+from training.corrections import Corrections
 from training.gradient_audit import audit, audit_entry, audit_table
 from training.gradient_checks import (
     DominanceCheck,
@@ -63,31 +64,37 @@ class Monitor:
         run: RunOptions,
         objective: Loss,
         gaussians: Gaussians,
+        corrections: Corrections,
         report: RunLogger,
         rates: Mapping[str, float],
     ) -> None:
         """`rates`: the optimizer's, by parameter."""
         self.run, self.objective, self.gaussians, self.report = run, objective, gaussians, report
         self.rates = rates
+        self.corrections = corrections
         self._position_rates: dict[int, float] = {}  # by iteration, of the steps that are not reported yet
         self.effects, self.balance = ZeroGradientCheck(objective.flags), DominanceCheck()
+        self.corrected = {name: ZeroGradientCheck() for name in corrections.parameters}
         self._readings: AsyncScalars[Step] = AsyncScalars()
         self._judged: list[tuple[Step, dict[str, float]]] = []
 
     def before_backward(self, step: Step) -> None:
         """What takes backward passes of its own. UserError for a term without effect."""
         self._judge_arrived()  # the rendering has waited for all before it
-        iteration, parameters = step.iteration, self.gaussians.parameters
+        iteration, camera, parameters = step.iteration, step.photo.camera.name, self.gaussians.parameters
         if self.run.audit_gradients and iteration % AUDIT_EVERY in (0, 1):
-            rows = audit(step.terms, step.weights, parameters)
+            rows = audit(step.terms, step.weights, self._parameters)
             self.report.record(iteration, {"audit": audit_entry(rows)}, audit_table(rows))
-        for text in self.effects.look(iteration, step.terms, step.weights, parameters, step.photo.camera.name):
+        for text in self.effects.look(iteration, step.terms, step.weights, parameters, camera):
             self.report.warning(text)
+        # Of the Gaussians alone, above: what is learned of a photo must not hide that they learn nothing of it.
+        for name, check in self.corrected.items():
+            check.look(iteration, {name: step.terms["l1"]}, {name: 1.0}, {name: self._parameters[name]}, camera)
 
     def after_backward(self, step: Step) -> Tensor:
         """() bool on the device: whether the loss and all gradients are finite. UserError where it is known not, or
         where Gaussians could not be drawn."""
-        numbers = finite_numbers(step.terms, self.gaussians.parameters)
+        numbers = finite_numbers(step.terms, self._parameters)
         values = self._readings.put(step, numbers | self._extra(step))
         self._judge_arrived()
         return values[: len(numbers)].isfinite().all()
@@ -105,9 +112,13 @@ class Monitor:
             self._report(earlier, numbers)
         self._judged.clear()
 
+    @property
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        return self.gaussians.parameters | self.corrections.parameters
+
     def _judge_arrived(self, wait: bool = False) -> None:
         for step, numbers in self._readings.arrived(wait):
-            camera, parameters = step.photo.camera.name, self.gaussians.parameters
+            camera, parameters = step.photo.camera.name, self._parameters
             extra = {name: numbers.pop(name) for name in (TERM, MEAN, LARGEST, NONFINITE) if name in numbers}
             check_finite(numbers, step.iteration, camera, parameters, again=partial(self._again, step))
             check_drawn(int(extra[NONFINITE]), step.iteration, camera, parameters)
@@ -115,7 +126,7 @@ class Monitor:
 
     def _again(self, step: Step) -> Pass:
         """Render a step's view again, and its loss."""
-        output = render(self.gaussians, step.photo.camera, step.background, step.settings)
+        output = self.corrections.render(self.gaussians, step.photo, step.background, step.settings)
         terms = self.objective.terms(output, step.photo, step.background, self.gaussians, step.weights)
         return Pass({name: getattr(output, name) for name in IMAGES}, terms)
 

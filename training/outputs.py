@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from gaussian_renderer.viewer_page import write_viewer_page
 from scene.histograms import histograms
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
+from training.held_out_poses import HeldOutPoses
 from training.monitor import Step
 from training.rescue import Rescue, is_out_of_memory
 from training.run_logger import RunLogger
@@ -29,6 +31,7 @@ from utils.metrics import image as metrics
 from utils.metrics import renders
 from utils.reporting.html_report import write_summary
 from utils.sampling import subsample
+from utils.text import score_text
 
 SHOWN_VIEWS = 4  # in TensorBoard
 MEASURING, PAGES, VIEWER = "measuring the renders", "writing the pages", "writing viewer.html"
@@ -144,7 +147,8 @@ class RunOutputs:
         if self._test is None:
             self._test = self._readable(self.scene.test)
         if len(self._test):
-            scores = measure(self.state.gaussians, self._test, self.background, self.settings(iteration))
+            settings, exposures = self.settings(iteration), self.state.corrections.exposures()
+            scores = measure(self.state.gaussians, self._test, self.background, settings, exposures)
             self.report.evaluation(iteration, "test", scores, len(self._test))
             self._show("test", self._test, iteration)
 
@@ -153,15 +157,23 @@ class RunOutputs:
         part, views = _shown_views(self.scene)
         photos = self._readable(views)
         rendered = self.folder / part / f"ours_{iteration}"
-        for _ in render_views(self.state.gaussians, photos, rendered, self.background, self.settings(iteration)):
+        corrections, gaussians = self.state.corrections, self.state.gaussians
+        settings, exposures = self.settings(iteration), corrections.exposures()
+        for _ in render_views(gaussians, corrections.placed(photos), rendered, self.background, settings, exposures):
             if stopped():
                 return
+        if corrections.poses is not None:
+            self.report.event(corrections.poses.text())
+            if self.scene.test:
+                fit = HeldOutPoses(gaussians, self.scene.extent, self.background, settings, exposures)
+                fit.measure(photos, rendered, stopped)
         scores = renders.evaluate_model(self.folder)[rendered.name]
         shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}
         if "views_hidden" in scores:
             self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
         self.report.evaluation(iteration, part, shown, len(photos))
         self._show(part, photos, iteration)
+        self._say_corrected(scores)
 
     @torch.no_grad()
     def _show(self, part: str, photos: ViewCache, iteration: int) -> None:
@@ -190,6 +202,18 @@ class RunOutputs:
         if note:
             self.report.event(note)
         return [path] if path.exists() else []
+
+    def _say_corrected(self, scores: Mapping[str, Any]) -> None:
+        """The metrics that stand beside the plain ones where exposures or poses are learned."""
+        learned, refined = self.state.corrections, scores.get("refined_poses", {})
+        lines = {
+            "with the colors fitted to each photo": scores if learned.exposure is not None else {},
+            "with the poses fitted to each photo": refined,
+            "with colors and poses fitted to each photo": refined if learned.exposure is not None else {},
+        }
+        for (what, found), prefix in zip(lines.items(), ("cc_", "", "cc_"), strict=True):
+            if found.get(f"{prefix}PSNR") is not None:
+                self.report.event(f"  {what}: {score_text({name: found[prefix + name] for name in ('PSNR', 'SSIM')})}")
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""

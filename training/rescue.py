@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from scene.io import write_gaussians
+from training.camera_list import write_cameras
 from training.checkpoint import checkpoint_path, latest_checkpoint, save_checkpoint
 from training.run_logger import RunLogger
 from training.state import TrainingState
@@ -36,7 +37,14 @@ class Rescue:
     def save_point_cloud(self) -> Path:
         """Keep the Gaussians as they are. UserError for some that are not finite."""
         path = output_dir.point_cloud_path(self.folder, self.state.iteration)
-        return self._once(path, lambda: write_gaussians(path, self.state.gaussians.to_arrays()))
+        return self._once(path, lambda: self._write_model(path))
+
+    def _write_model(self, path: Path) -> None:
+        write_gaussians(path, self.state.gaussians.to_arrays())
+        self.state.corrections.write(self.folder)
+        if self.state.corrections.poses is not None:
+            scene, place = self.state.strategy.inputs.scene, self.state.corrections.poses.camera
+            write_cameras(self.folder, [place(view.camera) for view in (*scene.test, *scene.train)])
 
     def leave(self, flags: str = "") -> str:
         """Keep the state if it is a good one; a sentence on what there is to go on from. `flags` are for doing so."""

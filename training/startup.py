@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,21 @@ import numpy as np
 import torch
 
 from arguments import TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json
+from scene.exposure_check import measure_exposures
 from scene.gaussians.initialize import initialize
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import Optimizer, learning_rates
 from scene.io import read_gaussians
 from scene.io.points import write_points
 from scene.loading.image_cache import ViewCache
-from scene.types import Camera, PointCloud, Scene
+from scene.refined_poses import with_refined_poses
+from scene.types import PointCloud, Scene
+from training.camera_list import write_cameras
 from training.checkpoint import latest_checkpoint, load_checkpoint, step_of, whole_before
+from training.corrections import Corrections, learned_in
+from training.exposure import Exposure
 from training.plan import final_length
+from training.pose_refinement import PoseRefinement
 from training.run_logger import FINISHED
 from training.start_from import start_from
 from training.state import ENTRIES, TrainingState
@@ -80,13 +86,15 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     photos = ViewCache(scene.train, device, with_alpha, kept_there)
     optimizer = Optimizer(gaussians, rates, options.optimization.optimizer_type == "sparse_adam")
     fixed = {"sh_degree": options.model.sh_degree, "seed": options.run.seed}
-    state = TrainingState.start(strategy_inputs(options, scene, gaussians, optimizer, photos), fixed)
     done = done_point_cloud(options)
     path = None if done else first_checkpoint(options)
+    checkpoint = None if path is None else _load(path, device)
+    corrections = first_corrections(options, scene, photos, checkpoint)
+    state = TrainingState.start(strategy_inputs(options, scene, gaussians, optimizer, photos), fixed, corrections)
     if done is not None:
         state.take_result(Gaussians.from_arrays(read_gaussians(done), device), final_length(options.run))
-    if path is not None:
-        _restore(state, path, device)
+    if path is not None and checkpoint is not None:
+        _restore(state, path, checkpoint)
         state.optimizer.rates |= rates
         if state.iteration >= final_length(options.run):
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
@@ -122,9 +130,30 @@ def strategy_inputs(
     )
 
 
-def _restore(state: TrainingState, path: Path, device: torch.device) -> None:
-    """UserError, with what else there is to go on from, for a checkpoint that is no use."""
-    checkpoint = _load(path, device)
+def first_corrections(
+    options: TrainOptions, scene: Scene, photos: ViewCache, checkpoint: Mapping[str, Any] | None
+) -> Corrections:
+    """What is learned of each photo. By itself a run learns exposures where photos differ in theirs; one that goes on
+    does as it did before."""
+    said, wanted = "", options.exposure.exposure == "on"
+    if options.exposure.exposure == "auto" and checkpoint is not None:
+        wanted = "exposure" in learned_in(checkpoint)
+    elif options.exposure.exposure == "auto":
+        found = measure_exposures(scene)
+        wanted, said = found.differs, found.text
+    cameras = [view.camera for view in scene.train]
+    exposure = Exposure([camera.name for camera in cameras], options.exposure, photos.device) if wanted else None
+    if not options.poses.refine_poses:
+        return Corrections(exposure, reason=said)
+    start = cameras
+    if done_point_cloud(options) is not None:  # nothing is trained any more: the poses are those that were written
+        start = [view.camera for view in with_refined_poses(Path(options.model.model_path), scene.train)]
+    poses = PoseRefinement(cameras, options.poses, scene.extent, photos.device, start=start)
+    return Corrections(exposure, poses, said)
+
+
+def _restore(state: TrainingState, path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """UserError for a checkpoint that is no use."""
     try:
         state.restore(checkpoint)
     except UserError as error:
@@ -132,6 +161,7 @@ def _restore(state: TrainingState, path: Path, device: torch.device) -> None:
 
 
 def _load(path: Path, device: torch.device) -> dict[str, Any]:
+    """UserError, with what else there is to go on from, for a checkpoint that is no use."""
     try:
         return load_checkpoint(path, ENTRIES, device)
     except UserError as error:
@@ -202,8 +232,7 @@ def prepare_folder(options: TrainOptions, scene: Scene, lock: RunLock) -> Path:
     write_options(options, folder)
     output_dir.remove_leftovers(folder)
     write_points(folder / "input.ply", scene.points)
-    cameras = [view.camera for view in (*scene.test, *scene.train)]
-    write_json(folder / "cameras.json", [_camera_entry(index, camera) for index, camera in enumerate(cameras)])
+    write_cameras(folder, [view.camera for view in (*scene.test, *scene.train)])
     if any(scene.origin):
         places = "positions in the PLY files and cameras.json"
         write_json(folder / "origin.json", {"origin": list(scene.origin), "to be added to": places})
@@ -226,19 +255,3 @@ def _goes_on_in(options: TrainOptions, folder: Path) -> bool:
     """Whether the run is that of the model folder itself, gone on with."""
     checkpoint = options.run.start_checkpoint
     return options.run.resume or (bool(checkpoint) and Path(checkpoint).resolve().parent == folder.resolve())
-
-
-def _camera_entry(index: int, camera: Camera) -> dict[str, Any]:
-    """A camera as viewers read it: position and axes (columns of `rotation`) in the world, intrinsics in pixels."""
-    return {
-        "id": index,
-        "img_name": camera.name,
-        "width": camera.width,
-        "height": camera.height,
-        "position": camera.center.tolist(),
-        "rotation": camera.camera_from_world[:3, :3].T.tolist(),
-        "fx": camera.fx,
-        "fy": camera.fy,
-        "cx": camera.cx,
-        "cy": camera.cy,
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from training.checkpoint_checks import (
     check_settings,
     fingerprint,
 )
+from training.corrections import Corrections
 from training.strategies import make_strategy
 from training.strategies.base import Strategy, StrategyInputs
 from utils.errors import UserError
@@ -38,15 +39,19 @@ class TrainingState:
     photos: ShuffledViews
     generator: torch.Generator  # on the CPU; every random number of the run comes from it
     fixed: Mapping[str, Any]  # settings by flag that a run cannot go on without: others could only be ignored
+    corrections: Corrections = field(default_factory=Corrections)  # of the training photos
     iteration: int = 0
     _begun: dict[str, Any] | None = None  # what chance had in store before the step that is being made
 
     @classmethod
-    def start(cls, inputs: StrategyInputs, fixed: Mapping[str, Any]) -> TrainingState:
+    def start(
+        cls, inputs: StrategyInputs, fixed: Mapping[str, Any], corrections: Corrections | None = None
+    ) -> TrainingState:
         """The state before the first step, with the strategy made from `inputs`."""
+        corrections, photos = corrections or Corrections(), ShuffledViews(inputs.photos, inputs.generator)
+        inputs = inputs._replace(photos=corrections.placed(inputs.photos))
         strategy = make_strategy(inputs.densification.strategy, inputs)
-        photos = ShuffledViews(inputs.photos, inputs.generator)
-        return cls(inputs.gaussians, inputs.optimizer, strategy, photos, inputs.generator, fixed)
+        return cls(inputs.gaussians, inputs.optimizer, strategy, photos, inputs.generator, fixed, corrections)
 
     @property
     def strategy_name(self) -> str:
@@ -54,9 +59,9 @@ class TrainingState:
         return self.strategy.inputs.densification.strategy
 
     def next_photo(self) -> LoadedView:
-        """Begin a step with the photo that it is to look at."""
+        """Begin a step with the photo that it is to look at, at its pose as it is now."""
         self._begun = self._chance()
-        return self.photos.next()
+        return self.corrections.posed(self.photos.next())
 
     def step_done(self) -> None:
         """The Gaussians have moved: the step counts."""
@@ -72,6 +77,7 @@ class TrainingState:
             "gaussians": {name: self.gaussians.parameters[name].detach() for name in PARAMETERS},
             "optimizer": self.optimizer.state(),
             "strategy": {"name": self.strategy_name, "state": self.strategy.state_dict()},
+            **({"corrections": learned} if (learned := self.corrections.state()) else {}),
             **(self._begun or self._chance()),
         }
 
@@ -91,12 +97,14 @@ class TrainingState:
             self.gaussians.replace(name, checkpoint["gaussians"][name])
         self.optimizer.load_state(checkpoint["optimizer"])
         self.strategy.load_state_dict(checkpoint["strategy"]["state"])
+        self.corrections.load_state(checkpoint.get("corrections", {}))
         self.generator.set_state(checkpoint["generator"].cpu())
 
     def _check(self, checkpoint: Mapping[str, Any]) -> None:
         like = self.to_checkpoint()
         check_scene(checkpoint["scene"], like["scene"], self.strategy.inputs.scene)
         check_settings(checkpoint["settings"], like["settings"])
+        self.corrections.check(checkpoint.get("corrections", {}))
         means = checkpoint["gaussians"].get("means") if isinstance(checkpoint["gaussians"], dict) else None
         count = len(means) if isinstance(means, torch.Tensor) and means.dim() else 0
         if count == 0:
@@ -130,7 +138,7 @@ class TrainingState:
                 return f"the optimizer's moments of the {name} are not all finite"
             if any(moment.shape != values[name].shape for moment in moments):  # the second Ctrl-C came in between
                 return f"the optimizer's moments are not those of the {len(self.gaussians):,} Gaussians"
-        return None
+        return self.corrections.fault()
 
     def forget_nonfinite_statistics(self) -> None:
         """Statistics to which a gradient that was not finite has been added start again from 0."""

@@ -15,9 +15,9 @@ RENDERED = (*(f"{name}/<N>.png" for name in PICTURES), "names.json", "colors.jso
 # Everything a run may leave; <N> is a number, <any> anything. --overwrite deletes these and nothing else, the settings
 # last of all: they show that the folder is a run's.
 RUN_FILES = (
-    "cfg_args", "cameras.json", "origin.json", "input.ply", "chkpnt<N>.pth",
+    "cfg_args", "cameras.json", "origin.json", "exposure.json", "poses_refined.json", "input.ply", "chkpnt<N>.pth",
     "point_cloud/iteration_<N>/point_cloud.ply",
-    *(f"{part}/ours_<N>/{name}" for part in ("train", "test") for name in RENDERED),
+    *(f"{part}/ours_<N>/{name}" for part in ("train", "test") for name in (*RENDERED, "refined_poses.json")),
     "path/ours_<N>/<N>.png", "path/ours_<N>/colors.json",
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
     "histograms.json", "report.html", "viewer.html", "tensorboard/events.out.tfevents.<any>", "config.json",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -31,6 +32,13 @@ class LoadedView(NamedTuple):
     depth: Tensor | None = None  # (1,H,W) float32 z in world units, 0 where it is not known; None without a depth map
     depth_valid: Tensor | None = None  # (1,H,W) bool, where it is known
     depth_measured: bool = False  # by a sensor; not guessed from the photo
+    viewmat: Tensor | None = None  # (4,4) float32 refined world to camera, in its graph; None: the camera's
+
+    def center(self, like: Tensor) -> Tensor:
+        """(3,) the camera's position in the world, of the dtype and on the device of `like`."""
+        if self.viewmat is None:
+            return torch.from_numpy(self.camera.center).to(like, non_blocking=True)
+        return -(self.viewmat[:3, :3].T @ self.viewmat[:3, 3])
 
     def over(self, background: Tensor) -> Tensor:
         """(3,H,W): the photo with what is transparent in it over `background`, (3,), if its alpha is known."""
@@ -65,6 +73,13 @@ class ViewCache:
         self._decoding: dict[int, Future[Arrays]] = {}
         self._bytes: dict[int, Tensors] = {}  # color, mask, alpha; depth, as stored
         self._coming: dict[int, Upload] = {}
+        self._place: Callable[[Camera], Camera] | None = None
+
+    def placed(self, place: Callable[[Camera], Camera]) -> ViewCache:
+        """The same views, in the same memory, with `place(camera)` for each camera when a view is asked for."""
+        other = copy.copy(self)
+        other._place = place
+        return other
 
     def __len__(self) -> int:
         return len(self.views)
@@ -79,7 +94,8 @@ class ViewCache:
         assert color is not None
         depth, valid = _depth(view, numbers)
         measured = view.depth is not None and view.depth.kind == "sensor"
-        return LoadedView(view.camera, color, mask, alpha, view.background or 0.0, depth, valid, measured)
+        camera = view.camera if self._place is None else self._place(view.camera)
+        return LoadedView(camera, color, mask, alpha, view.background or 0.0, depth, valid, measured)
 
     def kept(self) -> tuple[int, int]:
         """How many photos are decoded by now, and how many bytes these take."""

@@ -31,7 +31,7 @@ def test_defaults_are_those_of_the_paper() -> None:
 
 
 def test_no_flag_of_what_is_not_built() -> None:
-    assert not {"exposure_lr_init"} & all_defaults().keys()
+    assert not {"train_test_exp"} & all_defaults().keys()
 
 
 def test_the_help_has_the_formula_of_every_depth_loss() -> None:

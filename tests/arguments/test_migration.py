@@ -19,6 +19,7 @@ ORIGINAL: dict[str, Any] = dict(  # the defaults of graphdeco's train.py, of its
     opacity_lr=0.025, scaling_lr=0.005, rotation_lr=0.001, percent_dense=0.01, lambda_dssim=0.2,
     densification_interval=100, opacity_reset_interval=3_000, densify_from_iter=500, densify_until_iter=15_000,
     densify_grad_threshold=0.0002, depth_l1_weight_init=1.0, depth_l1_weight_final=0.01, random_background=False,
+    exposure_lr_init=0.01, exposure_lr_final=0.001, exposure_lr_delay_steps=0, exposure_lr_delay_mult=0.0,
     optimizer_type="default", test_iterations=(7_000, 30_000), save_iterations=(7_000, 30_000),
     checkpoint_iterations=(), start_checkpoint="", quiet=False, detect_anomaly=False,
 )  # fmt: skip

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from utils.errors import UserError
 from utils.losses import photometric
+from utils.metrics.color_correction import color_corrected
 from utils.metrics.depth import Scores
 from utils.text import count_text
 
 NAMES = ("PSNR", "SSIM", "LPIPS")
+CORRECTED = ("cc_PSNR", "cc_SSIM")  # of the render with its colors fitted to the photo's
 PSNR_OF_EQUALS = 100.0  # dB; JSON has no infinity
 
 Lpips = Callable[[Tensor, Tensor], float]  # two (3,H,W) images in [0,1] -> their distance
@@ -93,13 +95,15 @@ def measure(
         # It has no notion of a mask: outside it the render becomes the photo.
         shown = image if mask is None else np.where(mask[..., None] > 0, image, target)
         scores["LPIPS"] = lpips(_to_tensor(shown), _to_tensor(target))
-    return scores
+    fitted = color_corrected(image, target, mask)
+    return scores | {"cc_PSNR": psnr(fitted, target, mask), "cc_SSIM": ssim(fitted, target, mask)}
 
 
 def average(views: Iterable[Scores]) -> Scores:
     """The mean of each metric over views, without those of which masks leave nothing; None where one has none."""
     rows = [row for row in views if row["PSNR"] is not None]
-    return {name: _mean([row[name] for row in rows]) for name in NAMES}
+    names = (*NAMES, *(name for name in CORRECTED if all(name in row for row in rows)))
+    return {name: _mean([row[name] for row in rows]) for name in names}
 
 
 def hidden_text(hidden: int, views: int) -> str:

@@ -11,7 +11,7 @@ from utils.files import write_json
 from utils.image_io import read_png
 from utils.metrics.depth import NAMES as DEPTH_NAMES
 from utils.metrics.depth import Scores, average_depth
-from utils.metrics.image import NAMES, Lpips, average, measure
+from utils.metrics.image import CORRECTED, NAMES, Lpips, average, measure
 from utils.metrics_log import is_number, read_object
 
 LPIPS_VARIANT = "VGG16, version 0.1, images in [0,1]"  # as the 3DGS paper has it; not [-1,1], which the network expects
@@ -34,9 +34,10 @@ def evaluate_model(model: Path, lpips: Lpips | None = None) -> dict[str, dict[st
     """Measure all renders of the test views (of the training views where there are no others) in a model folder.
 
     Writes results.json, {"ours_<N>": {metric: mean, "set": "test", "views": count, "depth": {score: mean}, ...}}, and
-    per_view.json, {"ours_<N>": {metric: {file name: value}}}; returns the first. Depth, where it was measured, is in
-    scene units. "views_hidden" counts views of which masks leave no pixel; their metrics are null. UserError when
-    nothing has been rendered.
+    per_view.json, {"ours_<N>": {metric: {file name: value}}}; returns the first. Metrics that begin with "cc_" are of
+    renders with the photo's colors (utils.metrics.color_correction); "refined_poses" has those of test views at poses
+    fitted to their photos, where poses were refined. Depth, where it was measured, is in scene units. "views_hidden"
+    counts views of which masks leave no pixel; their metrics are null. UserError when nothing has been rendered.
     """
     results: dict[str, dict[str, Any]] = {}
     per_view: dict[str, dict[str, Any]] = {}
@@ -51,7 +52,12 @@ def evaluate_model(model: Path, lpips: Lpips | None = None) -> dict[str, dict[st
         depths = _depth_scores(folder)
         if depths:
             results[folder.name]["depth"] = average_depth(depths.values())
-        per_view[folder.name] = {name: {view: each[name] for view, each in scores.items()} for name in NAMES}
+        refined = read_object(folder / "refined_poses.json").get("mean")
+        if isinstance(refined, dict):
+            results[folder.name]["refined_poses"] = refined
+        per_view[folder.name] = {
+            name: {view: each[name] for view, each in scores.items()} for name in (*NAMES, *CORRECTED)
+        }
         if depths:
             per_view[folder.name]["depth_MAE"] = {view: each["MAE"] for view, each in depths.items()}
     write_json(model / "results.json", results)

@@ -14,6 +14,7 @@ from utils.errors import UserError
 from utils.image_io import write_png
 from utils.metrics import image as metrics
 from utils.metrics import renders
+from utils.metrics.color_correction import color_corrected
 
 
 def ssim_in_scipy(image: np.ndarray, target: np.ndarray) -> float:
@@ -74,7 +75,7 @@ def test_a_full_mask_changes_nothing_and_an_empty_one_leaves_nothing_to_measure(
     full, empty = np.full((24, 32), 255, np.uint8), np.zeros((24, 32), np.uint8)
     assert metrics.measure(image, target, full) == pytest.approx(metrics.measure(image, target))
     nothing = metrics.measure(image, target, empty, lambda *_: 0.0)
-    assert nothing == {"PSNR": None, "SSIM": None, "LPIPS": None}
+    assert nothing == dict.fromkeys(("PSNR", "SSIM", "LPIPS", "cc_PSNR", "cc_SSIM"))
     whole = metrics.measure(image, target)
     assert metrics.average([nothing, whole, whole]) == pytest.approx(whole)
     assert metrics.average([nothing, nothing]) == nothing
@@ -97,7 +98,7 @@ def test_the_files_of_a_model(tmp_path):
     assert list(results) == ["ours_20", "ours_300"]
     assert json.loads((tmp_path / "results.json").read_text()) == results
     per_view = json.loads((tmp_path / "per_view.json").read_text())
-    assert set(per_view["ours_300"]) == {"PSNR", "SSIM", "LPIPS"}
+    assert set(per_view["ours_300"]) == {"PSNR", "SSIM", "LPIPS", "cc_PSNR", "cc_SSIM"}
     assert list(per_view["ours_300"]["PSNR"]) == ["00000.png", "00001.png", "00002.png"]
     assert per_view["ours_300"]["LPIPS"] == {f"0000{index}.png": None for index in range(3)}
     values = list(per_view["ours_300"]["PSNR"].values())
@@ -196,3 +197,36 @@ def test_lpips_that_cannot_be_had(fake_lpips, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(UserError, match="install"):
         metrics.load_lpips(fake_lpips)
+
+
+# ---- with the photo's colors
+
+
+def affine(picture: np.ndarray) -> np.ndarray:
+    """As another exposure would show it."""
+    mixed = picture @ np.array([[0.7, 0.05, 0.0], [0.02, 0.8, 0.03], [0.0, 0.1, 0.6]]) + (12, -3, 20)
+    return np.round(mixed).clip(0, 255).astype(np.uint8)
+
+
+def test_another_exposure_is_no_error_once_colors_are_fitted():
+    image = noise(3)
+    scores = metrics.measure(image, affine(image))
+    assert scores["PSNR"] < 20 and scores["cc_PSNR"] > 45 and scores["cc_SSIM"] > 0.99 > scores["SSIM"]
+
+
+def test_fitted_colors_are_those_of_least_squares_and_never_farther():
+    image, target = noise(4), noise(5)
+    scores = metrics.measure(image, target)
+    assert scores["cc_PSNR"] > scores["PSNR"] + 1
+    colors = np.concatenate([image.reshape(-1, 3) / 255, np.ones((image.size // 3, 1))], axis=1)
+    fitted = np.linalg.lstsq(colors, target.reshape(-1, 3) / 255, rcond=None)[0]
+    expected = np.round(255 * (colors @ fitted)).clip(0, 255).reshape(image.shape)
+    assert np.abs(color_corrected(image, target) - expected).max() <= 1
+
+
+def test_colors_are_fitted_inside_the_mask():
+    image, mask = noise(6), np.zeros((24, 32), np.uint8)
+    mask[4:20, 5:30] = 255
+    target = np.where(mask[..., None] > 0, affine(image), noise(7))
+    assert metrics.measure(image, target, mask)["cc_PSNR"] > 45
+    assert np.array_equal(color_corrected(image[:1] * 0 + 9, image[:1] * 0 + 9), image[:1] * 0 + 9)  # one color alone
