@@ -42,6 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--skip_train", action="store_true", help="renders no training views")
     parser.add_argument("--skip_test", action="store_true", help="renders no test views")
+    parser.add_argument("--skip_far", action="store_true", help="renders no far views (test_far/, docs/datasets.md)")
     parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
     parser.add_argument("--quiet", action="store_true", help="prints nothing but errors")
     graphdeco.accept(parser, graphdeco.RENDER)
@@ -70,11 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
     background = background_color(model.white_background, device)
     settings = RenderSettings(scene.near, gaussians.sh_degree, options.pipeline.antialiasing)
-    parts = {"train": () if values.skip_train else scene.train, "test": () if values.skip_test else scene.test}
+    parts = {
+        "train": () if values.skip_train else scene.train,
+        "test": () if values.skip_test else scene.test,
+        "far": () if values.skip_far else scene.far,
+    }
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"
         if views:
-            drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings)
+            how = background, settings, scene.meters_per_unit
+            drawn = render_views(gaussians, ViewCache(views, device), folder, *how)
             shown = progress(drawn, f"Rendering {folder}", len(views), values.quiet)
             text = nonfinite_text(list(shown))
             if text:

@@ -137,3 +137,5 @@ class Scene:
     warnings: tuple[str, ...] = ()  # what is probably not as it should be, a sentence each
     ledger: Ledger = field(default_factory=Ledger)  # what became of each file of the folder
     origin: tuple[float, ...] = (0.0, 0.0, 0.0)  # of the scene's coordinates, in the dataset's frame (scene.origin)
+    far: tuple[View, ...] = ()  # test views far from the path of the training views (scene.far)
+    meters_per_unit: float | None = None  # length of a world unit; None where nothing says it

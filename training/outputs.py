@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from torch import Tensor
 
 from arguments import RunOptions
 from gaussian_renderer import RenderSettings
-from gaussian_renderer.render_views import measure, render_views
+from gaussian_renderer.render_views import measure, render_views, summarized
 from scene.loading.image_cache import ViewCache
 from scene.types import Scene, View
 from training.monitor import Step
@@ -48,7 +49,7 @@ class RunOutputs:
         self.background, self.settings = background, settings
         self.device = state.gaussians.device
         self.rescue = Rescue(state, report, folder, run.iterations)
-        self._test: ViewCache | None = None
+        self._held_out: dict[str, ViewCache] = {}  # of the test views and the far ones, those that can be decoded
 
     def __enter__(self) -> RunOutputs:
         return self
@@ -84,7 +85,7 @@ class RunOutputs:
             self._save(self.rescue.save_point_cloud, needed=last)
         if iteration in run.checkpoint_iterations:
             self._save(self.rescue.save_checkpoint, needed=False)
-        if iteration in run.test_iterations and self.scene.test and not last:
+        if iteration in run.test_iterations and (self.scene.test or self.scene.far) and not last:
             with self.report.chatter.attempt("measuring the test views"):
                 self._evaluate(iteration)
         if self.report.preview_due(iteration):
@@ -129,25 +130,31 @@ class RunOutputs:
             )
 
     def _evaluate(self, iteration: int) -> None:
-        if self._test is None:
-            self._test = self._readable(self.scene.test)
-        if len(self._test):
-            scores = measure(self.state.gaussians, self._test, self.background, self.settings(iteration))
-            self.report.evaluation(iteration, "test", scores, len(self._test))
+        if not self._held_out:
+            self._held_out = {"test": self._readable(self.scene.test), "far": self._readable(self.scene.far)}
+        how = self.background, self.settings(iteration), self.scene.meters_per_unit
+        for where, photos in self._held_out.items():
+            if len(photos):
+                self.report.evaluation(iteration, where, measure(self.state.gaussians, photos, *how), len(photos))
 
     def _render_views(self, stopped: Callable[[], bool]) -> None:
-        iteration = self.run.iterations
-        part, views = _shown_views(self.scene)
-        photos = self._readable(views)
-        rendered = self.folder / part / f"ours_{iteration}"
-        for _ in render_views(self.state.gaussians, photos, rendered, self.background, self.settings(iteration)):
-            if stopped():
-                return
-        scores = renders.evaluate_model(self.folder)[rendered.name]
-        shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}
+        iteration, shown = self.run.iterations, {}
+        how = self.background, self.settings(iteration), self.scene.meters_per_unit
+        for part, views in _shown_views(self.scene).items():
+            shown[part] = self._readable(views)
+            folder = self.folder / part / f"ours_{iteration}"
+            for _ in render_views(self.state.gaussians, shown[part], folder, *how):
+                if stopped():
+                    return
+        scores = renders.evaluate_model(self.folder)[f"ours_{iteration}"]
+        for part, photos in shown.items():
+            self._report(iteration, part, scores["far"] if part == "far" else scores, len(photos))
+
+    def _report(self, iteration: int, part: str, scores: Mapping[str, Any], views: int) -> None:
         if "views_hidden" in scores:
-            self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
-        self.report.evaluation(iteration, part, shown, len(photos))
+            self.report.warning(metrics.hidden_text(scores["views_hidden"], views))
+        shown = {name: scores[name] for name in metrics.NAMES} | summarized(scores.get("depth", {}))
+        self.report.evaluation(iteration, part, shown, views)
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""
@@ -164,6 +171,7 @@ class RunOutputs:
         return ViewCache([view for index, view in enumerate(views) if index not in faults], self.device)
 
 
-def _shown_views(scene: Scene) -> tuple[str, tuple[View, ...]]:
-    """What is rendered at the end: the test views, or every 8th training view where there are none."""
-    return ("test", scene.test) if scene.test else ("train", scene.train[::8])
+def _shown_views(scene: Scene) -> dict[str, tuple[View, ...]]:
+    """What is rendered at the end: the test views, or every 8th training view where there are none; the far views."""
+    shown = {"test": scene.test} if scene.test else {"train": scene.train[::8]}
+    return shown | ({"far": scene.far} if scene.far else {})

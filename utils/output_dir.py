@@ -17,7 +17,7 @@ RENDERED = (*(f"{name}/<N>.png" for name in PICTURES), "names.json", "colors.jso
 RUN_FILES = (
     "cfg_args", "cameras.json", "origin.json", "input.ply", "chkpnt<N>.pth",
     "point_cloud/iteration_<N>/point_cloud.ply",
-    *(f"{part}/ours_<N>/{name}" for part in ("train", "test") for name in RENDERED),
+    *(f"{part}/ours_<N>/{name}" for part in ("train", "test", "far") for name in RENDERED),
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
     "report.html", "config.json",
 )  # fmt: skip

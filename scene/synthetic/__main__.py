@@ -21,7 +21,7 @@ def main() -> None:
     elif options.scene == "outdoor":
         write_outdoor(options.out, **given, seed=options.seed)
     else:
-        write_scene(options.out, **given, seed=options.seed)
+        write_scene(options.out, **given, seed=options.seed, far_views=not options.skip_far)
     say(f"{options.out}: the synthetic {options.scene} scene")
 
 
@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
         help="width of the photos in pixels (default: 480; 400 for object, whose photos are square)",
     )
     parser.add_argument("--height", type=int, help="height of the photos in pixels (default: 360; 320 for outdoor)")
+    parser.add_argument(
+        "--skip_far", action="store_true", help="makes no test_far/: views off the path of the photos, for the room"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers of the scene (default: 0)")
     return parser
 

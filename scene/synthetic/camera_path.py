@@ -32,6 +32,24 @@ def make_cameras(views: int, width: int, height: int, seed: int = 0) -> list[Cam
     return cameras
 
 
+FAR = (  # by name: angles, radians, radius and level, metres, of cameras that look at the middle
+    ("closer", (-0.7, -0.25, 0.25, 0.7), 1.55, 1.35),
+    ("higher", (-0.8, -0.3, 0.3, 0.8), 1.9, 2.25),
+    ("aside", (-1.35, -1.2, 1.2, 1.35), 2.15, 1.3),
+)
+
+
+def make_far_cameras(width: int, height: int) -> list[Camera]:
+    """Cameras off that path: a meter closer, near the ceiling, and beyond its ends on both sides."""
+    cameras = []
+    for name, angles, radius, level in FAR:
+        for k, angle in enumerate(angles):
+            eye = [radius * np.sin(angle), FOCUS[1] - radius * np.cos(angle), level]
+            pose = look_at(to_world(eye), to_world([FOCUS[0], FOCUS[1] + 0.05, FOCUS[2]]))
+            cameras.append(_camera(f"{name}_{k}.png", width, height, pose))
+    return cameras
+
+
 def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
     """camera_from_world (4, 4) of a level camera; the world's y points down."""
     forward = (target - eye) / np.linalg.norm(target - eye)

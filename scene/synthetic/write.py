@@ -3,6 +3,7 @@
 images/00000.png         8-bit photos
 depth/00000.png          16-bit millimetres of z as a depth camera would give them, 0 unknown
 sparse/0/*.txt           COLMAP's text model, one pinhole camera for each photo, points as from SfM
+test_far/                views far from the path of the photos (scene.synthetic.far)
 truth/depth/00000.npy    (H, W) float32, exact z of the ray through each pixel's center, metres
 truth/points.ply         dense exact points of every surface that a photo shows
 truth/scene.json         what made the folder: version, seed, views, size
@@ -23,7 +24,8 @@ import numpy as np
 
 from scene.io.points import write_points
 from scene.readers.colmap import write_model
-from scene.synthetic.camera_path import make_cameras
+from scene.synthetic.camera_path import make_cameras, make_far_cameras
+from scene.synthetic.far import write_far
 from scene.synthetic.lighting import Lighting, quality_for
 from scene.synthetic.plan import Solid
 from scene.synthetic.points import sample_points
@@ -43,14 +45,21 @@ POINTS_PER_PIXEL = 0.12  # of SfM points, at most: small pictures give fewer
 
 
 def write_scene(
-    folder: Path, views: int = 60, width: int = 480, height: int = 360, seed: int = 0, quiet: bool = False
+    folder: Path,
+    views: int = 60,
+    width: int = 480,
+    height: int = 360,
+    seed: int = 0,
+    far_views: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Make the scene in `folder`, which is replaced if this function made it, and otherwise must be empty or missing.
 
-    The same arguments give the same bytes. Raises: UserError for sizes that make no scene, and for foreign folders.
+    `far_views` adds test_far/ (scene.synthetic.far). The same arguments give the same bytes. Raises: UserError for
+    sizes that make no scene, and for foreign folders.
     """
     check_sizes(views=views, width=width, height=height, seed=seed)
-    replace_folder(folder, lambda building: _write_into(building, views, width, height, seed, quiet))
+    replace_folder(folder, lambda building: _write_into(building, views, width, height, seed, far_views, quiet))
 
 
 def check_sizes(**sizes: int) -> None:
@@ -91,18 +100,23 @@ def _is_ours(mark: Path) -> bool:
         return False
 
 
-def _write_into(folder: Path, views: int, width: int, height: int, seed: int, quiet: bool) -> None:
+def _write_into(folder: Path, views: int, width: int, height: int, seed: int, far_views: bool, quiet: bool) -> None:
     workers = os.cpu_count() or 1
     room = build_room(seed)
     renderer = Renderer(room.solids, Lighting(room, quality_for(width), workers))
     cameras = make_cameras(views, width, height, seed)
+    far_cameras = make_far_cameras(width, height) if far_views else []
     for name in ("images", "depth", "truth/depth"):
         (folder / name).mkdir(parents=True)
     with ThreadPoolExecutor(workers) as pool:
-        work = pool.map(renderer.render, cameras)
-        pictures = list(progress(work, f"rendering the synthetic scene, {width} × {height}", views, quiet))
+        every = [*cameras, *far_cameras]
+        work = pool.map(renderer.render, every)
+        rendered = list(progress(work, f"rendering the synthetic scene, {width} × {height}", len(every), quiet))
+    pictures, far_pictures = rendered[:views], rendered[views:]
     for number, (camera, picture) in enumerate(zip(cameras, pictures, strict=True)):
         _write_view(folder, camera, picture, room.solids, seed + 1000 * number)
+    if far_views:
+        write_far(folder, (far_cameras, far_pictures), (cameras, pictures))
     _write_points(folder, cameras, pictures, seed)
     made_by = {"maker": MAKER, "version": VERSION, "seed": seed, "views": views, "width": width, "height": height}
     write_json(folder / MARK, made_by)
