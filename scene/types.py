@@ -123,6 +123,15 @@ class PointCloud:
 
 
 @dataclass(frozen=True)
+class Mesh:
+    """Triangles in world units; seen from outside, the vertices of a face go counterclockwise."""
+
+    vertices: np.ndarray  # (V, 3) float32
+    faces: np.ndarray  # (F, 3) int32, indices of vertices
+    colors: np.ndarray  # (V, 3) uint8, RGB
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything a training run needs to know of a dataset."""
 

@@ -31,13 +31,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scene.depth": {"utils", "scene"},
     "scene.loading": {"utils", "scene", "scene.depth"},
     "scene.gaussians": {"utils", "arguments", "scene", "diff_gaussian_rasterization"},  # Adam is an operator, too
-    "scene.synthetic": {"utils", "scene", "scene.io", "scene.readers"},
+    "scene.mesh": {"utils", "scene", "scene.depth"},
+    "scene.synthetic": {"utils", "scene", "scene.io", "scene.mesh", "scene.readers"},
     "gaussian_renderer": {*UTILS, "arguments", "scene", *DATA, "diff_gaussian_rasterization"},
     "training": {*UTILS, "arguments", "scene", *DATA, *ABOVE, "training.strategies"},
     "training.strategies": {*UTILS, "arguments", "scene", *DATA, "training", "diff_gaussian_rasterization"},
     "diff_gaussian_rasterization": set(),
     "train": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer", "training", "training.strategies"},
     "render": {*UTILS, "arguments", "scene", *DATA, "gaussian_renderer"},
+    "mesh": {
+        "utils", "arguments", "scene", "scene.io", "scene.gaussians", "scene.mesh", "scene.synthetic",
+        "gaussian_renderer", "render",
+    },
     "export": {"utils", "scene.io"},
     "metrics": UTILS,
 }  # fmt: skip

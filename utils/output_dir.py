@@ -19,7 +19,7 @@ RUN_FILES = (
     "point_cloud/iteration_<N>/point_cloud.ply",
     *(f"{part}/ours_<N>/{name}" for part in ("train", "test", "far") for name in RENDERED),
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
-    "report.html", "config.json",
+    "report.html", "mesh.ply", "mesh_scores.json", "config.json",
 )  # fmt: skip
 WORTH_KEEPING = ("chkpnt<N>.pth", "point_cloud/iteration_<N>/point_cloud.ply")  # what there is to show for the time
 STAGES = ("model", "run", "optimization", "densification")  # some of what the settings of a run hold
