@@ -28,7 +28,7 @@ def make_cameras(views: int, width: int, height: int, seed: int = 0) -> list[Cam
             [0.42 * np.sin(8 * np.pi * s) - 0.25 * sweep, FOCUS[1] + 0.1, FOCUS[2] + 0.08 * np.cos(6 * np.pi * s)]
         )
         pose = look_at(to_world(eye + drift[k]), to_world(aim + drift[k - 1]))
-        cameras.append(_camera(f"{k:05d}.png", width, height, pose))
+        cameras.append(camera_at(f"{k:05d}.png", width, height, pose))
     return cameras
 
 
@@ -46,7 +46,7 @@ def make_far_cameras(width: int, height: int) -> list[Camera]:
         for k, angle in enumerate(angles):
             eye = [radius * np.sin(angle), FOCUS[1] - radius * np.cos(angle), level]
             pose = look_at(to_world(eye), to_world([FOCUS[0], FOCUS[1] + 0.05, FOCUS[2]]))
-            cameras.append(_camera(f"{name}_{k}.png", width, height, pose))
+            cameras.append(camera_at(f"{name}_{k}.png", width, height, pose))
     return cameras
 
 
@@ -61,6 +61,7 @@ def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
     return pose
 
 
-def _camera(name: str, width: int, height: int, pose: np.ndarray) -> Camera:
+def camera_at(name: str, width: int, height: int, pose: np.ndarray) -> Camera:
+    """The rooms' camera at a pose, camera_from_world (4, 4)."""
     x, y = width / 480, height / 360
     return Camera(name, width, height, FOCAL[0] * x, FOCAL[1] * y, PRINCIPAL[0] * x, PRINCIPAL[1] * y, pose)

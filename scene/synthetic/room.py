@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -61,9 +60,6 @@ class Room:
 def build_room(seed: int = 0) -> Room:
     """The room of a seed: the furniture is the same, its colors, places and the plant's growth differ a little."""
     return Room(seed, furnish(seed))
-
-
-ROOMS: dict[str, Callable[[int], Room]] = {"room": build_room}  # by the names of --scene
 
 
 def distance_to_surface(points: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 
 from scene.io.points import read_points
 from scene.mesh.scores import Truth, uniform
-from scene.synthetic.room import ROOMS, VERSION
+from scene.synthetic.room import VERSION
+from scene.synthetic.rooms import ROOMS
 from scene.synthetic.write import MAKER, MARK
 from utils.errors import UserError
 
@@ -28,4 +29,4 @@ def find_truth(source: Path) -> Truth:
     if made_by.get("version") != VERSION:
         raise UserError(f"{source} was made by another version of {MAKER}; make it again to measure against it")
     points = read_points(source / "truth" / "points.ply").positions.astype(np.float64)
-    return Truth(uniform(points, SPACING, np.random.default_rng(0)), ROOMS[name](seed).distance_to_surface)
+    return Truth(uniform(points, SPACING, np.random.default_rng(0)), ROOMS[name].build(seed).distance_to_surface)
