@@ -61,8 +61,10 @@ def depth_line(model: Path, name: str, scores: dict[str, Any]) -> str:
     if depth["MAE"] is None:
         return f"{model} {name}, {scores['set']}: no depth to measure"
     error = f"depth error {depth['MAE']:.4g} (mean), {depth['median']:.4g} (median)"
-    before = f"{depth['in_front']:.2%} of the pixels over {depth['in_front_limit']} before the surface"
-    return f"{model} {name}, {scores['set']}: {error}; {before}"
+    line = f"{model} {name}, {scores['set']}: {error}"
+    if depth["in_front"] is None:  # rendered before that was measured
+        return line
+    return f"{line}; {depth['in_front']:.2%} of the pixels over {depth['in_front_limit']} before the surface"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -69,9 +69,11 @@ def _evaluate(folder: Path, lpips: Lpips | None) -> tuple[dict[str, Any], dict[s
 
 
 def _depth_scores(folder: Path) -> dict[str, Scores]:
-    """What the renderer has measured of depth, by file; without what is not as it wrote it."""
+    """What the renderer has measured of depth, by file; without what is not as it wrote it. Renders of before it
+    measured "in_front" have none."""
     stored = read_object(folder / "depth_scores.json").items()
-    whole = {file: each for file, each in stored if isinstance(each, dict) and each.keys() == set(DEPTH_NAMES)}
+    given = {file: {"in_front": None, **each} for file, each in stored if isinstance(each, dict)}
+    whole = {file: each for file, each in given.items() if each.keys() == set(DEPTH_NAMES)}
     return {file: each for file, each in whole.items() if all(v is None or is_number(v) for v in each.values())}
 
 
