@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--skip_train", action="store_true", help="renders no training views")
     parser.add_argument("--skip_test", action="store_true", help="renders no test views")
+    parser.add_argument("--skip_far", action="store_true", help="renders no far views (test_far/, docs/datasets.md)")
     _add_path_flags(parser)
     parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
     parser.add_argument("--quiet", action="store_true", help="prints nothing but errors")
@@ -160,15 +161,16 @@ class Trained:
     exposures: Exposures | None
     quiet: bool
 
-    def draw_views(self, skip_train: bool, skip_test: bool) -> None:
-        """All views, to train/ and test/."""
+    def draw_views(self, skipped: Collection[str]) -> None:
+        """All views but of the `skipped` parts, to train/, test/ and far/."""
         refined = with_refined_poses(self.folder, self.scene.train)
-        parts = {"train": () if skip_train else refined, "test": () if skip_test else self.scene.test}
+        parts = {"train": refined, "test": self.scene.test, "far": self.scene.far}
+        how = self.background, self.settings, self.exposures, self.scene.meters_per_unit
         for part, views in parts.items():
             folder = self.folder / part / self.place
-            if views:
+            if views and part not in skipped:
                 photos = ViewCache(views, self.gaussians.device)
-                drawn = render_views(self.gaussians, photos, folder, self.background, self.settings, self.exposures)
+                drawn = render_views(self.gaussians, photos, folder, *how)
                 self._warn(nonfinite_text(list(progress(drawn, f"Rendering {folder}", len(views), self.quiet))))
 
     def draw_path(self, request: PathRequest, show: str, video: Path | None) -> None:
@@ -215,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     request = path_request(values)
     trained = load(values)
     if request is None:
-        trained.draw_views(values.skip_train, values.skip_test)
+        trained.draw_views([part for part in ("train", "test", "far") if vars(values)[f"skip_{part}"]])
     else:
         trained.draw_path(request, values.show or "color", values.video)
 

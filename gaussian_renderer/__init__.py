@@ -15,7 +15,17 @@ from scene.gaussians.model import Gaussians
 from scene.types import Camera
 from utils.schedules import sh_degree_at
 
-__all__ = ["RasterOutput", "RenderSettings", "SensorDepth", "background_color", "random_color", "render", "settings_at"]
+__all__ = [
+    "RasterOutput",
+    "RenderSettings",
+    "SensorDepth",
+    "background_color",
+    "expected_depth",
+    "random_color",
+    "render",
+    "settings_at",
+    "surface_depth",
+]
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,16 @@ def background_color(white: bool, device: torch.device) -> Tensor:
 def random_color(generator: torch.Generator, device: torch.device) -> Tensor:
     """(3,) uniform in [0, 1), from a generator on the CPU."""
     return torch.rand(3, generator=generator).to(device, non_blocking=True)
+
+
+def expected_depth(output: RasterOutput) -> Tensor:
+    """(H, W) Σw·z/Σw, world units, without gradient; 0 where nothing is drawn."""
+    return (output.depth / output.alpha.clamp_min(torch.finfo(output.alpha.dtype).tiny))[0].detach()
+
+
+def surface_depth(output: RasterOutput) -> Tensor:
+    """(H, W) z of the surface that each pixel shows, world units, without gradient; 0 where there is none."""
+    return expected_depth(output)
 
 
 def render(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diff_gaussian_rasterization import RasterOutput
-from gaussian_renderer import RenderSettings, render
+from gaussian_renderer import RenderSettings, expected_depth, render
 from gaussian_renderer.exposures import Exposures
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
@@ -20,7 +20,7 @@ from utils.errors import UserError
 from utils.files import write_json
 from utils.image_io import ColorScale, depth_error_scale, depth_scale, distortion_scale, to_bytes, write_png
 from utils.metrics import image as metrics
-from utils.metrics.depth import average_depth, depth_scores
+from utils.metrics.depth import average_depth, depth_scores, in_front_text
 from utils.output_dir import RENDERED, found
 
 MIN_ALPHA = 0.05  # a pixel with less has no depth worth showing
@@ -42,13 +42,18 @@ def measure(
     background: Tensor,
     settings: RenderSettings,
     exposures: Exposures | None = None,
+    meters_per_unit: float | None = None,
 ) -> metrics.Scores:
     """Mean metrics over `photos`: the same numbers as from the files of `render_views`, without the files."""
     shown = photos.in_order(range(len(photos)))
-    views = [measure_view(gaussians, photo, background, settings, exposures) for photo in shown]
+    views = [measure_view(gaussians, photo, background, settings, exposures, meters_per_unit) for photo in shown]
     depths = [depth for _, depth in views if depth is not None]
-    mean = metrics.average(scores for scores, _ in views)
-    return {**mean, "depth_MAE": average_depth(depths)["MAE"]} if depths else mean
+    return {**metrics.average(scores for scores, _ in views), **(summarized(average_depth(depths)) if depths else {})}
+
+
+def summarized(depth: Mapping[str, float | None]) -> metrics.Scores:
+    """Of scores of depth those that the screen and metrics.jsonl have, under their names there."""
+    return {"depth_MAE": depth.get("MAE"), "depth_median": depth.get("median"), "in_front": depth.get("in_front")}
 
 
 @torch.no_grad()
@@ -58,12 +63,13 @@ def measure_view(
     background: Tensor,
     settings: RenderSettings,
     exposures: Exposures | None = None,
+    meters_per_unit: float | None = None,
 ) -> tuple[metrics.Scores, metrics.Scores | None]:
     """The metrics of one photo, and those of its depth map, if it has one."""
     output = _exposed(render(gaussians, photo.camera, background, settings), photo, exposures)
     mask = None if photo.mask is None else to_bytes(photo.mask)[..., 0]
     scores = metrics.measure(to_bytes(output.color), to_bytes(photo.color), mask)
-    return scores, None if photo.depth is None else _depth_scores(output, photo)
+    return scores, None if photo.depth is None else _depth_scores(output, photo, meters_per_unit)
 
 
 def _exposed(output: RasterOutput, photo: LoadedView, exposures: Exposures | None) -> RasterOutput:
@@ -78,6 +84,7 @@ def render_views(
     background: Tensor,
     settings: RenderSettings,
     exposures: Exposures | None = None,
+    meters_per_unit: float | None = None,
 ) -> Iterator[DrawnView]:
     """Draw `photos` in the order of their names and write them to `folder` (test/ours_<N>); yields each when done.
 
@@ -108,12 +115,12 @@ def render_views(
             measured, valid = photo.depth[0].cpu().numpy(), photo.depth_valid[0].cpu().numpy()
             write_png(folder / "measured_depth" / file, depths.paint(measured, valid))
             write_png(folder / "depth_error" / file, errors.paint(np.abs(depth - measured), valid & hit))
-            scores[file] = _depth_scores(output, photo)
+            scores[file] = _depth_scores(output, photo, meters_per_unit)
         yield DrawnView(photo.camera.name, int(output.num_nonfinite))
     write_json(folder / "names.json", {file: cameras[index].name for file, index in files.items()})
     colors = {"depth": depths.describe(), "distortion": distortions.describe()}
     if scores:
-        write_json(folder / "depth_scores.json", scores)
+        write_json(folder / "depth_scores.json", {"in_front_limit": in_front_text(meters_per_unit), **scores})
         colors["depth_error"] = errors.describe()
     write_json(folder / "colors.json", colors)
 
@@ -134,16 +141,17 @@ def color_scales(
 
 def maps(output: RasterOutput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(H,W) depth, world units; distortion; and where anything worth showing is hit."""
-    alpha, depth, distortion = (each[0].cpu().numpy() for each in (output.alpha, output.depth, output.distortion))
-    return depth / np.maximum(alpha, np.finfo(alpha.dtype).tiny), distortion, alpha >= MIN_ALPHA
+    depth, (alpha, distortion) = expected_depth(output), (each[0].cpu() for each in (output.alpha, output.distortion))
+    return depth.cpu().numpy(), distortion.numpy(), (alpha >= MIN_ALPHA).numpy()
 
 
-def _depth_scores(output: RasterOutput, photo: LoadedView) -> metrics.Scores:
-    """A view's depth against its map, in scene units."""
+def _depth_scores(output: RasterOutput, photo: LoadedView, meters_per_unit: float | None) -> metrics.Scores:
+    """A view's depth against its map, in scene units, where the photo's mask lets it count."""
     assert photo.depth is not None and photo.depth_valid is not None
     depth, _, _ = maps(output)
-    target, valid, alpha = (each[0].cpu().numpy() for each in (photo.depth, photo.depth_valid, output.alpha))
-    return depth_scores(depth, target, valid, alpha)
+    counts = photo.depth_valid if photo.mask is None else photo.depth_valid & (photo.mask > 0.5)
+    target, valid, alpha = (each[0].cpu().numpy() for each in (photo.depth, counts, output.alpha))
+    return depth_scores(depth, target, valid, alpha, meters_per_unit)
 
 
 def _remove_others(folder: Path, files: dict[str, int]) -> None:

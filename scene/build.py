@@ -17,6 +17,7 @@ from scene.depth.fusion import add_fused
 from scene.depth.maps import SUFFIXES
 from scene.depth.scale import Depths, attach_depth
 from scene.extent import measure_extent
+from scene.far import FOLDER, FarViews, split_far
 from scene.gaussians.random_start import random_start
 from scene.image_header import Header
 from scene.images import resized
@@ -56,27 +57,33 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
         some = f", such as {recording.missing[0]}" if recording.missing else ""
         raise UserError(f"{source}: none of the {len(recording.missing)} photos of {recording.kind} is there{some}")
     recording, origin = about_local_origin(_each_once(source, recording))
-    chosen, test_names, thinned = _chosen(recording, request)
+    recording, distant = split_far(source, recording, origin)
+    chosen, test_names, thinned = _chosen(recording, request, distant.listed)
     whole, damaged = check_photos(chosen)
     if not whole:
         raise UserError(f"{source}: {'; '.join(damaged)}")
     depths = _with_depth(source, recording, whole, request)
     ordered = sorted(depths.views, key=lambda view: view.camera.name)
-    train = tuple(view for view in ordered if view.camera.name not in test_names)
+    own = _far_views(source, distant, request)
     test = tuple(view for view in ordered if view.camera.name in test_names)
+    far = (*(view for view in ordered if view.camera.name in distant.listed), *own.views)
+    train = tuple(view for view in ordered if view.camera.name not in test_names | distant.listed)
     if not train:
-        raise UserError(f"{source}: all {len(test)} photos are test views, and none is left to train on")
+        held_out = len(test) + len(distant.listed)
+        raise UserError(f"{source}: all {held_out} photos are test views, and none is left to train on")
     points, said, measured = _start(recording.points, train)
-    extent, near, far = measure_extent([view.camera for view in train], measured)
+    extent, near, away = measure_extent([view.camera for view in train], measured)
     notes = [note for note in (thinned, *recording.notes, depths.text, said) if note]
-    summary = _summary(source, recording, train, test, points, extent, notes)
-    warnings = (*recording.warnings, *damaged, *depths.warnings, *far)
-    ledger = account(
-        source, _used(recording, ordered), _reasons(recording, chosen, ordered, source, request), OTHERWISE
-    )
+    summary = _summary(source, recording, (train, test, far), points, extent, notes)
+    warnings = (*recording.warnings, *damaged, *depths.warnings, *away, *own.warnings)
+    used = _used(recording, ordered) | _used_far(distant, far)
+    ledger = account(source, used, _reasons(recording, chosen, ordered, source, request), OTHERWISE)
     found = (train, test, points, extent, near, summary, warnings, ledger)
+    meters = recording.meters_per_unit or (distant.own and distant.own.meters_per_unit) or depths.meters_per_unit
     where = tuple(origin.tolist())
-    return Scene(source, recording.kind, *found, points_measured=len(measured) > 0, origin=where)
+    return Scene(
+        source, recording.kind, *found, points_measured=len(measured) > 0, origin=where, far=far, meters_per_unit=meters
+    )
 
 
 # ---- which photos
@@ -96,11 +103,13 @@ def _each_once(source: Path, recording: ParsedDataset) -> ParsedDataset:
     return replace(recording, frames=tuple(kept.values()), notes=notes)
 
 
-def _chosen(recording: ParsedDataset, request: Request) -> tuple[list[PosedImage], set[str], str]:
-    """The frames to use, the names of those to hold out, and what is to be said of frames that are not used."""
-    everything = list(recording.frames)
+def _chosen(recording: ParsedDataset, request: Request, far: frozenset[str]) -> tuple[list[PosedImage], set[str], str]:
+    """The frames to use, the names of those to hold out, and what is to be said of frames that are not used. Those of
+    the names `far` are used, and no test views."""
+    distant = [frame for frame in recording.frames if frame.name in far]
+    everything = [frame for frame in recording.frames if frame.name not in far]
     most = (MAX_FRAMES, MAX_TEST_FRAMES) if recording.is_video else (len(everything),) * 2
-    test = _named(recording, request.test_images) or set(recording.test)
+    test = _named(everything, request.test_images) or set(recording.test - far)
     if not test:
         frames = subsample(everything, most[0])
         test = set(sorted(frame.name for frame in frames)[::TEST_EVERY]) if request.eval_split else set()
@@ -109,13 +118,13 @@ def _chosen(recording: ParsedDataset, request: Request) -> tuple[list[PosedImage
         kept = held_out if request.test_images else subsample(held_out, most[1])
         frames = [*subsample([frame for frame in everything if frame.name not in test], most[0]), *kept]
     if len(frames) == len(everything):
-        return frames, test, ""
-    return frames, test, f"{len(frames):,} of its {len(everything):,} frames are used, evenly spread"
+        return [*frames, *distant], test, ""
+    return [*frames, *distant], test, f"{len(frames):,} of its {len(everything):,} frames are used, evenly spread"
 
 
-def _named(recording: ParsedDataset, wanted: Sequence[str]) -> set[str]:
+def _named(frames: Sequence[PosedImage], wanted: Sequence[str]) -> set[str]:
     """The photos that are asked for as test views. Raises: UserError for a name that is not there."""
-    names, chosen = [frame.name for frame in recording.frames], set()
+    names, chosen = [frame.name for frame in frames], set()
     for name in wanted:
         found = [n for n in names if name in (n, Path(n).name, Path(n).stem)]
         if not found:
@@ -184,6 +193,16 @@ def _with_depth(
     return replace(depths, warnings=[*warnings, *depths.warnings])
 
 
+def _far_views(source: Path, far: FarViews, request: Request) -> Depths:
+    """The views of the far dataset. They are only measured: its own depth maps are read, whatever -d says."""
+    if far.own is None:
+        return Depths([], "", [])
+    whole, damaged = check_photos(far.own.frames)
+    found = _with_depth(source / FOLDER, far.own, whole, replace(request, depths="", depth_scale=None))
+    ordered = sorted(found.views, key=lambda view: view.camera.name)
+    return replace(found, views=ordered, warnings=[*damaged, *found.warnings])
+
+
 def _given_twice(maps: Mapping[str, DepthMap]) -> Path | None:
     """A file that several photos have for their depth, if there is one: they do not see the same."""
     counts = Counter(found.path for found in maps.values())
@@ -210,6 +229,12 @@ def _used(recording: ParsedDataset, views: Sequence[View]) -> dict[Path, str]:
     return dict.fromkeys(recording.files, f"{recording.kind} file") | sure | maps | masks | photos
 
 
+def _used_far(far: FarViews, views: Sequence[View]) -> dict[Path, str]:
+    """The same for far views."""
+    of_views = {path: f"far {what}" for path, what in _used(ParsedDataset("", ()), views).items()}
+    return dict.fromkeys(far.files, "file of far views") | of_views
+
+
 def _reasons(
     recording: ParsedDataset, chosen: Sequence[PosedImage], views: Sequence[View], source: Path, request: Request
 ) -> dict[Path, str]:
@@ -231,17 +256,17 @@ def _reasons(
 def _summary(
     source: Path,
     recording: ParsedDataset,
-    train: Sequence[View],
-    test: Sequence[View],
+    split: tuple[Sequence[View], Sequence[View], Sequence[View]],
     points: PointCloud,
     extent: float,
     notes: Sequence[str],
 ) -> str:
-    views, missing = (*train, *test), recording.missing
+    (train, test, far), missing = split, recording.missing
+    views = (*train, *test)
     sizes = sorted({f"{view.camera.width}×{view.camera.height}" for view in views})
     undone = sorted({view.camera_model.model for view in views if view.camera_model is not None})
     masked = sum(view.mask_path is not None for view in views)
-    count = f"{len(train)} training and {len(test)} test photos"
+    count = f"{len(train)} training and {len(test)} test photos" + (f" (and {len(far)} far ones)" if far else "")
     parts = [
         f"{source.name}: {recording.kind}, {count} of {', '.join(sizes[:3])} pixels",
         f"{len(points)} points, extent {extent:.3g}",

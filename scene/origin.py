@@ -24,16 +24,20 @@ def about_local_origin(recording: ParsedDataset) -> tuple[ParsedDataset, np.ndar
     """
     centers = np.stack([_center(frame.camera_from_world) for frame in recording.frames])
     origin = _origin(centers, recording.points.positions)
-    frames = recording.frames
-    if origin.any():
-        frames = tuple(replace(frame, camera_from_world=_moved(frame.camera_from_world, origin)) for frame in frames)
-    positions = (recording.points.positions - origin if origin.any() else recording.points.positions).astype(np.float32)
-    points = PointCloud(positions, recording.points.colors)
-    notes = recording.notes
+    recording, notes = about_origin(recording, origin), recording.notes
     if origin.any():
         where = ", ".join(f"{value:.12g}" for value in origin)
         notes = (*notes, f"far from the origin of its coordinates: trained about the local origin ({where})")
-    return replace(recording, frames=frames, points=points, notes=notes), origin
+    return replace(recording, notes=notes), origin
+
+
+def about_origin(recording: ParsedDataset, origin: np.ndarray) -> ParsedDataset:
+    """The dataset with points in float32 about `origin`, (3,) float64 in its frame; 0 moves nothing."""
+    frames, positions = recording.frames, recording.points.positions
+    if origin.any():
+        frames = tuple(replace(frame, camera_from_world=_moved(frame.camera_from_world, origin)) for frame in frames)
+        positions = positions - origin
+    return replace(recording, frames=frames, points=PointCloud(positions.astype(np.float32), recording.points.colors))
 
 
 def _origin(centers: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -135,6 +135,15 @@ class PointCloud:
 
 
 @dataclass(frozen=True)
+class Mesh:
+    """Triangles in world units; seen from outside, the vertices of a face go counterclockwise."""
+
+    vertices: np.ndarray  # (V, 3) float32
+    faces: np.ndarray  # (F, 3) int32, indices of vertices
+    colors: np.ndarray  # (V, 3) uint8, RGB
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything a training run needs to know of a dataset."""
 
@@ -150,3 +159,5 @@ class Scene:
     ledger: Ledger = field(default_factory=Ledger)  # what became of each file of the folder
     points_measured: bool = True  # False: a random start, which lies on no surface
     origin: tuple[float, ...] = (0.0, 0.0, 0.0)  # of the scene's coordinates, in the dataset's frame (scene.origin)
+    far: tuple[View, ...] = ()  # test views far from the path of the training views (scene.far)
+    meters_per_unit: float | None = None  # length of a world unit; None where nothing says it

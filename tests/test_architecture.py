@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scene.loading": {"utils", "scene", "scene.depth"},
     "scene.gaussians": {"utils", "arguments", "scene", "diff_gaussian_rasterization"},  # Adam is an operator, too
     "scene.paths": {"utils", "scene", "scene.gaussians", "scene.readers"},
-    "scene.synthetic": {"utils", "scene", "scene.io", "scene.readers"},
+    "scene.mesh": {"utils", "scene", "scene.depth"},
+    "scene.synthetic": {"utils", "scene", "scene.io", "scene.mesh", "scene.readers"},
     "gaussian_renderer": {*UTILS, "arguments", "scene", *DATA, "diff_gaussian_rasterization"},
     LIVE: {"utils", "scene", *DATA, "gaussian_renderer", "diff_gaussian_rasterization"},
     "training": {*UTILS, "arguments", "scene", *DATA, *ABOVE, "training.strategies"},
@@ -48,6 +49,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "render": {*UTILS, "arguments", "scene", *DATA, "scene.paths", "gaussian_renderer"},
     "view": {"utils", "arguments", "scene", *DATA, "gaussian_renderer", LIVE, "render"},
     "export": {"utils", "arguments", "scene", *DATA, "gaussian_renderer"},
+    "mesh": {
+        "utils", "arguments", "scene", "scene.io", "scene.gaussians", "scene.mesh", "scene.synthetic",
+        "gaussian_renderer", "render",
+    },
     "metrics": UTILS,
 }  # fmt: skip
 PACKAGES = {room.split(".")[0] for room in MAY_IMPORT}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arguments import RunOptions
 from gaussian_renderer import RenderSettings, render
-from gaussian_renderer.render_views import measure, render_views
+from gaussian_renderer.render_views import measure, render_views, summarized
 from gaussian_renderer.viewer_page import write_viewer_page
 from scene.histograms import histograms
 from scene.loading.image_cache import ViewCache
@@ -59,7 +59,7 @@ class RunOutputs:
         self.background, self.settings = background, settings
         self.device = state.gaussians.device
         self.rescue = Rescue(state, report, folder, run.iterations)
-        self._test: ViewCache | None = None
+        self._held_out: dict[str, ViewCache] = {}  # of the test views and the far ones, those that can be decoded
 
     def __enter__(self) -> RunOutputs:
         return self
@@ -95,7 +95,7 @@ class RunOutputs:
             self._save(self.rescue.save_point_cloud, needed=last)
         if iteration in run.checkpoint_iterations:
             self._save(self.rescue.save_checkpoint, needed=False)
-        if iteration in run.test_iterations and self.scene.test and not last:
+        if iteration in run.test_iterations and (self.scene.test or self.scene.far) and not last:
             with self.report.chatter.attempt("measuring the test views"):
                 self._evaluate(iteration)
         if self.report.preview_due(iteration):
@@ -144,36 +144,41 @@ class RunOutputs:
             )
 
     def _evaluate(self, iteration: int) -> None:
-        if self._test is None:
-            self._test = self._readable(self.scene.test)
-        if len(self._test):
-            settings, exposures = self.settings(iteration), self.state.corrections.exposures()
-            scores = measure(self.state.gaussians, self._test, self.background, settings, exposures)
-            self.report.evaluation(iteration, "test", scores, len(self._test))
-            self._show("test", self._test, iteration)
+        if not self._held_out:
+            self._held_out = {"test": self._readable(self.scene.test), "far": self._readable(self.scene.far)}
+        how = self.background, self.settings(iteration), self.state.corrections.exposures(), self.scene.meters_per_unit
+        for where, photos in self._held_out.items():
+            if len(photos):
+                self.report.evaluation(iteration, where, measure(self.state.gaussians, photos, *how), len(photos))
+                self._show(where, photos, iteration)
 
     def _render_views(self, stopped: Callable[[], bool]) -> None:
-        iteration = self.run.iterations
-        part, views = _shown_views(self.scene)
-        photos = self._readable(views)
-        rendered = self.folder / part / f"ours_{iteration}"
+        iteration, shown = self.run.iterations, {}
         corrections, gaussians = self.state.corrections, self.state.gaussians
         settings, exposures = self.settings(iteration), corrections.exposures()
-        for _ in render_views(gaussians, corrections.placed(photos), rendered, self.background, settings, exposures):
-            if stopped():
-                return
+        how = self.background, settings, exposures, self.scene.meters_per_unit
+        for part, views in _shown_views(self.scene).items():
+            shown[part] = self._readable(views)
+            folder = self.folder / part / f"ours_{iteration}"
+            for _ in render_views(gaussians, corrections.placed(shown[part]), folder, *how):
+                if stopped():
+                    return
         if corrections.poses is not None:
             self.report.event(corrections.poses.text())
             if self.scene.test:
                 fit = HeldOutPoses(gaussians, self.scene.extent, self.background, settings, exposures)
-                fit.measure(photos, rendered, stopped)
-        scores = renders.evaluate_model(self.folder)[rendered.name]
-        shown = {name: scores[name] for name in metrics.NAMES} | {"depth_MAE": scores.get("depth", {}).get("MAE")}
+                fit.measure(shown["test"], self.folder / "test" / f"ours_{iteration}", stopped)
+        scores = renders.evaluate_model(self.folder)[f"ours_{iteration}"]
+        for part, photos in shown.items():
+            self._report(iteration, part, scores["far"] if part == "far" else scores, photos)
+        self._say_corrected(scores)
+
+    def _report(self, iteration: int, part: str, scores: Mapping[str, Any], photos: ViewCache) -> None:
         if "views_hidden" in scores:
             self.report.warning(metrics.hidden_text(scores["views_hidden"], len(photos)))
+        shown = {name: scores[name] for name in metrics.NAMES} | summarized(scores.get("depth", {}))
         self.report.evaluation(iteration, part, shown, len(photos))
         self._show(part, photos, iteration)
-        self._say_corrected(scores)
 
     @torch.no_grad()
     def _show(self, part: str, photos: ViewCache, iteration: int) -> None:
@@ -230,6 +235,7 @@ class RunOutputs:
         return ViewCache([view for index, view in enumerate(views) if index not in faults], self.device)
 
 
-def _shown_views(scene: Scene) -> tuple[str, tuple[View, ...]]:
-    """What is rendered at the end: the test views, or every 8th training view where there are none."""
-    return ("test", scene.test) if scene.test else ("train", scene.train[::8])
+def _shown_views(scene: Scene) -> dict[str, tuple[View, ...]]:
+    """What is rendered at the end: the test views, or every 8th training view where there are none; the far views."""
+    shown = {"test": scene.test} if scene.test else {"train": scene.train[::8]}
+    return shown | ({"far": scene.far} if scene.far else {})

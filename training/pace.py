@@ -178,4 +178,4 @@ def _without_surveys(scene: Scene, seconds: float, step: float) -> float:
 
 def _end_seconds(scene: Scene, step: float) -> float:
     """For what comes after the last step."""
-    return END_SECONDS + END_STEPS * step * (len(scene.test) or len(scene.train) / 8)
+    return END_SECONDS + END_STEPS * step * ((len(scene.test) or len(scene.train) / 8) + len(scene.far))

@@ -69,7 +69,7 @@ def is_number(value: Any) -> bool:
 
 def _is_entry(line: Mapping[str, Any]) -> bool:
     """Whether a line has what every reader of the log takes for granted: when it is from, and numbers for numbers."""
-    measured = [line[name] for name in ("test", "train") if name in line]
+    measured = [line[name] for name in ("test", "far", "train") if name in line]
     scores = [each["PSNR"] if isinstance(each, dict) and "PSNR" in each else "" for each in measured]
     numbers = [value for name, value in line.items() if not isinstance(value, dict)]
     steps = ("gaussians" in line) == ("loss" in line)

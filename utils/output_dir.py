@@ -17,10 +17,11 @@ RENDERED = (*(f"{name}/<N>.png" for name in PICTURES), "names.json", "colors.jso
 RUN_FILES = (
     "cfg_args", "cameras.json", "origin.json", "exposure.json", "poses_refined.json", "input.ply", "chkpnt<N>.pth",
     "point_cloud/iteration_<N>/point_cloud.ply",
-    *(f"{part}/ours_<N>/{name}" for part in ("train", "test") for name in (*RENDERED, "refined_poses.json")),
+    *(f"{part}/ours_<N>/{name}" for part in ("train", "test", "far") for name in (*RENDERED, "refined_poses.json")),
     "path/ours_<N>/<N>.png", "path/ours_<N>/colors.json",
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
-    "histograms.json", "report.html", "viewer.html", "tensorboard/events.out.tfevents.<any>", "config.json",
+    "histograms.json", "report.html", "viewer.html", "tensorboard/events.out.tfevents.<any>", "mesh.ply", "mesh_scores.json",
+    "config.json",
 )  # fmt: skip
 WORTH_KEEPING = ("chkpnt<N>.pth", "point_cloud/iteration_<N>/point_cloud.ply")  # what there is to show for the time
 STAGES = ("model", "run", "optimization", "densification")  # some of what the settings of a run hold

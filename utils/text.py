@@ -7,8 +7,9 @@ from typing import Any
 
 
 def score_text(scores: Mapping[str, Any]) -> str:
-    """Metrics for people: "PSNR 27.31 dB  SSIM 0.8912"; that of depth in scene units. Metrics of nothing are None."""
-    units = {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}", "depth_MAE": "{:.4g}"}
+    """Metrics for people: "PSNR 27.31 dB  SSIM 0.8912"; those of depth in scene units. Metrics of nothing are None."""
+    depth = {"depth_MAE": "{:.4g}", "depth_median": "{:.4g}", "in_front": "{:.2%}"}
+    units = {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}", **depth}
     known = {name: form.format(scores[name]) for name, form in units.items() if scores.get(name) is not None}
     if not known and "PSNR" in scores:
         return "nothing to measure"

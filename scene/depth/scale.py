@@ -25,6 +25,7 @@ EXACT = 1.05  # a ratio up to this is noise of points and sensor: the unit's rou
 COMMON = 0.05  # median absolute deviation, in logarithms, of ratios that are one ratio
 LARGE = 100  # median of whole numbers that would be too coarse in another unit than millimetres
 NAMED_AT_MOST = 3  # files in a warning
+METERS = {"m": 1.0, "mm": 1e-3}  # length of a world unit, by its name
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Depths:
     views: list[View]
     text: str  # for the summary; "" without any
     warnings: list[str]
+    meters_per_unit: float | None = None  # length of a world unit, if the maps tell it
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def attach_depth(
         meant, refused = _scaled(looks, telling, meaning.scale)
     warnings += [*([meaning.warning] if meaning.warning else []), *_few(refused)]
     attached = [replace(view, depth=meant.get(view.camera.name)) for view in views]
-    return Depths(attached, _summary(looks, meant, len(views), meaning), warnings)
+    meters = METERS.get(meaning.world) if meant else None
+    return Depths(attached, _summary(looks, meant, len(views), meaning), warnings, meters)
 
 
 # ---- depth of a sensor

@@ -74,6 +74,7 @@ class ParsedDataset:
     points: PointCloud = NO_POINTS
     tracks: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name, which of the points it was found to see
     depth_scale: float | None = None  # world units of a step of its depth maps, if that is known
+    meters_per_unit: float | None = None  # length of a world unit, if its files say it
     is_video: bool = False  # neighbours show nearly the same, so that a part of them will do
     is_transparent: bool = False  # what its alpha channels leave open shows the background, as in renderings
     files: tuple[Path, ...] = ()  # that were read, beside those of the frames

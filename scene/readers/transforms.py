@@ -95,6 +95,7 @@ def _read_file(path: Path, options: ReadOptions) -> ParsedDataset:
         test=test,
         points=_points(content, folder),
         depth_scale=_depth_scale(content, path),
+        meters_per_unit=content.meters_per_unit,
         is_transparent=True,
         files=(path, *([ply] if (ply := folder.other(content.ply_file_path)) else [])),
         unused=_unused(content, folder, lost, {frame.image_path for frame in posed if frame.name in left_out}),

@@ -70,6 +70,7 @@ class File(Intrinsics, kw_only=True):
     ply_file_path: str | None = None
     depth_unit_scale_factor: Steps | None = None  # nerfstudio
     integer_depth_scale: Steps | None = None  # instant-ngp
+    meters_per_unit: Positive | None = None  # as USD has it: length of a world unit
     enable_depth_loading: bool | None = None
     train_filenames: list[str] | None = None
     val_filenames: list[str] | None = None

@@ -28,7 +28,25 @@ def make_cameras(views: int, width: int, height: int, seed: int = 0) -> list[Cam
             [0.42 * np.sin(8 * np.pi * s) - 0.25 * sweep, FOCUS[1] + 0.1, FOCUS[2] + 0.08 * np.cos(6 * np.pi * s)]
         )
         pose = look_at(to_world(eye + drift[k]), to_world(aim + drift[k - 1]))
-        cameras.append(_camera(f"{k:05d}.png", width, height, pose))
+        cameras.append(camera_at(f"{k:05d}.png", width, height, pose))
+    return cameras
+
+
+FAR = (  # by name: angles, radians, radius and level, metres, of cameras that look at the middle
+    ("closer", (-0.7, -0.25, 0.25, 0.7), 1.55, 1.35),
+    ("higher", (-0.8, -0.3, 0.3, 0.8), 1.9, 2.25),
+    ("aside", (-1.35, -1.2, 1.2, 1.35), 2.15, 1.3),
+)
+
+
+def make_far_cameras(width: int, height: int) -> list[Camera]:
+    """Cameras off that path: a meter closer, near the ceiling, and beyond its ends on both sides."""
+    cameras = []
+    for name, angles, radius, level in FAR:
+        for k, angle in enumerate(angles):
+            eye = [radius * np.sin(angle), FOCUS[1] - radius * np.cos(angle), level]
+            pose = look_at(to_world(eye), to_world([FOCUS[0], FOCUS[1] + 0.05, FOCUS[2]]))
+            cameras.append(camera_at(f"{name}_{k}.png", width, height, pose))
     return cameras
 
 
@@ -43,6 +61,7 @@ def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
     return pose
 
 
-def _camera(name: str, width: int, height: int, pose: np.ndarray) -> Camera:
+def camera_at(name: str, width: int, height: int, pose: np.ndarray) -> Camera:
+    """The rooms' camera at a pose, camera_from_world (4, 4)."""
     x, y = width / 480, height / 360
     return Camera(name, width, height, FOCAL[0] * x, FOCAL[1] * y, PRINCIPAL[0] * x, PRINCIPAL[1] * y, pose)

@@ -29,9 +29,9 @@ def sense(picture: Picture, solids: list[Solid], focal: float, seed: int) -> np.
     rng = np.random.default_rng([seed, 9])
     scale = picture.depth.shape[1] / 480  # faults keep their size in the picture when that is made smaller
     depth = _flying_pixels(picture.depth, rng)
-    grain = _smooth_noise(rng, depth.shape, 0.8 * scale)  # neighbours share part of their error
+    grain = smooth_noise(rng, depth.shape, 0.8 * scale)  # neighbours share part of their error
     depth = depth + noise_deviation(depth) * grain
-    missing = _holes(picture, solids, scale, rng) | _projector_shadow(picture.depth, focal)
+    missing = _holes(picture, solids, scale, rng) | shadow(picture.depth, focal, BASELINE)
     missing |= (depth < RANGE[0]) | (depth > RANGE[1])
     return np.where(missing, 0, np.round(depth * MILLIMETRES)).astype(np.uint16)
 
@@ -54,36 +54,36 @@ def _flying_pixels(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _holes(picture: Picture, solids: list[Solid], scale: float, rng: np.random.Generator) -> np.ndarray:
     """(H, W) bool: pixels that return too little light, and some that just fail."""
     shape = picture.depth.shape
-    grazing = _chance(picture.facing, *GRAZING)
-    dark = _chance(picture.color.max(axis=2), *DARK)
+    grazing = chance(picture.facing, *GRAZING)
+    dark = chance(picture.color.max(axis=2), *DARK)
     thin = np.array([solid.thin for solid in solids])[picture.solid]
     unseen = np.array([not solid.sensed for solid in solids])[picture.solid]
-    patches = _uniform(_smooth_noise(rng, shape, 1.2 * scale))
-    blobs = _uniform(_smooth_noise(rng, shape, 5 * scale)) < BLOBS
+    patches = uniform_ranks(smooth_noise(rng, shape, 1.2 * scale))
+    blobs = uniform_ranks(smooth_noise(rng, shape, 5 * scale)) < BLOBS
     return unseen | blobs | (patches < grazing) | (patches < dark) | (thin & (patches < THIN_LOSS))
 
 
-def _chance(value: np.ndarray, none: float, all_of_it: float) -> np.ndarray:
+def chance(value: np.ndarray, none: float, all_of_it: float) -> np.ndarray:
     """Probability of a hole: 1 up to `none`, 0 from `all_of_it` on."""
     return np.clip((all_of_it - value) / (all_of_it - none), 0, 1)
 
 
-def _projector_shadow(depth: np.ndarray, focal: float) -> np.ndarray:
-    """(H, W) bool: what a projector BASELINE to the right cannot light. Along a row the projector's column
-    x − f·b/z grows; a pixel whose column is right of that of a pixel further right is hidden behind that one."""
-    column = np.arange(depth.shape[1]) - focal * BASELINE / depth
+def shadow(depth: np.ndarray, focal: float, baseline: float) -> np.ndarray:
+    """(H, W) bool: what a projector, or another camera, `baseline` meters to the right does not see. Along a row its
+    column x − f·b/z grows; a pixel whose column is right of that of a pixel further right is hidden behind that one."""
+    column = np.arange(depth.shape[1]) - focal * baseline / depth
     from_right = np.minimum.accumulate(column[:, ::-1], axis=1)[:, ::-1]
     return column > from_right + 1
 
 
-def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
     """(H, W) normal noise of unit variance, smooth over about `sigma` pixels."""
     noise = rng.normal(size=shape)
     smooth = np.asarray(cv2.GaussianBlur(noise, (0, 0), sigma)) if sigma > 0.3 else noise
     return smooth / smooth.std()
 
 
-def _uniform(noise: np.ndarray) -> np.ndarray:
+def uniform_ranks(noise: np.ndarray) -> np.ndarray:
     """Noise turned into its own ranks in [0, 1): a threshold then cuts off just that share."""
     ranks = np.empty(noise.size)
     ranks[np.argsort(noise, axis=None, kind="stable")] = np.arange(noise.size) / noise.size

@@ -1,8 +1,9 @@
-"""Writing the synthetic room as an RGB-D scene: a COLMAP model, photos, a depth camera's maps, and the truth beside it.
+"""Writing a synthetic room as an RGB-D scene: a COLMAP model, photos, a depth camera's maps, and the truth beside it.
 
 images/00000.png         8-bit photos
 depth/00000.png          16-bit millimetres of z as a depth camera would give them, 0 unknown
 sparse/0/*.txt           COLMAP's text model, one pinhole camera for each photo, points as from SfM
+test_far/                views far from the path of the photos (scene.synthetic.far)
 truth/depth/00000.npy    (H, W) float32, exact z of the ray through each pixel's center, metres
 truth/points.ply         dense exact points of every surface that a photo shows
 truth/scene.json         what made the folder: version, seed, views, size
@@ -23,13 +24,12 @@ import numpy as np
 
 from scene.io.points import write_points
 from scene.readers.colmap import write_model
-from scene.synthetic.camera_path import make_cameras
+from scene.synthetic.far import write_far
 from scene.synthetic.lighting import Lighting, quality_for
-from scene.synthetic.plan import Solid
 from scene.synthetic.points import sample_points
 from scene.synthetic.render import Picture, Renderer
-from scene.synthetic.room import VERSION, build_room
-from scene.synthetic.sensor import sense
+from scene.synthetic.room import VERSION
+from scene.synthetic.rooms import ROOMS
 from scene.types import Camera
 from utils.console import progress
 from utils.errors import UserError
@@ -43,14 +43,22 @@ POINTS_PER_PIXEL = 0.12  # of SfM points, at most: small pictures give fewer
 
 
 def write_scene(
-    folder: Path, views: int = 60, width: int = 480, height: int = 360, seed: int = 0, quiet: bool = False
+    folder: Path,
+    views: int = 60,
+    width: int = 480,
+    height: int = 360,
+    seed: int = 0,
+    far_views: bool = False,
+    quiet: bool = False,
+    room: str = "room",
 ) -> None:
     """Make the scene in `folder`, which is replaced if this function made it, and otherwise must be empty or missing.
 
-    The same arguments give the same bytes. Raises: UserError for sizes that make no scene, and for foreign folders.
+    `room`: one of `scene.synthetic.rooms.ROOMS`. `far_views` adds test_far/ (scene.synthetic.far). The same arguments
+    give the same bytes. Raises: UserError for sizes that make no scene, and for foreign folders.
     """
     check_sizes(views=views, width=width, height=height, seed=seed)
-    replace_folder(folder, lambda building: _write_into(building, views, width, height, seed, quiet))
+    replace_folder(folder, lambda building: _write_into(building, room, views, width, height, seed, far_views, quiet))
 
 
 def check_sizes(**sizes: int) -> None:
@@ -91,28 +99,36 @@ def _is_ours(mark: Path) -> bool:
         return False
 
 
-def _write_into(folder: Path, views: int, width: int, height: int, seed: int, quiet: bool) -> None:
+def _write_into(
+    folder: Path, name: str, views: int, width: int, height: int, seed: int, far_views: bool, quiet: bool
+) -> None:
     workers = os.cpu_count() or 1
-    room = build_room(seed)
+    kind = ROOMS[name]
+    room = kind.build(seed)
     renderer = Renderer(room.solids, Lighting(room, quality_for(width), workers))
-    cameras = make_cameras(views, width, height, seed)
-    for name in ("images", "depth", "truth/depth"):
-        (folder / name).mkdir(parents=True)
+    cameras = kind.cameras(views, width, height, seed)
+    far_cameras = kind.far_cameras(width, height) if far_views else []
+    for part in ("images", "depth", "truth/depth"):
+        (folder / part).mkdir(parents=True)
     with ThreadPoolExecutor(workers) as pool:
-        work = pool.map(renderer.render, cameras)
-        pictures = list(progress(work, f"rendering the synthetic scene, {width} × {height}", views, quiet))
+        every = [*cameras, *far_cameras]
+        work = pool.map(renderer.render, every)
+        rendered = list(progress(work, f"rendering the synthetic scene, {width} × {height}", len(every), quiet))
+    pictures, far_pictures = rendered[:views], rendered[views:]
     for number, (camera, picture) in enumerate(zip(cameras, pictures, strict=True)):
-        _write_view(folder, camera, picture, room.solids, seed + 1000 * number)
+        _write_view(folder, camera, picture, kind.sense(picture, room.solids, camera.fx, seed + 1000 * number))
+    if far_views:
+        write_far(folder, (far_cameras, far_pictures), (cameras, pictures))
     _write_points(folder, cameras, pictures, seed)
-    made_by = {"maker": MAKER, "version": VERSION, "seed": seed, "views": views, "width": width, "height": height}
-    write_json(folder / MARK, made_by)
+    made_by = {"maker": MAKER, "scene": name, "version": VERSION, "seed": seed}
+    write_json(folder / MARK, {**made_by, "views": views, "width": width, "height": height})
 
 
-def _write_view(folder: Path, camera: Camera, picture: Picture, solids: list[Solid], seed: int) -> None:
+def _write_view(folder: Path, camera: Camera, picture: Picture, sensed: np.ndarray) -> None:
     """The photo, what a depth camera would say, and the exact depth."""
     color = np.round(picture.color * 255).astype(np.uint8)
     write_png(folder / "images" / camera.name, color[..., ::-1])
-    write_png(folder / "depth" / camera.name, sense(picture, solids, camera.fx, seed))
+    write_png(folder / "depth" / camera.name, sensed)
     np.save((folder / "truth" / "depth" / camera.name).with_suffix(".npy"), picture.depth.astype(np.float32))
 
 

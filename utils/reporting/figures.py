@@ -111,7 +111,7 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> np.ndarray:
     for name, color in zip(names, LINES * len(names), strict=False):
         _curve(left, steps, [line.get(name) for line in steps], color, name, zorder=3 if name == "loss" else 2)
     _finish(left, "Loss terms", end, log=True)
-    for where, color in (("test", LINES[0]), ("train", LINES[1])):
+    for where, color in (("test", LINES[0]), ("far", LINES[2]), ("train", LINES[1])):
         measured = [line for line in lines if line.get(where)]
         _curve(middle, measured, [line[where]["PSNR"] for line in measured], color, where, marker="o")
     _finish(middle, "PSNR, dB", end)

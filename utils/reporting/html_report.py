@@ -10,7 +10,7 @@ import numpy as np
 
 from utils.files import atomic_write
 from utils.image_io import NOTHING, ColorScale, read_png, write_png
-from utils.metrics.renders import rendered_folders
+from utils.metrics.renders import FAR, rendered_folders
 from utils.metrics_log import read_log, read_object
 from utils.output_dir import config_path
 from utils.reporting import figures, report_page
@@ -33,7 +33,8 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
     folders = {folder.name: folder for folder in rendered_folders(model)}
     folder = folders.get(f"ours_{iteration}", list(folders.values())[-1])
     results = read_object(model / "results.json").get(folder.name, {})
-    per_view = read_object(model / "per_view.json").get(folder.name, {})
+    stored = read_object(model / "per_view.json")
+    per_view, far = stored.get(folder.name, {}), stored.get(f"{FAR}/{folder.name}", {})
     lines = read_log(model / "metrics.jsonl")
     sheet = view_sheet(folder, model.resolve().name, facts_line(folder, results, lines), per_view)
     write_png(model / "contact_sheet.png", sheet)
@@ -49,6 +50,7 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
         report_page.charts(lines, read_object(model / "histograms.json")),
         {
             "Views": view_table(per_view, photo_names(folder)),
+            "Far views": view_table(far, photo_names(model / FAR / folder.name)),
             "Run": report_page.flattened({name: value for name, value in run.items() if name != "warnings"}),
             "Settings": report_page.flattened(read_object(config_path(model))),
         },
@@ -149,15 +151,24 @@ def facts_line(folder: Path, results: Mapping[str, Any], lines: list[dict[str, A
 
 def tiles(results: Mapping[str, Any], lines: list[dict[str, Any]]) -> dict[str, str]:
     """The numbers at the top of the page."""
-    shown = {}
-    for name, form in {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}"}.items():
-        if results.get(name) is not None:
-            shown[f"{name}, {results['set']}"] = form.format(results[name])
-    if results.get("depth", {}).get("MAE") is not None:
-        shown["Depth MAE / median, scene units"] = "{MAE:.4g} / {median:.4g}".format(**results["depth"])
+    shown = set_tiles(results) | set_tiles(results.get(FAR, {}))
     if lines:
         shown["Gaussians"] = f"{_gaussians(lines):,}"
         shown["Training"] = duration_text(lines[-1]["seconds"])
+    return shown
+
+
+def set_tiles(scores: Mapping[str, Any]) -> dict[str, str]:
+    """Those of one set of views."""
+    shown, where, depth = {}, scores.get("set", ""), scores.get("depth", {})
+    for name, form in {"PSNR": "{:.2f} dB", "SSIM": "{:.4f}", "LPIPS": "{:.4f}"}.items():
+        if scores.get(name) is not None:
+            shown[f"{name}, {where}"] = form.format(scores[name])
+    if depth.get("MAE") is not None:
+        shown[f"Depth MAE / median, scene units, {where}"] = "{MAE:.4g} / {median:.4g}".format(**depth)
+    if depth.get("in_front") is not None and where == FAR:
+        limit = depth.get("in_front_limit") or "the limit"
+        shown[f"Pixels over {limit} before the surface, {where}"] = f"{depth['in_front']:.2%}"
     return shown
 
 

@@ -15,7 +15,10 @@ import pytest
 from scene import load_scene
 from scene.images import load_image
 from scene.io.points import read_points
+from scene.readers.colmap import write_model
 from scene.synthetic import build_room, distance_to_surface, make_cameras, write_scene
+from scene.synthetic.camera_path import make_far_cameras
+from scene.synthetic.far import write_far
 from scene.synthetic.lathe import Lathe, ring_profile, smooth_profile
 from scene.synthetic.lighting import Lighting, Quality
 from scene.synthetic.plan import Solid, to_world
@@ -27,8 +30,9 @@ from scene.synthetic.sensor import RANGE, depth_edges, noise_deviation, sense
 from scene.synthetic.shapes import Box, Rectangle, Shape
 from scene.synthetic.textures import Texture, checker, noise, plain, srgb
 from scene.synthetic.write import MARK
-from scene.types import Camera
+from scene.types import Camera, PointCloud
 from utils.errors import UserError
+from utils.image_io import write_png
 
 pytestmark = pytest.mark.slow
 
@@ -445,3 +449,26 @@ def test_the_command_line_says_in_one_line_what_is_wrong(tmp_path: Path) -> None
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_views_off_the_path_come_with_exact_depth_and_what_photos_saw(tmp_path: Path, renderer: Renderer) -> None:
+    cameras, far_cameras = make_cameras(14, 24, 18), make_far_cameras(24, 18)[::4]
+    photos = cameras, [renderer.render(camera) for camera in cameras]
+    write_far(tmp_path, (far_cameras, [renderer.render(camera) for camera in far_cameras]), photos)
+    write_model(tmp_path / "sparse" / "0", cameras, PointCloud(np.zeros((1, 3)), np.zeros((1, 3))))
+    for camera in cameras:
+        write_png(tmp_path / "images" / camera.name, np.zeros((18, 24, 3), np.uint8))
+    scene = load_scene(tmp_path, eval_split=True)
+    assert [view.image_path.stem for view in scene.far] == ["aside_0", "closer_0", "higher_0"]
+    assert scene.meters_per_unit == 1.0
+    trained = [view.camera for view in scene.train]
+    for view in scene.far:
+        camera, photo = view.camera, load_image(view)
+        assert min(np.linalg.norm(camera.center - other.center) for other in trained) > 0.3
+        z = np.load(tmp_path / "test_far" / "depth" / f"{view.image_path.stem}.npy")
+        row, column = (grid.ravel() for grid in np.mgrid[0:18, 0:24])
+        points = camera.unproject(row, column, z.ravel().astype(float))
+        assert distance_to_surface(points).max() < 1e-5
+        assert photo.mask is not None and 0.2 < (photo.mask > 0.5).mean() < 1  # coarse pixels
+        inside = np.sum([other.project(points[photo.mask.ravel() > 0.5])[3] for other in trained], axis=0)
+        assert inside.min() >= 3  # a masked pixel's place is in the pictures of three photos that are trained on

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.metrics.depth import NAMES, average_depth, depth_scores
+from utils.metrics.depth import NAMES, average_depth, depth_scores, in_front_text
 
 
 def sample() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -33,6 +33,21 @@ def test_by_hand():
     assert scores["RMSE"] == pytest.approx(math.sqrt((0.01 + 0.25 + 0.09) / 3))
     assert scores["delta<1.25"] == pytest.approx(2 / 3)  # 2.5 is 1.25 times 2, not less
     assert scores["completeness"] == pytest.approx(3 / 4)
+    assert scores["in_front"] == pytest.approx(2 / 3)  # by 0.1 of 1.1 and 0.3 of 2.3, over 2 %
+
+
+def test_in_front_of_the_surface():
+    depth, target = np.array([[1.89, 1.91, 2.2, 3.89, 3.0]]), np.array([[2.0, 2.0, 2.0, 4.0, 4.0]])
+    valid, alpha = np.array([[True, True, True, True, False]]), np.ones((1, 5))
+
+    def share(meters_per_unit):
+        return depth_scores(depth, target, valid, alpha, meters_per_unit)["in_front"]
+
+    assert share(1.0) == pytest.approx(2 / 4)  # 10 cm are 0.1
+    assert share(2.0) == pytest.approx(3 / 4)  # 0.05
+    assert share(0.5) == 0  # 0.2
+    assert share(None) == pytest.approx(3 / 4)  # 0.04 and 0.08
+    assert (in_front_text(2.0), in_front_text(None)) == ("10 cm", "2 % of the depth")
 
 
 def test_in_loops():
@@ -76,7 +91,7 @@ def test_tensors_do_as_well_as_arrays():
 def test_a_perfect_render():
     _, target, valid, _ = sample()
     scores = depth_scores(target, target, valid, np.ones_like(target))
-    assert scores == {"MAE": 0.0, "median": 0.0, "RMSE": 0.0, "delta<1.25": 1.0, "completeness": 1.0}
+    assert scores == {"MAE": 0.0, "median": 0.0, "RMSE": 0.0, "delta<1.25": 1.0, "completeness": 1.0, "in_front": 0.0}
 
 
 def test_nothing_to_measure():
@@ -90,10 +105,10 @@ def test_nothing_to_measure():
 
 def test_average_is_over_the_views_that_have_a_score():
     views = [
-        {"MAE": 0.1, "median": 0.0, "RMSE": 1.0, "delta<1.25": 1.0, "completeness": 1.0},
-        {"MAE": 0.3, "median": 0.2, "RMSE": 2.0, "delta<1.25": 0.5, "completeness": 0.5},
+        dict(zip(NAMES, (0.1, 0.0, 1.0, 1.0, 1.0, 0.02), strict=True)),
+        dict(zip(NAMES, (0.3, 0.2, 2.0, 0.5, 0.5, 0.04), strict=True)),
         {**dict.fromkeys(NAMES), "completeness": 0.0},
     ]
-    expected = {"MAE": 0.2, "median": 0.1, "RMSE": 1.5, "delta<1.25": 0.75, "completeness": 0.5}
+    expected = dict(zip(NAMES, (0.2, 0.1, 1.5, 0.75, 0.5, 0.03), strict=True))
     assert average_depth(views) == pytest.approx(expected)
     assert average_depth(iter([])) == dict.fromkeys(NAMES)
