@@ -16,7 +16,7 @@ from gaussian_renderer.render_views import DrawnView, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
-from scene.loading.image_cache import ViewCache
+from scene.loading.image_cache import readable
 from utils.console import Parser, progress, run_script, say
 from utils.errors import UserError
 from utils.output_dir import config_path, find_iteration, point_cloud_path
@@ -74,8 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part, views in parts.items():
         folder = values.model_path / part / f"ours_{iteration}"
         if views:
-            drawn = render_views(gaussians, ViewCache(views, device), folder, background, settings)
-            shown = progress(drawn, f"Rendering {folder}", len(views), values.quiet)
+            photos, faults = readable(views, device)
+            for name, fault in faults.items():
+                say(f"warning: {name} is not rendered: {fault}", values.quiet)
+            drawn = render_views(gaussians, photos, folder, background, settings)
+            shown = progress(drawn, f"Rendering {folder}", len(photos), values.quiet)
             text = nonfinite_text(list(shown))
             if text:
                 say(f"warning: {text}", values.quiet)

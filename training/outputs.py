@@ -11,7 +11,8 @@ from torch import Tensor
 from arguments import RunOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.render_views import measure, render_views
-from scene.loading.image_cache import ViewCache
+from scene.loading.contents import ContentCheck
+from scene.loading.image_cache import ViewCache, readable
 from scene.types import Scene, View
 from training.monitor import Step
 from training.rescue import Rescue, is_out_of_memory
@@ -49,13 +50,16 @@ class RunOutputs:
         self.device = state.gaussians.device
         self.rescue = Rescue(state, report, folder, run.iterations)
         self._test: ViewCache | None = None
+        self._contents = ContentCheck((*scene.test, *scene.train))
 
     def __enter__(self) -> RunOutputs:
+        self._contents.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._contents.__exit__(kind, error, trace)
         if error is None or self.rescue.done:
             return
         if is_out_of_memory(error):
@@ -80,6 +84,8 @@ class RunOutputs:
         """Whatever is due: first what is kept, then what is measured and shown."""
         run, iteration = self.run, step.iteration
         last = iteration == run.iterations
+        for fault in (*self._contents.new_faults(), *self.state.photos.damaged):
+            self.report.warn_once(f"{fault}; what it shows is left out")
         if iteration in run.save_iterations or last:
             self._save(self.rescue.save_point_cloud, needed=last)
         if iteration in run.checkpoint_iterations:
@@ -151,17 +157,10 @@ class RunOutputs:
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""
-        photos, faults = ViewCache(views, self.device), {}
-        for index, view in enumerate(views):
-            try:
-                photos[index]
-            except (UserError, OSError) as error:
-                faults[index] = f"{view.camera.name} is not measured: {reason(error)}"
-        for text in faults.values():
-            self.report.warn_once(text)
-        if not faults:
-            return photos
-        return ViewCache([view for index, view in enumerate(views) if index not in faults], self.device)
+        photos, faults = readable(views, self.device)
+        for name, fault in faults.items():
+            self.report.warn_once(f"{name} is not measured: {fault}")
+        return photos
 
 
 def _shown_views(scene: Scene) -> tuple[str, tuple[View, ...]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scene.depth.resample import at_pixels
 from scene.image_header import UNREADABLE, read_header
-from scene.images import decode_image
+from scene.images import decode_image, undecodable
 from scene.types import DepthMap, View
 from utils.errors import UserError
 
@@ -69,7 +69,7 @@ def read_size(path: Path) -> tuple[int, int]:
 def _read_image(path: Path) -> np.ndarray:
     numbers = decode_image(path)
     if numbers is None:
-        raise UserError(f"the depth map {path} cannot be decoded as an image")
+        raise undecodable(path, "the depth map ")
     return np.asarray(numbers)
 
 
