@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from plyfile import PlyData, PlyParseError
 
 from scene.types import PointCloud
 from utils.errors import UserError
@@ -56,6 +55,10 @@ def read_vertices(path: Path) -> np.ndarray:
     """The table of the element `vertex`. Bytes behind the last element are nobody's, and ignored."""
     if not path.is_file():
         raise UserError(f"{path} is not there")
+    try:
+        from plyfile import PlyData, PlyParseError  # here, since most scenes and all measuring go without
+    except ImportError:
+        raise UserError(f"{path}: reading PLY files needs plyfile: pip install plyfile") from None
     try:
         elements = {element.name: element.data for element in PlyData.read(str(path)).elements}
     except (PlyParseError, ValueError, EOFError, ArithmeticError, LookupError, MemoryError, TypeError) as error:
