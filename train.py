@@ -21,7 +21,7 @@ from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x
 from scene.types import Scene
-from training.interrupt import Interrupt
+from training.interrupt import Interrupt, Wish
 from training.loss import Loss, schedule_text
 from training.monitor import Monitor, Step
 from training.outputs import RunOutputs
@@ -148,7 +148,11 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             results.after_step(step)
             if stop:
                 results.interrupted()
-                return False
+                wish = interrupt.wish()
+                if wish is Wish.STOP:
+                    return False
+                results.goes_on()
+                pace.asked = wish is Wish.FINISH
         return results.finish(lambda: interrupt.requested)
 
 

@@ -104,6 +104,11 @@ class RunOutputs:
             raise UserError(f"stopped; {kept}")
         self.report.event(f"stopped; {kept}")
 
+    def goes_on(self) -> None:
+        """The run that was interrupted is not to stop after all."""
+        self.rescue.done = False
+        self.report.outcome("running")
+
     def finish(self, stopped: Callable[[], bool]) -> bool:
         """Render and measure the held-out views, and draw the pages that sum the run up; False when `stopped` says so.
 

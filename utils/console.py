@@ -28,6 +28,17 @@ def complain(text: str) -> None:
     _write("stderr", text)
 
 
+def ask(question: str) -> str:
+    """A line that is typed in answer on the terminal; "" without a terminal, and where Ctrl-C is the answer."""
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        return ""
+    complain(question)
+    try:
+        return sys.stdin.readline()
+    except KeyboardInterrupt:
+        return ""
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether people look at what is written to `stdout` or `stderr`, which are None where they are closed."""
     return stream is not None and not stream.closed and stream.isatty()
