@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -15,6 +16,8 @@ from utils.errors import UserError, reason
 from utils.text import printable
 
 Item = TypeVar("Item")
+
+VERBOSE = "--verbose"
 
 
 def say(text: str, quiet: bool = False) -> None:
@@ -62,12 +65,15 @@ class Parser(argparse.ArgumentParser):
 
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's `main`; what its user did wrong, and what the system refuses, becomes one line and exit code 2,
-    Ctrl-C exit code 130."""
+    Ctrl-C exit code 130. With --verbose on the command line, a traceback precedes the line: of a file that no reader
+    foresaw it shows where."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: complain(f"warning: {message}")
             main()
     except (UserError, OSError, MemoryError) as error:
+        if VERBOSE in sys.argv:
+            complain("".join(traceback.format_exception(error)))
         complain(f"error: {reason(error)}")
         sys.exit(2)
     except KeyboardInterrupt:
