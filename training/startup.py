@@ -67,7 +67,8 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> Tr
     """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages."""
     rates = learning_rates(options.optimization, scene.extent)
     points = at_most(scene.points, options.densification.max_gaussians or 0)
-    gaussians = initialize(points, options.model.sh_degree, scene.extent, device)
+    centers = np.stack([view.camera.center for view in scene.train])
+    gaussians = initialize(points, options.model.sh_degree, scene.extent, device, centers)
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
         raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
