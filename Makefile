@@ -28,7 +28,7 @@ help:
 	@echo "make format   formats the Python and C++ files"
 	@echo "make fuzz     damaged datasets, FUZZ_SECONDS of them: each gives a valid scene or an error; out/fuzz keeps others"
 	@echo "make bench    times the rasterizer; JSON lines"
-	@echo "make bench-gpu  all that needs a GPU, in ten minutes: tests, sanitizers, speed, training; SCENES=... to train on"
+	@echo "make bench-gpu  all that needs a GPU, in nine minutes: tests, sanitizers, speed, training; SCENES=... to train on"
 	@echo "make clean    removes what was built; data/, out/ and $(VENV) stay"
 
 env: $(READY)

@@ -24,6 +24,7 @@ from scene.mesh.files import writer_of
 from scene.mesh.scores import mesh_scores
 from scene.mesh.surface import make_mesh, usual_voxel
 from scene.mesh.tsdf import DepthView
+from scene.refined_poses import with_refined_poses
 from scene.synthetic.truth import find_truth
 from scene.types import Camera
 from utils.console import Parser, progress, run_script, say
@@ -111,12 +112,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = use_device(values.device)
     options = read_options(values.model_path)
     iteration = find_iteration(values.model_path, values.iteration)
-    scene = load_scene(Path(values.source_path or options.model.source_path), **options.model.scene_arguments())
+    scene_arguments = options.model.scene_arguments() | {"workspace": values.model_path}
+    scene = load_scene(Path(values.source_path or options.model.source_path), **scene_arguments, quiet=values.quiet)
     truth = find_truth(scene.source) if values.score else None
     gaussians = Gaussians.from_arrays(read_gaussians(point_cloud_path(values.model_path, iteration)), device)
-    settings = RenderSettings(scene.near, gaussians.sh_degree, options.pipeline.antialiasing)
+    settings = RenderSettings(
+        scene.near,
+        gaussians.sh_degree,
+        options.pipeline.antialiasing,
+        depth_model=options.pipeline.depth_model,
+        median_depth=True,
+    )
     background = background_color(options.model.white_background, device)
-    cameras = fitting([view.camera for view in scene.train], values.max_memory * GIB / 2)
+    cameras = fitting(
+        [view.camera for view in with_refined_poses(values.model_path, scene.train)], values.max_memory * GIB / 2
+    )
     drawn = (depth_view(gaussians, camera, background, settings) for camera in cameras)
     views = list(progress(drawn, "rendering the training views", len(cameras), values.quiet))
     voxel = values.voxel or usual_voxel(views, scene.meters_per_unit)

@@ -23,7 +23,7 @@ from gaussian_renderer.render_views import DrawnView, render_views
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
-from scene.loading.image_cache import ViewCache
+from scene.loading.image_cache import readable
 from scene.paths import FPS, SECONDS, PathRequest, camera_path
 from scene.refined_poses import with_refined_poses
 from scene.types import Scene
@@ -169,9 +169,11 @@ class Trained:
         for part, views in parts.items():
             folder = self.folder / part / self.place
             if views and part not in skipped:
-                photos = ViewCache(views, self.gaussians.device)
+                photos, faults = readable(views, self.gaussians.device)
+                for name, fault in faults.items():
+                    self._warn(f"{name} is not rendered: {fault}")
                 drawn = render_views(self.gaussians, photos, folder, *how)
-                self._warn(nonfinite_text(list(progress(drawn, f"Rendering {folder}", len(views), self.quiet))))
+                self._warn(nonfinite_text(list(progress(drawn, f"Rendering {folder}", len(photos), self.quiet))))
 
     def draw_path(self, request: PathRequest, show: str, video: Path | None) -> None:
         """A flight, to path/ and to a video."""

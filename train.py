@@ -23,7 +23,7 @@ from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x
 from scene.types import Scene
 from training.forecast import PROBE_SECONDS, forecast
-from training.interrupt import Interrupt
+from training.interrupt import Interrupt, Wish
 from training.live import live_viewer
 from training.loss import Loss, schedule_text
 from training.monitor import Monitor, Step
@@ -192,7 +192,11 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                 viewer.after_step(gaussians, settings_of(iteration), iteration, lambda: interrupt.requested)
             if stop:
                 results.interrupted()
-                return False
+                wish = interrupt.wish()
+                if wish is Wish.STOP:
+                    return False
+                results.goes_on()
+                pace.asked = wish is Wish.FINISH
         return results.finish(lambda: interrupt.requested)
 
 

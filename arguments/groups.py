@@ -193,7 +193,7 @@ class RunOptions:
     verbose: bool = option(
         False,
         "prints the number of Gaussians that each densification and pruning rule changed, and the statistics that it "
-        "compared with its threshold; metrics.jsonl has these numbers in any case",
+        "compared with its threshold; metrics.jsonl has these numbers in any case; of an error it prints the traceback",
     )
     dry_run: bool = option(
         False,

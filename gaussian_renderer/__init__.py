@@ -75,8 +75,12 @@ def expected_depth(output: RasterOutput) -> Tensor:
 
 
 def surface_depth(output: RasterOutput) -> Tensor:
-    """(H, W) z of the surface that each pixel shows, world units, without gradient; 0 where there is none."""
-    return expected_depth(output)
+    """(H, W) z of the surface that each pixel shows, world units, without gradient; 0 where there is none.
+
+    Of what was rendered with `median_depth`: at an edge the mean lies between the surfaces, where nothing is.
+    """
+    assert output.median_depth is not None
+    return output.median_depth[0]
 
 
 def render(

@@ -13,10 +13,12 @@ import numpy as np
 from scene import load_scene
 from scene.extent import camera_spacing
 from scene.images import load_image
+from scene.loading.contents import damaged
 from scene.photo_agreement import compare_pairs
 from scene.readers.base import ReadOptions
 from scene.types import Scene, View
 from utils.console import run_script, say
+from utils.errors import UserError
 from utils.sampling import subsample
 
 LOOKED_AT = 60  # photos whose brightness and sharpness are measured
@@ -28,7 +30,10 @@ NAMED_AT_MOST = 5
 
 def report(scene: Scene) -> list[str]:
     """What is found, a line each; those that begin with "warning: " are probably not as they should be."""
-    views = (*scene.train, *scene.test)
+    faults = damaged((*scene.train, *scene.test))
+    views = [view for view in (*scene.train, *scene.test) if view.camera.name not in faults]
+    if not views:
+        raise UserError(f"none of {len(faults)} photos can be decoded: {next(iter(faults.values()))}")
     return [
         scene.summary,
         scene.ledger.line,
@@ -36,6 +41,7 @@ def report(scene: Scene) -> list[str]:
         *_poses(views, scene.extent),
         *_photos(subsample(views, LOOKED_AT)),
         *(f"warning: {warning}" for warning in scene.warnings),
+        *(f"warning: {fault}" for fault in faults.values()),
     ]
 
 

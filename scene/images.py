@@ -12,7 +12,7 @@ from scene.camera_models import sampling_map
 from scene.image_header import same_shape
 from scene.orientation import turned
 from scene.types import CameraModel, View
-from utils.errors import UserError
+from utils.errors import DamagedFile, UserError
 
 WIDEST = 1600  # pixels: what -r -1 scales wider photos down to
 
@@ -45,7 +45,8 @@ def load_image(view: View) -> LoadedImage:
     An alpha channel means one of two things. With `view.alpha_background` (Blender renderings) transparent pixels show
     that gray and count like all others; without (a subject cut out of its photo) alpha is a mask. A mask file is one.
 
-    Raises: UserError for a file that cannot be decoded or a mask of another size.
+    Raises: DamagedFile for a file that cannot be decoded, UserError for one that is not there and for a mask of another
+    size.
     """
     pixels = turned(_decode(view.image_path), view.orientation)
     color, alpha = pixels[..., :3], pixels[..., 3:] if pixels.shape[2] == 4 else None
@@ -77,11 +78,18 @@ def decode_image(path: Path) -> np.ndarray | None:
         return None
 
 
+def undecodable(path: Path, what: str = "") -> UserError:
+    """The error for an image file that `decode_image` makes nothing of; `what` it is precedes its path."""
+    if not path.is_file():  # gone since the dataset was read: its disk may be, and all others with it
+        return UserError(f"{what}{path} cannot be decoded as an image: it is not there")
+    return DamagedFile(f"{what}{path} cannot be decoded as an image")
+
+
 def _decode(path: Path) -> np.ndarray:
     """(H, W, 3 or 4) float32 in [0, 1], RGB(A), as stored: EXIF turns nothing here."""
     pixels = decode_image(path)
     if pixels is None:
-        raise UserError(f"{path} cannot be decoded as an image")
+        raise undecodable(path)
     scale = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(pixels.dtype)
     if scale is None:
         raise UserError(f"{path} has pixels of type {pixels.dtype}; 8- and 16-bit images are read")

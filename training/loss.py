@@ -161,7 +161,7 @@ class Loss:
 
     def sensor(self, photo: LoadedView, weights: dict[str, float]) -> SensorDepth | None:
         """What the photo's splats are held against; None where it has no depth map or the term has no weight."""
-        if weights["sensor"] == 0 or photo.depth is None:
+        if weights["sensor"] == 0 or photo.depth is None or not photo.depth_measured:
             return None
         key = photo.camera.name, photo.camera.width
         if key not in self.sensors:

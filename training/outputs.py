@@ -16,7 +16,8 @@ from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.render_views import measure, render_views, summarized
 from gaussian_renderer.viewer_page import write_viewer_page
 from scene.histograms import histograms
-from scene.loading.image_cache import ViewCache
+from scene.loading.contents import ContentCheck
+from scene.loading.image_cache import ViewCache, readable
 from scene.types import Scene, View
 from training.held_out_poses import HeldOutPoses
 from training.monitor import Step
@@ -60,13 +61,16 @@ class RunOutputs:
         self.device = state.gaussians.device
         self.rescue = Rescue(state, report, folder, run.iterations)
         self._held_out: dict[str, ViewCache] = {}  # of the test views and the far ones, those that can be decoded
+        self._contents = ContentCheck((*scene.test, *scene.train))
 
     def __enter__(self) -> RunOutputs:
+        self._contents.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._contents.__exit__(kind, error, trace)
         if error is None or self.rescue.done:
             return
         if is_out_of_memory(error):
@@ -91,6 +95,8 @@ class RunOutputs:
         """Whatever is due: first what is kept, then what is measured and shown."""
         run, iteration = self.run, step.iteration
         last = iteration == run.iterations
+        for fault in (*self._contents.new_faults(), *self.state.photos.damaged):
+            self.report.warn_once(f"{fault}; what it shows is left out")
         if iteration in run.save_iterations or last:
             self._save(self.rescue.save_point_cloud, needed=last)
         if iteration in run.checkpoint_iterations:
@@ -108,6 +114,11 @@ class RunOutputs:
         if self.rescue.failed:
             raise UserError(f"stopped; {kept}")
         self.report.event(f"stopped; {kept}")
+
+    def goes_on(self) -> None:
+        """The run that was interrupted is not to stop after all."""
+        self.rescue.done = False
+        self.report.outcome("running")
 
     def finish(self, stopped: Callable[[], bool]) -> bool:
         """Render and measure the held-out views, and draw the pages that sum the run up; False when `stopped` says so.
@@ -222,17 +233,10 @@ class RunOutputs:
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""
-        photos, faults = ViewCache(views, self.device), {}
-        for index, view in enumerate(views):
-            try:
-                photos[index]
-            except (UserError, OSError) as error:
-                faults[index] = f"{view.camera.name} is not measured: {reason(error)}"
-        for text in faults.values():
-            self.report.warn_once(text)
-        if not faults:
-            return photos
-        return ViewCache([view for index, view in enumerate(views) if index not in faults], self.device)
+        photos, faults = readable(views, self.device)
+        for name, fault in faults.items():
+            self.report.warn_once(f"{name} is not measured: {fault}")
+        return photos
 
 
 def _shown_views(scene: Scene) -> dict[str, tuple[View, ...]]:

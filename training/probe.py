@@ -12,7 +12,7 @@ from torch import Tensor
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
-from scene.loading.image_cache import ViewCache
+from scene.loading.image_cache import LoadedView, ViewCache
 from training.loss import Loss
 from training.plan import Speed
 from training.state import TrainingState
@@ -49,7 +49,7 @@ class Probe(NamedTuple):
         weights, times = self.objective.weights(1), list[float]()
         begun = time.perf_counter()
         for step in range(WARM_UP + STEPS):
-            photo = photos[step * len(photos) // (WARM_UP + STEPS)]
+            photo = _from(photos, step * len(photos) // (WARM_UP + STEPS))
             start = time.perf_counter()
             sensor = self.objective.sensor(photo, weights)
             output = render(gaussians, photo.camera, self.background, self.settings, sensor=sensor)
@@ -62,6 +62,12 @@ class Probe(NamedTuple):
             if len(times) > WARM_UP and time.perf_counter() - begun > limit:
                 break
         return median(times[WARM_UP:])
+
+
+def _from(photos: ViewCache, index: int) -> LoadedView:
+    """The first undamaged photo from `index` on. Raises: UserError where there is none at all."""
+    found = (photos.find((index + step) % len(photos)) for step in range(len(photos)))
+    return next(photo for photo in found if photo is not None)
 
 
 def _copy(gaussians: Gaussians) -> Gaussians:

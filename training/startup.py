@@ -108,7 +108,8 @@ def first_gaussians(options: TrainOptions, scene: Scene, device: torch.device) -
         gaussians, line = start_from(Path(options.model.start_from), scene, degree, limit, device)
         say(line, options.run.quiet)
         return gaussians
-    return initialize(at_most(scene.points, limit), degree, scene.extent, device)
+    centers = np.stack([view.camera.center for view in scene.train])
+    return initialize(at_most(scene.points, limit), degree, scene.extent, device, centers)
 
 
 def strategy_inputs(

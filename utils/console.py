@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -16,6 +17,8 @@ from utils.text import printable
 
 Item = TypeVar("Item")
 
+VERBOSE = "--verbose"
+
 
 def say(text: str, quiet: bool = False) -> None:
     """Print a line, above a progress bar if there is one. Where nobody can read it, it is lost and nothing else is."""
@@ -26,6 +29,17 @@ def say(text: str, quiet: bool = False) -> None:
 def complain(text: str) -> None:
     """Print a line on stderr: what went wrong, whether or not the script is quiet."""
     _write("stderr", text)
+
+
+def ask(question: str) -> str:
+    """A line that is typed in answer on the terminal; "" without a terminal, and where Ctrl-C is the answer."""
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        return ""
+    complain(question)
+    try:
+        return sys.stdin.readline()
+    except KeyboardInterrupt:
+        return ""
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -51,12 +65,15 @@ class Parser(argparse.ArgumentParser):
 
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's `main`; what its user did wrong, and what the system refuses, becomes one line and exit code 2,
-    Ctrl-C exit code 130."""
+    Ctrl-C exit code 130. With --verbose on the command line, a traceback precedes the line: of a file that no reader
+    foresaw it shows where."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: complain(f"warning: {message}")
             main()
     except (UserError, OSError, MemoryError) as error:
+        if VERBOSE in sys.argv:
+            complain("".join(traceback.format_exception(error)))
         complain(f"error: {reason(error)}")
         sys.exit(2)
     except KeyboardInterrupt:

@@ -9,6 +9,10 @@ class UserError(ValueError):
     """Bad input: the message names the file or argument, what was found and what is accepted, in one sentence."""
 
 
+class DamagedFile(UserError):
+    """A file that is there, but cannot be decoded: it costs what it shows, and no run."""
+
+
 def reason(error: BaseException) -> str:
     """An error in a line: what the system or the project says, or the type of what nobody expected."""
     if isinstance(error, OSError) and error.strerror:

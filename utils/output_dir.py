@@ -20,8 +20,8 @@ RUN_FILES = (
     *(f"{part}/ours_<N>/{name}" for part in ("train", "test", "far") for name in (*RENDERED, "refined_poses.json")),
     "path/ours_<N>/<N>.png", "path/ours_<N>/colors.json",
     "results.json", "per_view.json", "metrics.jsonl", "run.json", "contact_sheet.png", "curves.png", "preview.png",
-    "histograms.json", "report.html", "viewer.html", "tensorboard/events.out.tfevents.<any>", "mesh.ply", "mesh_scores.json",
-    "config.json",
+    "histograms.json", "report.html", "viewer.html", "tensorboard/events.out.tfevents.<any>",
+    "mesh.ply", "mesh_scores.json", "config.json",
 )  # fmt: skip
 WORTH_KEEPING = ("chkpnt<N>.pth", "point_cloud/iteration_<N>/point_cloud.ply")  # what there is to show for the time
 STAGES = ("model", "run", "optimization", "densification")  # some of what the settings of a run hold

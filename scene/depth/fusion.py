@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from scene.depth.maps import load_depth, z_of
 from scene.images import load_image
 from scene.types import PointCloud, View
+from utils.errors import DamagedFile
 
 CELLS = 50_000  # about as many, of which those seen by one view only go
 PIXELS = 2_000_000  # of all views together, at most
@@ -70,9 +71,13 @@ def add_fused(points: PointCloud, views: Sequence[View]) -> tuple[PointCloud, st
 def back_project(view: View, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """World positions (P, 3) float64 and colors (P, 3) of each `every`-th pixel that has depth and counts.
 
-    Counted along the rows, not laid out in a lattice, which might fall into a lattice of holes.
+    A damaged photo or map has none. Counted along the rows, not laid out in a lattice, which might fall into a lattice
+    of holes.
     """
-    numbers, photo = load_depth(view), load_image(view)
+    try:
+        numbers, photo = load_depth(view), load_image(view)
+    except DamagedFile:
+        return np.zeros((0, 3)), np.zeros((0, 3), np.float32)
     assert numbers is not None and view.depth is not None
     valid = numbers > 0
     if photo.mask is not None:

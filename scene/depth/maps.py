@@ -16,7 +16,7 @@ from torch import Tensor
 from scene.depth.exr import read_exr, read_exr_size
 from scene.depth.resample import at_pixels
 from scene.image_header import UNREADABLE, read_header, same_shape
-from scene.images import decode_image
+from scene.images import decode_image, undecodable
 from scene.orientation import turned
 from scene.types import Confidence, DepthMap, View
 from utils.errors import UserError
@@ -99,7 +99,7 @@ def read_size(path: Path) -> tuple[int, int]:
 def _read_image(path: Path) -> np.ndarray:
     numbers = decode_image(path)
     if numbers is None:
-        raise UserError(f"the depth map {path} cannot be decoded as an image")
+        raise undecodable(path, "the depth map ")
     return np.asarray(numbers)
 
 

@@ -17,13 +17,21 @@ INITIAL_OPACITY = 0.1
 NEIGHBOURS = 3
 LONE_POINT_SCALE = 0.01  # of the extent, where a point has no neighbour to take its scale from
 SMALLEST_SCALE = 1e-6  # of the extent; below it lies rounding, not geometry
+MAX_OF_WAY = 1 / 3  # of the distance to the nearest camera: few points, far apart, would begin as fog around it
 
 
-def initialize(points: PointCloud, sh_degree: int, extent: float, device: str | torch.device = "cpu") -> Gaussians:
+def initialize(
+    points: PointCloud,
+    sh_degree: int,
+    extent: float,
+    device: str | torch.device = "cpu",
+    centers: np.ndarray | None = None,
+) -> Gaussians:
     """Isotropic Gaussians at the points, in their colors, each as large as the mean distance to its 3 neighbours.
 
-    `extent` (world units, > 0) is that of the scene: it gives a scale where the points do not. Points that are not
-    finite are left out. UserError when no point is left.
+    `extent` (world units, > 0) is that of the scene: it gives a scale where the points do not. `centers`, (K, 3), are
+    those of the cameras: no scale is over a third of the distance to the nearest. Points that are not finite are left
+    out. UserError when no point is left.
     """
     finite = np.isfinite(points.positions).all(axis=1) & np.isfinite(points.colors).all(axis=1)
     positions, colors = points.positions[finite], points.colors[finite]
@@ -33,7 +41,11 @@ def initialize(points: PointCloud, sh_degree: int, extent: float, device: str | 
             "a COLMAP scene needs points3D.bin or points3D.txt, other scenes a point cloud in PLY"
         )
     count = len(positions)
-    scales = np.repeat(np.log(point_scales(positions, extent))[:, None], 3, axis=1)
+    sizes = point_scales(positions, extent)
+    if centers is not None:
+        way, _ = cKDTree(centers).query(positions)
+        sizes = np.minimum(sizes, np.maximum(MAX_OF_WAY * way, SMALLEST_SCALE * extent))
+    scales = np.repeat(np.log(sizes)[:, None], 3, axis=1)
     quats = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (count, 1))
     opacities = np.full((count, 1), math.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY)))
     values = dict(

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from scene.images import load_image
 from scene.types import Camera, PointCloud, View
+from utils.errors import DamagedFile, UserError
 from utils.sampling import subsample
 
 POINTS = 50_000
@@ -54,11 +55,14 @@ class Aim:
 def random_start(views: Sequence[View], count: int = POINTS, seed: int = 0) -> tuple[PointCloud, str]:
     """`count` points for cameras that look wherever they do, and a sentence about them. The same views give the same.
 
-    Colors are the mean of what the views show at a point, or that of the pixel on whose ray it lies.
+    Colors are the mean of what the views show at a point, or that of the pixel on whose ray it lies. Damaged photos
+    show nothing. Raises: UserError where all are damaged.
     """
     chosen = subsample(views, MAX_VIEWS)
     with ThreadPoolExecutor() as pool:
-        looks = list(pool.map(_look, chosen))
+        looks = [look for look in pool.map(_look, chosen) if look is not None]
+    if not looks:
+        raise UserError(f"none of {len(chosen)} photos can be decoded, such as {chosen[0].image_path}")
     transparent = all(view.background is not None for view in chosen)
     rng, aim = np.random.default_rng(seed), aim_of([look.camera for look in looks])
     cells = common_volume(looks, aim, "alpha" if transparent else "mask") if aim.share > MAJORITY else None
@@ -178,8 +182,12 @@ def _along_rays(
     return PointCloud(positions[some].astype(np.float32), colors[some].astype(np.float32))
 
 
-def _look(view: View) -> Look:
-    loaded = load_image(replace(view, background=None))  # so it takes alpha for a mask
+def _look(view: View) -> Look | None:
+    """None for a damaged photo."""
+    try:
+        loaded = load_image(replace(view, background=None))  # so it takes alpha for a mask
+    except DamagedFile:
+        return None
     return Look(view.camera, loaded.color.transpose(1, 2, 0), None if loaded.mask is None else loaded.mask[0])
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from plyfile import PlyData, PlyParseError
 
 from scene.types import PointCloud
 from utils.errors import UserError
@@ -79,6 +78,10 @@ def read_layout(path: Path) -> tuple[Layout, dict[str, np.ndarray]]:
     """The same, with how the file has them."""
     if not path.is_file():
         raise UserError(f"{path} is not there")
+    try:
+        from plyfile import PlyData, PlyParseError  # here, since most scenes and all measuring go without
+    except ImportError:
+        raise UserError(f"{path}: reading PLY files needs plyfile: pip install plyfile") from None
     try:
         file = PlyData.read(str(path))
         elements = {element.name: np.asarray(element.data) for element in file.elements}

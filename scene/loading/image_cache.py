@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from scene.depth.maps import load_depth, z_of
 from scene.images import load_image
 from scene.loading.prefetch import Tensors, Upload, Uploader, to_device
 from scene.types import Camera, View
-from utils.errors import UserError
+from utils.errors import DamagedFile, UserError, reason
 
 Arrays = tuple[np.ndarray | None, ...]
+Photo = TypeVar("Photo")
 
 
 class LoadedView(NamedTuple):
@@ -74,6 +75,7 @@ class ViewCache:
         self._bytes: dict[int, Tensors] = {}  # color, mask, alpha; depth, as stored
         self._coming: dict[int, Upload] = {}
         self._place: Callable[[Camera], Camera] | None = None
+        self.damaged: dict[int, str] = {}  # views that `find` has given up, and why
 
     def placed(self, place: Callable[[Camera], Camera]) -> ViewCache:
         """The same views, in the same memory, with `place(camera)` for each camera when a view is asked for."""
@@ -102,17 +104,39 @@ class ViewCache:
         arrays = [each for stored in self._bytes.values() for each in stored if each is not None]
         return len(self._bytes), sum(each.numel() * each.element_size() for each in arrays)
 
+    def find(self, index: int) -> LoadedView | None:
+        """The photo, or None where a file of it is damaged, which is then found in `damaged`.
+
+        Raises: UserError when no undamaged photo is left.
+        """
+        if index in self.damaged:
+            return None
+        try:
+            return self[index]
+        except DamagedFile as error:
+            self.damaged[index] = str(error)
+        if len(self.damaged) == len(self):
+            raise UserError(f"all {len(self)} photos are damaged: {self.damaged[index]}")
+        return None
+
     def in_order(self, order: Sequence[int]) -> Iterator[LoadedView]:
         """The photos of these indices, one after the other; the next is on its way while one is used."""
+        return self._each(order, self.__getitem__)
+
+    def undamaged(self, order: Sequence[int]) -> Iterator[LoadedView]:
+        """The same without those that `find` finds damaged."""
+        return (photo for photo in self._each(order, self.find) if photo is not None)
+
+    def _each(self, order: Sequence[int], get: Callable[[int], Photo]) -> Iterator[Photo]:
         for index, following in zip(order, (*order[1:], None), strict=True):
-            photo = self[index]
+            photo = get(index)
             if following is not None:
                 self.prefetch(following)
             yield photo
 
     def prefetch(self, index: int) -> None:
         """Begin to decode a photo that will be asked for soon, or, if that is done, to bring it to the device."""
-        if index in self._decoding or index in self._coming:
+        if index in self._decoding or index in self._coming or index in self.damaged:
             return
         if index in self._bytes:
             self._coming[index] = self._uploader.start(self._bytes[index])
@@ -131,6 +155,19 @@ class ViewCache:
         return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), load_depth(view)
 
 
+def readable(views: Sequence[View], device: str | torch.device) -> tuple[ViewCache, dict[str, str]]:
+    """Those of `views` whose files can be decoded, now in memory, and why the others cannot, by name."""
+    photos, faults = ViewCache(views, device), dict[str, str]()
+    for index, view in enumerate(views):
+        try:
+            photos[index]
+        except (UserError, OSError) as error:
+            faults[view.camera.name] = reason(error)
+    if not faults:
+        return photos, faults
+    return ViewCache([view for view in views if view.camera.name not in faults], device), faults
+
+
 class ShuffledViews:
     """All photos in random order, then all in another, and so on without end."""
 
@@ -141,13 +178,24 @@ class ShuffledViews:
         self._names = [view.camera.name for view in photos.views]
 
     def next(self) -> LoadedView:
-        """The next photo; a new order is drawn when all have been looked at."""
-        if not self.waiting:
-            self.waiting = torch.randperm(len(self.photos), generator=self.generator).tolist()
-        photo = self.photos[self.waiting.pop()]
-        if self.waiting:
-            self.photos.prefetch(self.waiting[-1])
+        """The next photo; a new order is drawn when all have been looked at. Damaged ones are passed over, so the
+        order of the others is that of whole files.
+
+        Raises: UserError when no undamaged photo is left.
+        """
+        photo = None
+        while photo is None:
+            if not self.waiting:
+                self.waiting = torch.randperm(len(self.photos), generator=self.generator).tolist()
+            photo = self.photos.find(self.waiting.pop())
+            if self.waiting:
+                self.photos.prefetch(self.waiting[-1])
         return photo
+
+    @property
+    def damaged(self) -> list[str]:
+        """What was passed over, and why."""
+        return list(self.photos.damaged.values())
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps; the generator is kept by its owner."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +128,96 @@ def test_what_needs_a_gpu_is_left_out_without_one(tmp_path: Path) -> None:
     arguments = argparse.Namespace(scenes=[tmp_path / "room"], output=tmp_path, iterations=7000, rehearse=False)
     left_out = {each.name for each in gpu_run.parts(arguments, "there is none") if each.missing}
     named = {each.name for each in gpu_run.parts(arguments, "")}
-    assert {"build", "training_synthetic", "training_room", "memcheck", "racecheck", "gsplat"} < named
+    assert {"build", "training_room", "kernel_tests", "memcheck", "racecheck", "synccheck", "initcheck", "ncu"} < named
+    assert any(name.startswith("training_synthetic") for name in named) and {"gsplat_build", "gsplat"} < named
     assert named - left_out <= {"build", "doctor"}
     arguments.rehearse = True
     done = {each.name for each in gpu_run.parts(arguments, "there is none") if not each.missing}
-    assert {"kernels", "ours", "gsplat", "training_room"} <= done
+    assert {"kernels", "ours", "training_room"} <= done
+
+
+def test_what_this_python_lacks_is_said_before_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("cv2", "gsplat") else honest(name))
+    arguments = argparse.Namespace(scenes=[tmp_path / "room"], output=tmp_path, iterations=7000, rehearse=True)
+    missing = {each.name: each.missing for each in gpu_run.parts(arguments, "there is none")}
+    assert missing["ours"] == missing["training_room"] == "this Python has no cv2" and missing["build"] == ""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gsplat" else honest(name))
+    missing = {each.name: each.missing for each in gpu_run.parts(arguments, "")}
+    assert missing["gsplat_build"] == missing["gsplat"] == "this Python has no gsplat" and missing["ours"] == ""
+
+
+def test_the_tools_look_at_our_kernels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_run.shutil, "which", lambda program: f"/usr/bin/{program}")
+    arguments = argparse.Namespace(scenes=[], output=tmp_path, iterations=7000, rehearse=False)
+    commands = {each.name: " ".join(each.command) for each in gpu_run.parts(arguments, "") if not each.missing}
+    for tool in ("memcheck", "racecheck", "synccheck", "initcheck"):
+        asked = f"--tool {tool} --kernel-name kernel_substring=dgr --report-api-errors no --error-exitcode 9"
+        assert asked in commands[tool]
+    assert "ncu --set basic -k regex:dgr -c 40" in commands["ncu"] and "--n 1000000" in commands["ncu"]
+    assert commands["kernel_tests"].endswith("test_cuda_kernels.py -k card")
+    for source in (ROOT / "submodules/diff-gaussian-rasterization/csrc/cuda").glob("*.cu"):
+        assert "__global__" not in source.read_text() or "namespace dgr" in source.read_text()
+
+
+def test_packages_beside_the_checkout_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/wheels", "", "more"]))
+    paths = gpu_run.environment_for("none")["PYTHONPATH"].split(os.pathsep)
+    assert paths[0] == str(ROOT) and paths[-2:] == ["/wheels", os.path.abspath("more")] and "" not in paths
+
+
+FAKE_CARD = r"""
+import signal, sys, time
+sys.path.insert(0, "benchmarks")
+import gpu_run, torch
+gpu_run.gpu_fault = lambda: ""
+torch.cuda.get_device_capability = lambda: (9, 0)
+honest = gpu_run.parts
+hang = "print('{\"n\": 5}', flush=True); import time; time.sleep(60)"
+def faked(arguments, gpu):
+    for part in honest(arguments, gpu):
+        code = hang if part.name == "kernels" else f"print('{{\"ran\": 1}}')"
+        yield part._replace(command=(sys.executable, "-c", code), missing="")
+gpu_run.parts = faked
+gpu_run.main()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_leaves_what_is_finished(tmp_path: Path) -> None:
+    """With a card that is none, whose parts do nothing, and a limit from outside that comes first."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", FAKE_CARD, "--output", str(out)]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    log, end = out / "kernels.log", time.monotonic() + 60
+    while not (log.exists() and log.read_text()) and run.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    said, _ = run.communicate(timeout=30)
+    assert run.returncode == gpu_run.KILLED and str(out.with_name("out.tar.gz")) in said
+    with tarfile.open(out.with_name("out.tar.gz")) as archive:
+        names = archive.getnames()
+        report, figures = (archive.extractfile(f"out/{name}") for name in ("report.md", "figures.jsonl"))
+        assert report is not None and figures is not None
+        text, lines = report.read().decode(), [json.loads(line) for line in figures]
+    assert "| doctor | done |" in text and "| kernels | killed with the whole run |" in text and "ours" not in text
+    assert {"part": "kernels", "n": 5} in lines and {"part": "build", "ran": 1} in lines
+    assert {"out/build.log", "out/doctor.log", "out/tests.log", "out/kernels.log"} < set(names)
+
+
+@pytest.mark.slow
+def test_without_plyfile_measuring_and_colmap_scenes_work(tmp_path: Path) -> None:
+    """As in a PyTorch image: scenes of COLMAP's binary files need none."""
+    (tmp_path / "plyfile.py").write_text("raise ImportError('No module named plyfile')")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    code = (
+        "import sys; sys.path.insert(0, 'benchmarks'); import bench_gpu, train, render\n"
+        "from pathlib import Path; from scene.io.points import read_points\n"
+        f"path = Path({str(tmp_path / 'a.ply')!r}); path.touch()\n"
+        "try: read_points(path)\nexcept ValueError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "pip install plyfile" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.slow
@@ -139,7 +228,7 @@ def test_the_script_without_a_gpu(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped: no GPU" in done.stdout and "build" in done.stdout
     assert "| ours | skipped: no GPU | 0 |" in (tmp_path / "out/report.md").read_text()
-    assert (tmp_path / "out/figures.jsonl").read_text() == ""
+    assert (tmp_path / "out/figures.jsonl").read_text() == "" and (tmp_path / "out.tar.gz").is_file()
 
 
 def test_the_benchmark_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

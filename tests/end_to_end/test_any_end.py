@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import train
 from tests.end_to_end.test_late_and_full import failing
 from tests.end_to_end.test_train import run
 from tests.helpers.ring import BUSY, make_dataset
-from training import loss, outputs, run_logger
+from training import interrupt, loss, outputs, run_logger
 from training.checkpoint import save_checkpoint
 from utils import files
 from utils.errors import UserError
@@ -102,6 +103,76 @@ def test_a_signal_leaves_the_state(
     assert raised.value.code == 130 and (model / "chkpnt5.pth").exists()
     train.main(["-m", str(model), "--resume", "--quiet"])
     assert (model / f"point_cloud/iteration_{STEPS}/point_cloud.ply").read_bytes() == straight
+
+
+def pressed_twice() -> None:
+    """Ctrl-C, and once more before it was heard."""
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
+
+
+def interrupted_twice(model: Path, dataset: Path, answer: str, patched: pytest.MonkeyPatch) -> None:
+    """A run in whose fifth step Ctrl-C is pressed twice, and `answer` given to what it asks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    patched.setattr(train, "render", at_step(5, pressed_twice))
+    patched.setattr(interrupt, "ask", lambda question: answer)
+    try:
+        run(dataset, model, f"{BUSY} --eval", STEPS)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "stop\n"])
+def test_ctrl_c_twice_loses_nothing(
+    answer: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        interrupted_twice(tmp_path / "out", dataset, answer, monkeypatch)
+    assert raised.value.code == 130 and (tmp_path / "out/chkpnt5.pth").exists()
+    assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "interrupted"
+
+
+def test_ctrl_c_twice_may_finish_now(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted_twice(tmp_path / "out", dataset, "F\n", monkeypatch)
+    state = json.loads((tmp_path / "out/run.json").read_text())
+    assert state["status"] == "finished" and 5 < state["iterations"] < STEPS and (tmp_path / "out/chkpnt5.pth").exists()
+    assert (tmp_path / f"out/point_cloud/iteration_{state['iterations']}/point_cloud.ply").exists()
+
+
+def test_ctrl_c_twice_may_go_on(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(dataset, tmp_path / "whole", f"{BUSY} --eval", STEPS).read_bytes()
+    interrupted_twice(tmp_path / "out", dataset, "g\n", monkeypatch)
+    assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "finished"
+    assert (tmp_path / f"out/point_cloud/iteration_{STEPS}/point_cloud.ply").read_bytes() == whole
+
+
+def test_the_third_ctrl_c_does_not_wait() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interrupt.Interrupt(), pytest.raises(KeyboardInterrupt):
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_question_is_asked_on_a_terminal(dataset: Path, tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    code = (
+        "import signal, sys; sys.argv = ['train.py']\n"
+        "from tests.end_to_end.test_any_end import at_step, pressed_twice; import train\n"
+        "train.render = at_step(5, pressed_twice)\n"
+        f"train.main(['-s', {str(dataset)!r}, '-m', {str(tmp_path / 'out')!r}, '--iterations', '40', '--quiet'])"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    while b"goes on as before" not in shown and run.poll() is None:
+        shown += os.read(master, 1000)
+    os.write(master, b"f\n")
+    assert run.wait(timeout=120) == 0 and b"goes on as before" in shown
+    os.close(master)
+    assert json.loads((tmp_path / "out/run.json").read_text())["iterations"] < 40
 
 
 def test_under_nohup_a_closed_terminal_changes_nothing(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from utils.console import progress, run_script
@@ -35,6 +37,21 @@ def test_what_the_system_refuses_is_one_line(capsys, error, words):
         run_script(fail)
     assert exit.value.code == 2
     assert capsys.readouterr().err == f"error: {words}\n"
+
+
+def test_verbose_shows_where_an_error_comes_from(capsys, monkeypatch):
+    def fail() -> None:
+        try:
+            raise KeyError("frames")
+        except KeyError as error:
+            raise UserError("a.json cannot be read") from error
+
+    monkeypatch.setattr(sys, "argv", ["train.py", "-s", "a", "--verbose"])
+    with pytest.raises(SystemExit) as exit:
+        run_script(fail)
+    shown = capsys.readouterr().err
+    assert exit.value.code == 2 and shown.endswith("\nerror: a.json cannot be read\n")
+    assert "Traceback" in shown and "KeyError: 'frames'" in shown and "in fail" in shown
 
 
 def test_a_programmers_mistake_keeps_its_traceback():

@@ -144,7 +144,7 @@ class BudgetStrategy(Strategy):
         photos = self.inputs.photos
         views = min(options.score_views, len(photos))
         order = [(index * len(photos) // views + event) % len(photos) for index in range(views)]
-        scores = combined(score(draw, photos.in_order(order), count), options.score_edges)
+        scores = combined(score(draw, photos.undamaged(order), count), options.score_edges)
         wanted = self.statistics.mean_gradient() >= self.threshold
         chosen = draw_without_replacement(scores, wanted, room, self.inputs.generator)
         shape = SplitShape(options.split_offset, options.split_longest, options.split_others, options.split_opacity)

@@ -71,7 +71,7 @@ def collect_multiview_stats(
     """
     found, count = MultiViewStats.of_nothing(gaussians), min(len(photos), MAX_VIEWS)
     ends = ends_of(gaussians)
-    for photo in (photos[index * len(photos) // count] for index in range(count)):
+    for photo in photos.undamaged([index * len(photos) // count for index in range(count)]):
         output = draw(photo.camera)
         seen = _add_statistics(found, output)
         means = gaussians.means[seen]

@@ -42,7 +42,7 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
     if curves is not None:
         write_png(model / "curves.png", curves)
     run = read_object(model / "run.json")
-    stored = run.get("warnings")
+    warnings = run.get("warnings")
     page = report_page.report(
         f"{model.resolve().name}, iteration {iteration_of(folder):,}",
         tiles(results, lines),
@@ -55,7 +55,7 @@ def write_summary(model: Path, iteration: int | None = None) -> list[Path]:
             "Settings": report_page.flattened(read_object(config_path(model))),
         },
         command=str(run.get("command", "")),
-        warnings=[str(text) for text in stored] if isinstance(stored, list) else [],
+        warnings=[str(text) for text in warnings] if isinstance(warnings, list) else [],
     )
     with atomic_write(model / "report.html") as file:
         file.write(page.encode())

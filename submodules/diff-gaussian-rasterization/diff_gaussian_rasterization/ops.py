@@ -54,20 +54,22 @@ def cuda_build() -> str:
 # ---- once differentiable: what torch does not know the derivative of it takes for 0, and says nothing
 
 
-def _differentiable_once(name: str) -> None:
-    """Let the derivative of the backward operator `name` be an error."""
+def _differentiable_once(name: str, instead: str) -> None:
+    """Let the derivative of the backward operator `name` be an error, which says what to do `instead`."""
 
     def refuse(_ctx: Any, *_v: Tensor | None) -> None:
-        raise RuntimeError(
-            f"{name} is differentiable once: its second derivative is not implemented. "
-            "diff_gaussian_rasterization.reference, in plain torch, has derivatives of every order"
-        )
+        raise RuntimeError(f"{name} is differentiable once: its second derivative is not implemented. {instead}")
 
     library.register_autograd(f"diff_gaussian_rasterization::{name}_backward", refuse)
 
 
-for _name in ("project", "blend", "photometric"):
-    _differentiable_once(_name)
+for _name in ("project", "blend"):
+    _differentiable_once(
+        _name,
+        "For second derivatives use diff_gaussian_rasterization.reference.rasterize_reference: the same arguments and "
+        "results in plain torch, slow and exact",
+    )
+_differentiable_once("photometric", "For second derivatives write L1 and SSIM in torch's own operators")
 
 
 # ---- project: inputs 0..5 are tensors, the rest settings

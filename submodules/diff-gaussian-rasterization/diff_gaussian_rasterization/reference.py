@@ -1,7 +1,9 @@
 """The rasterizer once more, in plain torch: slow and obvious, differentiated by torch's autograd and nothing else.
 
-It exists to check the compiled kernels against. Every Gaussian meets every pixel: no tiles, no bounds, no running sums,
-no derivative written by hand. Shapes: N Gaussians, S of them in front of the camera ("splats", near first), P pixels.
+It exists to check the compiled kernels against, and for second derivatives, which they do not have: those through this
+are exact (tests/rasterizer/test_second_derivatives.py). Every Gaussian meets every pixel: no tiles, no bounds, no
+running sums, no derivative written by hand. Shapes: N Gaussians, S of them in front of the camera ("splats", near
+first), P pixels.
 """
 
 from __future__ import annotations

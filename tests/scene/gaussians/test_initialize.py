@@ -74,3 +74,16 @@ def test_the_unit_of_the_scene_does_not_matter(unit: float) -> None:
     positions = np.random.default_rng(3).normal(size=(30, 3))
     positions[:5] = positions[5]  # some in one place
     assert np.allclose(point_scales(positions * unit, unit), unit * point_scales(positions, 1.0), rtol=1e-9)
+
+
+def test_no_gaussian_begins_around_a_camera() -> None:
+    """Points far apart are as large as that, but not as the way to a camera; those that are near each other stay."""
+    apart, together = np.array([[0, 0, 5], [4, 0, 5], [0, 4, 6.0]]), 0.1 * np.eye(4, 3) + [0, 0, 2]
+    positions = cloud(np.concatenate([apart, together]))
+    centers = np.array([[0, 0, 0], [0, 0, -3.0]])
+    free, held = (initialize(positions, 0, 1.0, centers=each).activated_scales[:, 0] for each in (None, centers))
+    way = torch.tensor(np.linalg.norm(apart, axis=1), dtype=torch.float32)
+    assert (free[:3] > 0.4 * way).all() and torch.allclose(held[:3], way / 3)
+    assert torch.equal(free[3:], held[3:])
+    at_the_camera = initialize(cloud(np.array([[0, 0, 0], [1, 0, 0]])), 0, 1.0, centers=centers)
+    assert at_the_camera.scales.isfinite().all()

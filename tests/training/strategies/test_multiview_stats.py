@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -52,12 +54,19 @@ def wall(z: float, camera: Camera = FACING, measured: bool = True) -> LoadedView
     return photo(camera, torch.full((1, HEIGHT, WIDTH), z), everywhere, measured)
 
 
+class Photos(list[LoadedView]):
+    """Of a cache, what a survey asks for."""
+
+    def undamaged(self, order: Sequence[int]) -> Iterator[LoadedView]:
+        return (self[index] for index in order)
+
+
 def look(gaussians: Gaussians, photos: list[LoadedView], unit: float = 1.0) -> MultiViewStats:
     def draw(camera: Camera) -> RasterOutput:
         settings = RenderSettings(near=0.1 * unit, sh_degree=0, statistics=True)
         return render(gaussians, camera, torch.zeros(3), settings)
 
-    return collect_multiview_stats(gaussians, photos, draw, tolerance=TOLERANCE * unit, ray_ratio_max=1.5)
+    return collect_multiview_stats(gaussians, Photos(photos), draw, tolerance=TOLERANCE * unit, ray_ratio_max=1.5)
 
 
 def gaussians_at(means: list[list[float]], scales: list[list[float]], opacities: list[float]) -> Gaussians:
@@ -93,7 +102,7 @@ def test_many_views_are_looked_at_evenly() -> None:
         return render(gaussians, camera, torch.zeros(3), RenderSettings(near=0.1, sh_degree=0, statistics=True))
 
     photos = [photo(camera_at(0.01 * index)) for index in range(2 * MAX_VIEWS + 10)]
-    found = collect_multiview_stats(gaussians, photos, draw, tolerance=0.1, ray_ratio_max=2)
+    found = collect_multiview_stats(gaussians, Photos(photos), draw, tolerance=0.1, ray_ratio_max=2)
     indices = [round(float(name) / 0.01) for name in looked]
     assert len(indices) == MAX_VIEWS == found.views.item() and set(np.diff(indices)) == {2, 3}
 

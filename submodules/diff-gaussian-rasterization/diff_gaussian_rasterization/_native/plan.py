@@ -83,8 +83,13 @@ class Recipe:
     def name_of(self, source: Path) -> str:
         return "_".join(source.relative_to(self.root / "csrc").with_suffix("").parts)
 
+    @property
+    def compiler_is_tested(self) -> bool:
+        """Whether a warning of it would be news."""
+        return TESTED_COMPILER.match(self.compiler.version()) is not None
+
     def compile(self, source: Path, name: str, flags: Sequence[str], watched: Sequence[str] = ()) -> Step:
-        errors = ("-Werror",) if TESTED_COMPILER.match(self.compiler.version()) else ()
+        errors = ("-Werror",) if self.compiler_is_tested else ()
         text, output = str(source.relative_to(self.root)), self.place(f"{name}.o")
         words = (*self.compiler.words, *FLAGS, *WARNINGS, *errors, *flags)
         files = ("-MMD", "-MF", f"{output}.d", "-c", text, "-o", output)
@@ -99,7 +104,8 @@ class Recipe:
 
     def compile_cuda(self, source: Path, cuda: Cuda) -> Step:
         """Without a torch header, for one of which nvcc takes minutes. What ptxas reports is kept beside the object."""
-        name, errors = self.name_of(source), ("-Werror", "all-warnings") if cuda.version == TESTED_CUDA else ()
+        tested = cuda.version == TESTED_CUDA and self.compiler_is_tested  # all-warnings are the host compiler's, too
+        name, errors = self.name_of(source), ("-Werror", "all-warnings") if tested else ()
         targets = [f"-gencode=arch={a.replace('sm_', 'compute_')},code={a}" for a in cuda.architectures]
         text, output = str(source.relative_to(self.root)), self.place(f"{name}.o")
         files = ("-MMD", "-MF", f"{output}.d", "-c", text, "-o", output)
