@@ -62,9 +62,10 @@ def approximate(output: RasterOutput) -> RasterOutput:
 def train_approximated(flags: Sequence[str]) -> None:
     """train.py with that fault put in; the alarm for terms without effect has nothing to say of it."""
     import train
+    from training import corrections
 
-    honest = train.render
-    train.render = lambda *arguments, **named: approximate(honest(*arguments, **named))
+    honest = corrections.render
+    corrections.render = lambda *arguments, **named: approximate(honest(*arguments, **named))
     train.main(flags)
 
 

@@ -21,7 +21,7 @@ import train
 from tests.end_to_end.test_late_and_full import failing
 from tests.end_to_end.test_train import run
 from tests.helpers.ring import BUSY, make_dataset
-from training import interrupt, loss, outputs, run_logger
+from training import corrections, interrupt, loss, outputs, run_logger
 from training.checkpoint import save_checkpoint
 from utils import files
 from utils.errors import UserError
@@ -44,15 +44,15 @@ def full_disk(*arguments: Any, **named: Any) -> Any:
 
 
 def at_step(step: int, act: Callable[[], object]) -> Callable[..., Any]:
-    """`train.render`, before whose `step`-th call something happens."""
-    honest, calls = train.render, 0
+    """`corrections.render`, before whose `step`-th call something happens."""
+    honest, calls = corrections.render, 0
 
-    def render(*arguments: Any) -> Any:
+    def render(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == step:
             act()
-        return honest(*arguments)
+        return honest(*arguments, **named)
 
     return render
 
@@ -78,7 +78,7 @@ def test_any_error_leaves_the_state(
 ) -> None:
     model = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(train, "render", failing(train.render, 8, error))
+        patched.setattr(corrections, "render", failing(corrections.render, 8, error))
         with pytest.raises(BaseException) as raised:
             run(dataset, model, BUSY, STEPS)
     said = f"{raised.value}\n{capsys.readouterr().err}"
@@ -96,7 +96,7 @@ def test_a_signal_leaves_the_state(
     before = signal.signal(number, signal.SIG_DFL)  # whatever starts the tests may ignore it
     try:
         with monkeypatch.context() as patched, pytest.raises(SystemExit) as raised:
-            patched.setattr(train, "render", at_step(5, lambda: signal.raise_signal(number)))
+            patched.setattr(corrections, "render", at_step(5, lambda: signal.raise_signal(number)))
             run(dataset, model, BUSY, STEPS)
     finally:
         signal.signal(number, before)
@@ -114,7 +114,7 @@ def pressed_twice() -> None:
 def interrupted_twice(model: Path, dataset: Path, answer: str, patched: pytest.MonkeyPatch) -> None:
     """A run in whose fifth step Ctrl-C is pressed twice, and `answer` given to what it asks."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    patched.setattr(train, "render", at_step(5, pressed_twice))
+    patched.setattr(corrections, "render", at_step(5, pressed_twice))
     patched.setattr(interrupt, "ask", lambda question: answer)
     try:
         run(dataset, model, f"{BUSY} --eval", STEPS)
@@ -160,8 +160,9 @@ def test_the_question_is_asked_on_a_terminal(dataset: Path, tmp_path: Path) -> N
     master, slave = pty.openpty()
     code = (
         "import signal, sys; sys.argv = ['train.py']\n"
-        "from tests.end_to_end.test_any_end import at_step, pressed_twice; import train\n"
-        "train.render = at_step(5, pressed_twice)\n"
+        "from tests.end_to_end.test_any_end import at_step, pressed_twice\n"
+        "import train; from training import corrections\n"
+        "corrections.render = at_step(5, pressed_twice)\n"
         f"train.main(['-s', {str(dataset)!r}, '-m', {str(tmp_path / 'out')!r}, '--iterations', '40', '--quiet'])"
     )
     run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave)
@@ -180,7 +181,7 @@ def test_under_nohup_a_closed_terminal_changes_nothing(
 ) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        monkeypatch.setattr(train, "render", at_step(5, lambda: signal.raise_signal(signal.SIGHUP)))
+        monkeypatch.setattr(corrections, "render", at_step(5, lambda: signal.raise_signal(signal.SIGHUP)))
         assert run(dataset, tmp_path / "out", BUSY, STEPS).read_bytes() == straight
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -215,7 +216,7 @@ def test_a_state_that_is_not_finite_is_not_kept(dataset: Path, tmp_path: Path, m
         raise UserError("the end")
 
     monkeypatch.setattr(train, "first_state", kept)
-    monkeypatch.setattr(train, "render", at_step(8, spoil))
+    monkeypatch.setattr(corrections, "render", at_step(8, spoil))
     words = r"the end\n.*after 7 iterations was not kept.*means.*the newest checkpoint is .*chkpnt4.pth"
     with pytest.raises(UserError, match=words):
         run(dataset, tmp_path / "out", "--checkpoint_iterations 4")
@@ -315,7 +316,9 @@ def test_a_bad_test_photo_costs_itself(
 ) -> None:
     data = make_dataset(tmp_path / "data")
     spoilt = data / "images/08.png"
-    monkeypatch.setattr(train, "render", at_step(1, lambda: spoilt.write_text("no photo")))  # after the scene was read
+    monkeypatch.setattr(
+        corrections, "render", at_step(1, lambda: spoilt.write_text("no photo"))
+    )  # after the scene was read
     train.main(["-s", str(data), "-m", str(tmp_path / "out"), "--eval", *"--iterations 6 --test_iterations 3".split()])
     shown = capsys.readouterr().out
     assert shown.count("warning: 08.png is not measured") == 1 and shown.count("(1 view)") >= 2

@@ -15,6 +15,7 @@ from arguments import parse_train_options
 from tests.helpers.faults import DropGradient
 from tests.helpers.rgbd import sphere_depth, write_scene
 from train import loss_of
+from training import corrections
 from utils.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -88,13 +89,13 @@ def test_the_distortion_falls_by_its_weight(dataset: Path, tmp_path: Path) -> No
 
 
 def test_a_dropped_gradient_stops_the_run(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = train.render
+    honest = corrections.render
 
     def faulty(*arguments: Any, **named: Any) -> Any:
         output = honest(*arguments, **named)
         return output._replace(distortion=DropGradient.apply(output.distortion))
 
-    monkeypatch.setattr(train, "render", faulty)
+    monkeypatch.setattr(corrections, "render", faulty)
     with pytest.raises(UserError, match=r"lambda_dist = 10 has no effect: the term distortion is .*iteration 100"):
         run(dataset, tmp_path / "out", "--lambda_dist 10")
     assert json.loads((tmp_path / "out/run.json").read_text())["iterations"] < 100
@@ -111,7 +112,7 @@ def test_an_audit_names_every_term(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_a_term_that_rules_is_warned_of(dataset: Path, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out", "--lambda_dist 100000 --dist_scale 0 --prune_min_weight 0 -d none")
+    run(dataset, tmp_path / "out", "--lambda_dist 1000000 --dist_scale 0 --prune_min_weight 0 -d none")
     warnings = json.loads((tmp_path / "out/run.json").read_text())["warnings"]
     assert [text for text in warnings if "the weighted term distortion is" in text]
 
