@@ -29,7 +29,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     count = len(means)
     shs = np.zeros((count, 1, 3), np.float32)
     shs[-1, 0] = (1.7, -1.7, -1.7)
-    scales = np.full((count, 3), np.log(0.2), np.float32)  # wider than their distances: closed
+    scales = np.full((count, 3), np.log(0.2), np.float32)  # wider than their distances: a closed surface
+    scales[-1] = np.log(0.1)
     quats = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1))
     opacities = np.full((count, 1), 4.0, np.float32)
     options = TrainOptions(model=ModelOptions(str(folder / "data"), str(folder / "model"), sh_degree=0))
