@@ -22,6 +22,7 @@ from scene.depth.maps import load_depth, z_of
 from scene.images import load_image
 from scene.photo_agreement import features, mutual_matches
 from scene.types import Camera, PointCloud, Scene, View
+from utils.errors import DamagedFile
 from utils.sampling import subsample
 
 MAX_POINTS, MAX_VIEWS = 8_000, 48  # that are looked at, evenly chosen
@@ -88,11 +89,12 @@ class _Seen(NamedTuple):
 def measure_exposures(scene: Scene) -> Exposures:
     """Compare the training photos by the scene's points, or by features where no points are measured; where photos
     share too few of either, by what their files say."""
-    views = subsample(scene.train, MAX_VIEWS)
+    views: Sequence[View] = subsample(scene.train, MAX_VIEWS)
     if any(view.background is not None for view in views):
         return Exposures(False, "")  # renderings, which no camera has exposed
     with ThreadPoolExecutor() as pool:
-        shown = list(pool.map(_show, views))
+        whole = [(view, photo) for view, photo in zip(views, pool.map(_show, views), strict=True) if photo is not None]
+    views, shown = [view for view, _ in whole], [photo for _, photo in whole]
     gains = compare_points(shown, scene.points) if scene.points_measured else None
     if gains is None or not gains.known:
         gains = compare_features(views, shown)
@@ -119,10 +121,14 @@ def _percent(log: float) -> str:
     return f"{100 * (math.exp(log) - 1):.0f} %"
 
 
-def _show(view: View) -> Shown:
-    photo, numbers = load_image(view), None
-    if view.depth is not None and view.depth.kind == "sensor":
-        numbers = load_depth(view)
+def _show(view: View) -> Shown | None:
+    """None for a view with a damaged file, which training names."""
+    try:
+        photo, numbers = load_image(view), None
+        if view.depth is not None and view.depth.kind == "sensor":
+            numbers = load_depth(view)
+    except DamagedFile:
+        return None
     depth = None if numbers is None or view.depth is None else np.where(numbers > 0, z_of(numbers, view.depth), 0.0)
     gray = cv2.blur(np.ascontiguousarray(photo.color.mean(axis=0)), (3, 3))
     counts = (gray > DARKEST) & (gray < BRIGHTEST)

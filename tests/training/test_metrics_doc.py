@@ -25,7 +25,7 @@ def documented() -> re.Pattern[str]:
     keys = [key for cell in cells for key in re.findall(r"`([^`]+)`", cell)]
     assert len(keys) > 30
     patterns = [re.sub(r"<\w+>", r"\\w+", re.escape(key)) for key in keys]
-    return re.compile("|".join(patterns).replace("test/", "(?:test|train)/"))
+    return re.compile("|".join(patterns).replace("test/", "(?:test|train|far)/"))
 
 
 def paths(entry: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -23,12 +23,14 @@ static void for_each_run(const bool* visible, int64_t begin, int64_t end, const 
 template <class T>
 int adam(const AdamSettings& settings, const AdamArrays<T>* parameters, int count, int64_t rows, const bool* visible,
          void*) {
+  const Kernels<T>& table =
+      kernels<T>();  // chosen here: an error of the choice would lose its words inside the threads
   const int64_t chunks = (rows + CHUNK - 1) / CHUNK;
   for_each_task(chunks * count, [&](int64_t task, int64_t) {
     const AdamArrays<T>& arrays = parameters[task / chunks];
     const int64_t begin = task % chunks * CHUNK, end = begin + CHUNK < rows ? begin + CHUNK : rows;
     for_each_run(visible, begin, end, [&](int64_t first, int64_t last) {
-      kernels<T>().adam(settings, arrays, first * arrays.columns, last * arrays.columns);
+      table.adam(settings, arrays, first * arrays.columns, last * arrays.columns);
     });
   });
   return 0;
