@@ -30,12 +30,14 @@ TILES_AT_ONCE = {1: 4, 3: 4, 4: 4, 8: 3, 16: 2}  # by channels, csrc/cuda/tile.c
 # the shared memory of a small one (docs/measurements/gpu.md).
 PLAN = {
     "project_kernel": (128, 6, 3),
-    "project_backward_kernel": (128, 4, 3),
+    "project_backward_kernel": (128, 3, 3),  # the slope of the depth and its derivative take registers
     "count_tiles": (256, 6, 8),
     "write_tiles": (256, 4, 8),
-    "pack_splats": (256, 8, 8),
+    "pack_splats": (256, 6, 8),
     **{f"blend_kernelIfLi{channels}E": (256, tiles, 4) for channels, tiles in TILES_AT_ONCE.items()},
     **{f"blend_backward_kernelIfLi{channels}E": (256, tiles, 3) for channels, tiles in TILES_AT_ONCE.items()},
+    # Along rays two sums more: of four channels with absgrad two tiles share a small multiprocessor, of others three.
+    "blend_backward_kernelIfLi4E": (256, TILES_AT_ONCE[4], 2),
     "statistics_kernel": (256, 4, 4),
     "finish_gradients": (256, 4, 8),
     "finish_statistics": (256, 8, 8),
@@ -113,8 +115,9 @@ def falloffs(name: str, folder: Path) -> list[list[str]]:
 def test_forward_and_backward_round_a_falloff_alike(tmp_path: Path) -> None:
     """Whether a splat counts at a pixel is decided anew in each kernel, and must not differ."""
     forward = falloffs("blend", tmp_path)
-    assert len(forward) == len(ops.CHANNEL_COUNTS) and "fma" in "".join(forward[0])
+    # Kernels of centers' depths and of those along rays, in which the compiler may double the loop over splats.
+    assert len(forward) >= 2 * len(ops.CHANNEL_COUNTS) and "fma" in "".join(forward[0])
     others = falloffs("blend_backward", tmp_path) + falloffs("statistics", tmp_path)
-    # Backward kernels with and without absgrad, with and without depths; three channels also without distortion alone.
-    assert len(others) == 4 * len(ops.CHANNEL_COUNTS) + 2 + 1
+    # Backward kernels with and without absgrad; without depths, of centers, along rays; statistics of both.
+    assert len(others) >= 6 * len(ops.CHANNEL_COUNTS) + 2
     assert all(other == forward[0] for other in forward + others)
