@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from arguments import from_json
-from gaussian_renderer import RenderSettings
+from gaussian_renderer import settings_of
 from gaussian_renderer.contribution import contributions
 from gaussian_renderer.device import use_device
-from scene import load_scene
+from gaussian_renderer.trained import load_trained_scene, read_options
 from scene.editing import (
     Similarity,
     at_most,
@@ -36,7 +35,7 @@ from scene.spherical_harmonics import MAX_DEGREE, degree_of
 from scene.types import GaussianArrays
 from utils.console import Parser, progress, run_script, say
 from utils.errors import UserError
-from utils.output_dir import config_path, find_iteration, point_cloud_path
+from utils.output_dir import find_iteration, point_cloud_path
 from utils.text import count_text
 
 NAMES = {suffix[1:].replace(".", "-"): suffix for suffix in FORMATS}  # of --format
@@ -198,14 +197,11 @@ def importance(values: argparse.Namespace, gaussians: GaussianArrays) -> tuple[n
     model: Path = values.model_path
     if not model.is_dir():
         return opacity_times_area(gaussians), "by opacity times area"
-    path = config_path(model)
-    if not path.exists():
-        raise UserError(f"--max_gaussians needs {path}, which is not there; give the point cloud by -m instead")
-    options = from_json(path.read_bytes(), str(path))
-    scene = load_scene(Path(values.source_path or options.model.source_path), **options.model.scene_arguments())
+    options = read_options(model)
+    scene = load_trained_scene(model, options.model, values.source_path, values.quiet)
     device = use_device(values.device)
     degree = degree_of(gaussians.shs.shape[1])
-    settings = RenderSettings(scene.near, degree, options.pipeline.antialiasing)
+    settings = settings_of(scene.near, degree, options.pipeline)
     cameras = [view.camera for view in scene.train]
     shown = progress(cameras, "Looking at the training views", len(cameras), values.quiet)
     weights = contributions(Gaussians.from_arrays(gaussians, device), shown, settings)

@@ -13,11 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from arguments import BEST_DEVICE, DEVICE_HELP
-from gaussian_renderer import RenderSettings, background_color, render, surface_depth
+from gaussian_renderer import RenderSettings, background_color, render, settings_of, surface_depth
 from gaussian_renderer.device import use_device
-from render import read_options
-from scene import load_scene
+from gaussian_renderer.trained import add_model_flags, load_trained_scene, read_options
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
 from scene.mesh.files import writer_of
@@ -46,20 +44,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="?",
         help="file to write, of the suffix .ply, .obj or .glb (default: mesh.ply in the model folder)",
     )
-    parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder of the model that train.py wrote")
-    parser.add_argument(
-        "-s",
-        "--source_path",
-        default="",
-        help="folder of the dataset; give it if it was moved (default: the folder it had at training)",
-    )
-    parser.add_argument(
-        "--iteration",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="iteration whose saved Gaussians are used (default: the last)",
-    )
+    add_model_flags(parser, "are used")
     parser.add_argument(
         "--voxel",
         type=_positive,
@@ -93,7 +78,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="measures the mesh against the true surface of a room of scene.synthetic, into mesh_scores.json",
     )
-    parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
     parser.add_argument("--quiet", action="store_true", help="prints nothing but errors")
     return parser.parse_args(arguments)
 
@@ -112,17 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = use_device(values.device)
     options = read_options(values.model_path)
     iteration = find_iteration(values.model_path, values.iteration)
-    scene_arguments = options.model.scene_arguments() | {"workspace": values.model_path}
-    scene = load_scene(Path(values.source_path or options.model.source_path), **scene_arguments, quiet=values.quiet)
+    scene = load_trained_scene(values.model_path, options.model, values.source_path, values.quiet)
     truth = find_truth(scene.source) if values.score else None
     gaussians = Gaussians.from_arrays(read_gaussians(point_cloud_path(values.model_path, iteration)), device)
-    settings = RenderSettings(
-        scene.near,
-        gaussians.sh_degree,
-        options.pipeline.antialiasing,
-        depth_model=options.pipeline.depth_model,
-        median_depth=True,
-    )
+    settings = replace(settings_of(scene.near, gaussians.sh_degree, options.pipeline), median_depth=True)
     background = background_color(options.model.white_background, device)
     cameras = fitting(
         [view.camera for view in with_refined_poses(values.model_path, scene.train)], values.max_memory * GIB / 2

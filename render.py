@@ -14,13 +14,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from arguments import BEST_DEVICE, DEVICE_HELP, ModelOptions, TrainOptions, from_json, graphdeco
-from gaussian_renderer import RenderSettings, background_color
+from arguments import ModelOptions, TrainOptions, graphdeco
+from gaussian_renderer import RenderSettings, background_color, settings_of
 from gaussian_renderer.device import use_device
 from gaussian_renderer.exposures import Exposures
 from gaussian_renderer.render_path import SHOWN, frame_path, render_path
 from gaussian_renderer.render_views import DrawnView, render_views
-from scene import load_scene
+from gaussian_renderer.trained import add_model_flags, load_trained_scene, read_options
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
 from scene.loading.image_cache import readable
@@ -42,20 +42,7 @@ OF_A_PATH = ("size", "fps", "seconds", "show", "video")  # flags that mean nothi
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = Parser(prog="render.py", description="Render the views of a trained scene.")
-    parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder of the model that train.py wrote")
-    parser.add_argument(
-        "-s",
-        "--source_path",
-        default="",
-        help="folder of the dataset; give it if it was moved (default: the folder it had at training)",
-    )
-    parser.add_argument(
-        "--iteration",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="iteration whose saved Gaussians are rendered (default: the last)",
-    )
+    add_model_flags(parser, "are rendered")
     parser.add_argument(
         "--splats",
         type=Path,
@@ -67,7 +54,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--skip_test", action="store_true", help="renders no test views")
     parser.add_argument("--skip_far", action="store_true", help="renders no far views (test_far/, docs/datasets.md)")
     _add_path_flags(parser)
-    parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
     parser.add_argument("--quiet", action="store_true", help="prints nothing but errors")
     graphdeco.accept(parser, graphdeco.RENDER)
     return parser.parse_args(arguments)
@@ -121,14 +107,6 @@ def frame_size(text: str) -> tuple[int, int]:
             f"--size {text}: it must be widthxheight with {MIN_SIZE} to {MAX_SIZE} pixels each, as in 1280x720"
         )
     return width, height
-
-
-def read_options(model: Path) -> TrainOptions:
-    """The settings a model was trained with. UserError when there are none."""
-    path = config_path(model)
-    if not path.exists():
-        raise UserError(f"{path} is not there; -m must name a folder that train.py left")
-    return from_json(path.read_bytes(), str(path))
 
 
 def options_of(values: argparse.Namespace) -> TrainOptions:
@@ -199,15 +177,11 @@ def load(values: argparse.Namespace) -> Trained:
     device = use_device(values.device)
     options = options_of(values)
     path, place = gaussians_of(values)
-    model = options.model
-    arguments_of = model.scene_arguments() | {"workspace": values.model_path}  # which may have been moved
-    scene = load_scene(Path(values.source_path or model.source_path), **arguments_of, quiet=values.quiet)
+    scene = load_trained_scene(values.model_path, options.model, values.source_path, values.quiet)
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     say(f"{path}: {len(gaussians):,} Gaussians", values.quiet)
-    background = background_color(model.white_background, device)
-    settings = RenderSettings(
-        scene.near, gaussians.sh_degree, options.pipeline.antialiasing, depth_model=options.pipeline.depth_model
-    )
+    background = background_color(options.model.white_background, device)
+    settings = settings_of(scene.near, gaussians.sh_degree, options.pipeline)
     exposures = Exposures.read(values.model_path)
     return Trained(values.model_path, place, scene, gaussians, background, settings, exposures, values.quiet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from arguments import TrainOptions, without_effect
-from gaussian_renderer import RenderSettings, background_color, random_color, render, settings_at
+from gaussian_renderer import RenderSettings, background_color, random_color, render, settings_at, settings_of
 from gaussian_renderer.device import device_text, use_device
 from gaussian_renderer.live.server import require_viser
 from scene import load_scene
@@ -91,12 +91,19 @@ def loss_of(options: TrainOptions, extent: float, strategy: Strategy | None = No
     return Loss.of(*groups, iterations=options.run.iterations, extent=extent, usual=usual)
 
 
+def drawing_of(options: TrainOptions, scene: Scene) -> Callable[[int], RenderSettings]:
+    """How the run draws at each step. Colors that were trained change with the view from the first step on."""
+    near, degree, pipeline = scene.near, options.model.sh_degree, options.pipeline
+    if options.model.start_from:
+        return lambda _: settings_of(near, degree, pipeline)
+    return partial(settings_at, near=near, sh_degree=degree, pipeline=pipeline)
+
+
 def probe_of(options: TrainOptions, scene: Scene, state: TrainingState) -> Probe:
     """What the speed of training steps is measured by."""
-    settings = settings_at(SEEN_AT, near=scene.near, sh_degree=options.model.sh_degree, pipeline=options.pipeline)
     return Probe(
         loss_of(options, scene.extent, state.strategy),
-        replace(settings, absgrad=state.strategy.absgrad),
+        replace(drawing_of(options, scene)(SEEN_AT), absgrad=state.strategy.absgrad),
         background_color(options.model.white_background, state.gaussians.device),
     )
 
@@ -128,14 +135,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
     corrections = state.corrections
     objective = loss_of(replace(options, run=run), scene.extent, strategy)
-    trained = bool(options.model.start_from)  # colors that were trained change with the view from the first step on
-    settings_of = partial(
-        settings_at,
-        near=scene.near,
-        sh_degree=options.model.sh_degree,
-        pipeline=options.pipeline,
-        all_degrees=trained,
-    )
+    settings_at_step = drawing_of(options, scene)
     plain = background_color(options.model.white_background, gaussians.device)
     facts = facts_of(scene, state, pace)
     with (
@@ -149,7 +149,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         ) as report,
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
-        RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_of) as results,
+        RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_at_step) as results,
         live_viewer(run.viewer, scene, gaussians, plain, report, finish=pace.ask) as viewer,
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
@@ -161,7 +161,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                 photo = downscale_2x(photo)
             random = options.optimization.random_background
             background = random_color(state.generator, gaussians.device) if random else plain
-            settings = replace(settings_of(iteration), absgrad=strategy.absgrad)
+            settings = replace(settings_at_step(iteration), absgrad=strategy.absgrad)
 
             weights = objective.weights(iteration)
             sensor = objective.sensor(photo, weights)
@@ -178,7 +178,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             optimizer.step(output.radii > 0, finite)
             corrections.step(iteration, run.iterations, finite)
             state.step_done()
-            changed = strategy.after_step(iteration, draw_of(gaussians, background, settings_of(iteration)))
+            changed = strategy.after_step(iteration, draw_of(gaussians, background, settings_at_step(iteration)))
 
             longer = pace.after_step(report)
             if longer is not None:
@@ -189,15 +189,21 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             monitor.after_step(step, changed, strategy.compared, wait=stop or results.due(iteration))
             results.after_step(step)
             if viewer is not None and iteration < run.iterations:
-                viewer.after_step(gaussians, settings_of(iteration), iteration, lambda: interrupt.requested)
-            if stop:
-                results.interrupted()
-                wish = interrupt.wish()
-                if wish is Wish.STOP:
-                    return False
-                results.goes_on()
-                pace.asked = wish is Wish.FINISH
+                viewer.after_step(gaussians, settings_at_step(iteration), iteration, lambda: interrupt.requested)
+            if stop and not goes_on(interrupt, results, pace):
+                return False
         return results.finish(lambda: interrupt.requested)
+
+
+def goes_on(interrupt: Interrupt, results: RunOutputs, pace: Pace) -> bool:
+    """Keep the state of an interrupted run, and see whether it is to go on."""
+    results.interrupted()
+    wish = interrupt.wish()
+    if wish is Wish.STOP:
+        return False
+    results.goes_on()
+    pace.asked = wish is Wish.FINISH
+    return True
 
 
 if __name__ == "__main__":

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from arguments import BEST_DEVICE, DEVICE_HELP
-from gaussian_renderer import RenderSettings, background_color
+from arguments import ModelOptions
+from gaussian_renderer import background_color, settings_of
 from gaussian_renderer.device import use_device
 from gaussian_renderer.live.server import address_text, require_viser, start_server
 from gaussian_renderer.live.viewer import LiveViewer
-from render import read_options
-from scene import load_scene
+from gaussian_renderer.trained import add_model_flags, load_trained_scene, read_options
 from scene.extent import measure_extent
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
@@ -35,21 +34,7 @@ TICK = 0.02  # seconds between two looks at the wishes of those who look
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = Parser(prog="view.py", description="Look at a trained scene in a browser, until Ctrl-C.")
-    parser.add_argument("-m", "--model_path", type=Path, required=True, help="folder of the model that train.py wrote")
-    parser.add_argument(
-        "-s",
-        "--source_path",
-        default="",
-        help="folder of the dataset, for its photos; give it if it was moved (default: the folder it had at training)",
-    )
-    parser.add_argument(
-        "--iteration",
-        type=int,
-        default=-1,
-        metavar="N",
-        help="iteration whose saved Gaussians are shown (default: the last)",
-    )
-    parser.add_argument("--device", default="", metavar="NAME", help=f"{DEVICE_HELP} (default: {BEST_DEVICE})")
+    add_model_flags(parser, "are shown")
     return parser.parse_args(arguments)
 
 
@@ -63,11 +48,11 @@ def main(arguments: Sequence[str] | None = None, stopped: Callable[[], bool] = l
     gaussians = Gaussians.from_arrays(read_gaussians(path), device)
     cameras = read_cameras(values.model_path / "cameras.json")
     extent, near, _ = measure_extent(cameras, PointCloud(gaussians.means.detach().cpu().numpy(), np.empty((0, 3))))
-    settings = RenderSettings(near, gaussians.sh_degree, options.pipeline.antialiasing)
+    settings = settings_of(near, gaussians.sh_degree, options.pipeline)
     background = background_color(options.model.white_background, device)
     server = start_server()
     try:
-        views = photos_of(Path(values.source_path or options.model.source_path), options.model.scene_arguments())
+        views = photos_of(values.model_path, options.model, values.source_path)
         shown = [view.camera for view in views] or cameras
         viewer = LiveViewer(server, shown, background, extent, gaussians.sh_degree)
         if views:
@@ -80,10 +65,10 @@ def main(arguments: Sequence[str] | None = None, stopped: Callable[[], bool] = l
         server.stop()
 
 
-def photos_of(source: Path, scene_arguments: dict[str, Any]) -> list[View]:
+def photos_of(model: Path, options: ModelOptions, source: str) -> list[View]:
     """The views of the dataset; none, and a line that says why, where it cannot be read any more."""
     try:
-        scene = load_scene(source, **scene_arguments)
+        scene = load_trained_scene(model, options, source)
     except (UserError, OSError) as error:
         say(f"without photos: {reason(error)}")
         return []

@@ -19,8 +19,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from gaussian_renderer import RenderSettings, render
-from render import read_options
-from scene import load_scene
+from gaussian_renderer.trained import load_trained_scene, read_options
 from scene.editing import multiply_quats, rows
 from scene.gaussians.model import Gaussians
 from scene.io import FORMATS, read_gaussians, write_gaussians
@@ -101,8 +100,7 @@ def main() -> None:
     original = read_gaussians(options.file)
     scene = None
     if options.model_path:
-        model = read_options(options.model_path).model
-        scene = load_scene(model.source_path, **model.scene_arguments())
+        scene = load_trained_scene(options.model_path, read_options(options.model_path).model)
     lines = [[*HEADER, "PSNR of renders"]]
     with tempfile.TemporaryDirectory() as place:
         start = Path(place) / "start.ply"

@@ -24,6 +24,7 @@ __all__ = [
     "random_color",
     "render",
     "settings_at",
+    "settings_of",
     "surface_depth",
 ]
 
@@ -50,13 +51,14 @@ class SensorDepth(NamedTuple):
     limit: float  # world units: no distance from it counts more
 
 
-def settings_at(
-    iteration: int, *, near: float, sh_degree: int, pipeline: PipelineOptions, all_degrees: bool = False
-) -> RenderSettings:
-    """How a run draws at `iteration`, in a scene with this near plane; `sh_degree` is the highest of the run, which a
-    run with `all_degrees` has from its start."""
-    degree = sh_degree if all_degrees else sh_degree_at(iteration, sh_degree)
-    return RenderSettings(near, degree, pipeline.antialiasing, depth_model=pipeline.depth_model)
+def settings_of(near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
+    """How a trained model is drawn in a scene with this near plane."""
+    return RenderSettings(near, sh_degree, pipeline.antialiasing, depth_model=pipeline.depth_model)
+
+
+def settings_at(iteration: int, *, near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
+    """How a run draws at `iteration`, which has degrees up to `sh_degree` at its end."""
+    return settings_of(near, sh_degree_at(iteration, sh_degree), pipeline)
 
 
 def background_color(white: bool, device: torch.device) -> Tensor:

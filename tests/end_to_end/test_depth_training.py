@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import train
 from arguments import parse_train_options
@@ -138,3 +139,22 @@ def test_knots_scale_with_the_run_and_weights_follow() -> None:
     assert objective.weights(1500)["distortion"] == pytest.approx(1)
     assert objective.weights(1500)["depth"] == pytest.approx(0.1)
     assert objective.weights(3000)["depth"] == pytest.approx(0.01)
+
+
+def test_splats_are_held_against_the_depth_maps(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every step, by the depth of the photo that is rendered; the term and its weight are in the log."""
+    honest, held = corrections.render, []
+
+    def watched(gaussians: Any, camera: Any, *arguments: Any, sensor: Any, **named: Any) -> Any:
+        held.append((camera, sensor))
+        return honest(gaussians, camera, *arguments, sensor=sensor, **named)
+
+    monkeypatch.setattr(corrections, "render", watched)
+    run(dataset, tmp_path / "out", "--lambda_sensor 30 --lambda_erank 0.001")
+    assert len(held) == 120
+    for camera, sensor in held[::20]:
+        known = sensor.depth[0] > 0
+        truth = torch.from_numpy(sphere_depth(camera)).to(sensor.depth)
+        assert known.float().mean() > 0.3 and (sensor.depth[0] - truth)[known].abs().max() < 0.002
+    last = [line for line in log(tmp_path / "out") if "loss" in line][-1]
+    assert last["sensor"] > 0 and last["erank"] >= 0 and last["schedules"]["sensor"] == 30

@@ -9,9 +9,11 @@ import torch
 from arguments import parse_train_options
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.initialize import initialize
+from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView
 from scene.types import Camera, PointCloud
 from train import loss_of
+from utils.losses import regularizers
 from utils.losses.photometric import weighted_sum
 
 CAMERA = Camera("wall", 8, 6, 10.0, 10.0, 4.0, 3.0, np.eye(4))
@@ -29,14 +31,17 @@ def seen_through(alpha: float) -> tuple[RasterOutput, LoadedView]:
     return output, photo
 
 
+def cloud_of(count: int) -> Gaussians:
+    """Black Gaussians side by side."""
+    positions = np.arange(3.0 * count, dtype=np.float32).reshape(count, 3)
+    return initialize(PointCloud(positions, np.zeros((count, 3), np.float32)), 0, 1.0)
+
+
 def test_fog_before_a_known_background_costs_something() -> None:
     """Photo and picture are black, so the colors say nothing: only alpha tells fog from nothing."""
     objective = loss_of(parse_train_options(["--lambda_dist", "0", "-d", "none"]), 1.7)
     fog, photo = seen_through(0.3)
-    weights, cloud = (
-        objective.weights(1),
-        initialize(PointCloud(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32)), 0, 1.0),
-    )
+    weights, cloud = objective.weights(1), cloud_of(1)
     costs = []
     for known in (None, torch.full((1, 6, 8), 0.3), torch.zeros(1, 6, 8)):
         shown = photo._replace(color=torch.zeros(3, 6, 8), depth=None, alpha=known)
@@ -74,3 +79,36 @@ def test_a_sum_of_depth_losses_is_the_weighted_sum_of_each_alone() -> None:
         assert torch.equal(value, terms[f"depth_{name}"]) and value > 0.01
         expected += factor * alone.weights(1)["depth"] * value.item()
     assert weighted_sum(terms, weights).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_sensors_pixels_and_the_others_have_terms_of_their_own() -> None:
+    """Where the depth is known the splats are held against it, elsewhere against each other."""
+    flags = ["--lambda_sensor", "20", "--sensor_limit", "0.1", "--dist_scale", "0"]
+    objective, extent = loss_of(parse_train_options(flags), 1.7), 1.7
+    output, photo = seen_through(0.9)
+    valid = torch.ones(1, 6, 8, dtype=torch.bool)
+    valid[:, :, :3] = False
+    photo = photo._replace(depth_valid=valid, depth_measured=True)
+    weights = objective.weights(1)
+    sensor = objective.sensor(photo, weights)
+    assert sensor is not None and torch.equal(sensor.depth > 0, valid) and sensor.limit == pytest.approx(0.1 * extent)
+    assert torch.equal(sensor.depth[valid], torch.full((30,), Z))
+    distortion = torch.where(valid, 0.4, 0.9)
+    terms = objective.terms(output._replace(distortion=distortion), photo, torch.zeros(3), cloud_of(1), weights)
+    assert weights["sensor"] == 20 and terms["sensor"].item() == pytest.approx(0.4 / extent**2)
+    assert terms["distortion"].item() == pytest.approx(0.9 / extent**2)
+    guessed = photo._replace(depth_measured=False)
+    assert objective.sensor(guessed, weights) is None, "a network's depth is no measurement"
+    assert objective.sensor(photo, weights | {"sensor": 0.0}) is None
+
+
+def test_the_effective_rank_has_its_weight() -> None:
+    objective = loss_of(parse_train_options(["--lambda_erank", "0.01", "--lambda_dist", "0", "-d", "none"]), 1.7)
+    output, photo = seen_through(0.9)
+    needles = cloud_of(3)
+    needles.scales.data.copy_(torch.tensor([[0.0, -6.0, -6.0], [0.0, 0.0, -6.0], [0.0, 0.0, 0.0]]))
+    seen = output._replace(radii=torch.tensor([1, 1, 0]))
+    weights = objective.weights(1)
+    terms = objective.terms(seen, photo._replace(depth=None), torch.zeros(3), needles, weights)
+    expected = regularizers.effective_rank(needles.activated_scales, torch.tensor([True, True, False]))
+    assert weights["erank"] == 0.01 and terms["erank"].item() == pytest.approx(expected.item()) and expected > 1

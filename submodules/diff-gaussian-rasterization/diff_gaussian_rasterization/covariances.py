@@ -90,12 +90,14 @@ def project_covariances(
     if antialiasing:
         opacity = opacity * (det_sharp / det).clamp(min=COMPENSATION_FLOOR).sqrt()
     z = points[:, 2]
-    splats = [project_points(points, *intrinsics), factor, opacity, z]
-    if reach > 0:
-        splats.append(covariance_slopes((j @ turned[:, :, 2:]), blurred, z, reach))
-    n = len(means)
-    everyone = [means.new_zeros(n, *each.shape[1:]).index_put((rows,), each.to(means.dtype)) for each in splats]
-    return Footprints(everyone[0], everyone[1], everyone[2], everyone[3], [*everyone, means.new_zeros(0, 2)][4])
+    slopes = covariance_slopes(j @ turned[:, :, 2:], blurred, z, reach) if reach > 0 else None
+
+    def of_everyone(values: Tensor) -> Tensor:
+        return means.new_zeros(len(means), *values.shape[1:]).index_put((rows,), values.to(means.dtype))
+
+    means2d = of_everyone(project_points(points, *intrinsics))
+    depth_slopes = means.new_zeros(0, 2) if slopes is None else of_everyone(slopes)
+    return Footprints(means2d, of_everyone(factor), of_everyone(opacity), of_everyone(z), depth_slopes)
 
 
 def _determinant(matrices: Tensor) -> Tensor:

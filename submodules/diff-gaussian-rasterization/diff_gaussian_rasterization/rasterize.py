@@ -77,9 +77,9 @@ def rasterize(
         antialiasing: lower the opacity of splats that the 0.3-pixel blur widens (Yu et al. 2024).
         distortion_space: "linear" measures the distortion over z, "inverse" over 1/z.
         depth_model: the depth of a Gaussian at a pixel. "center" is its center's for all pixels. "ray" is where it is
-            densest along the pixel's ray, to first order: a disc has the depths of its plane, and no depth leaves
-            z ± 3.33 standard deviations. It holds for inv_depth, depth, distortion and median_depth; order, alpha and
-            color stay. MATH.md derives it. Needs thresholds.alpha_min > 0.
+            densest along the pixel's ray, to first order: a disc has the depths of its plane, and 1/z moves by at most
+            3.33 standard deviations over z², and to no less than half. It holds for inv_depth, depth, distortion and
+            median_depth; order, alpha and color stay. MATH.md derives it. Needs thresholds.alpha_min > 0.
         sensor_depth: (1, H, W) depths that a sensor measured, world units, 0 where it did not; without gradient. Where
             it did, the distortion is Σw·min((m − M)², sensor_limit²) about the sensor's measure M instead of the
             pixel's mean. Needs depth_model "ray".
