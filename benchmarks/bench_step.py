@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -129,7 +130,7 @@ def measure(folder: Path, steps: int, flags: Sequence[str] = ()) -> dict[str, An
     usual = sorted(counted[1:-1], key=lambda counts: counts.total())[COUNTED // 2]
     with beginnings() as times:
         run(folder, steps, flags)
-    wall, host = ([b - a for a, b in zip(each, each[1:], strict=False)][WARM_UP:] for each in zip(*times, strict=True))
+    wall, host = ([b - a for a, b in pairwise(each)][WARM_UP:] for each in zip(*times, strict=True))
     return {
         "wall_ms": round(1e3 * statistics.median(wall), 3),
         "host_ms": round(1e3 * statistics.median(host), 3),

@@ -46,6 +46,21 @@ def instruction_set() -> str:
     return _ops.instruction_set()
 
 
+def get_num_threads() -> int:
+    """How many threads the CPU kernels use."""
+    return _ops.get_num_threads()
+
+
+def set_num_threads(count: int | None) -> None:
+    """Let the CPU kernels use `count` threads, however many torch uses; None, as at first: `torch.get_num_threads()`.
+
+    Raises: ValueError for a count under 1.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"count is {count}; it must be at least 1, or None")
+    _ops.set_num_threads(count or 0)
+
+
 def cuda_build() -> str:
     """The CUDA version and architectures that the library was built for: "13.0 sm_90 compute_90"; empty for none."""
     return _ops.cuda_build() if hasattr(_ops, "cuda_build") else ""

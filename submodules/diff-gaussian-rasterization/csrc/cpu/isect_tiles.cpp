@@ -149,7 +149,7 @@ int isect_tiles(const Image& image, const SplatInput<T>& splats, int64_t n, int3
   const std::vector<int32_t> order = order_by_depth(n, splats.radii, splats.depths);
 
   // Splats in depth order are dealt in as many shares as there are threads: fewer would idle, more would cost counters.
-  const int64_t visible = int64_t(order.size()), share = visible / torch::stable::get_num_threads() + 1;
+  const int64_t visible = int64_t(order.size()), share = visible / num_threads() + 1;
   const int64_t shares = (visible + share - 1) / share;
   std::vector<int32_t> places(shares * tiles, 0);
   for_each_chunk(visible, share, [&](int64_t begin, int64_t end, int64_t chunk) {
