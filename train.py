@@ -37,7 +37,7 @@ from training.state import TrainingState
 from training.strategies.base import Draw, Strategy
 from training.tensorboard import check_tensorboard
 from utils.console import run_script, say
-from utils.losses.photometric import weighted_sum
+from utils.losses.photometric import backward_weighted_sum
 from utils.run_lock import RunLock
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended
@@ -171,7 +171,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             step = Step(iteration, photo, background, settings, output, terms, weights)
             monitor.before_backward(step)
             strategy.before_backward(output)
-            weighted_sum(terms, weights).backward()
+            backward_weighted_sum(terms, weights)
             finite = monitor.after_backward(step)
 
             strategy.observe(iteration, output, photo.camera)

@@ -1,6 +1,6 @@
 """What a training step costs the host, whatever the kernels do: on a scene so small that they have nothing to do.
 
-    python benchmarks/bench_step.py [--gaussians 32] [--size 48x32] [--steps 400]
+    python benchmarks/bench_step.py [--gaussians 32] [--size 24x16] [--steps 400]
 
 Trains by color alone and with depth, by the loop of train.py and its defaults. A JSON line for each: milliseconds of a
 step by the clock and of its thread's processor time, which other programs take nothing of (medians), and how many
@@ -142,7 +142,7 @@ def measure(folder: Path, steps: int, flags: Sequence[str] = ()) -> dict[str, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gaussians", type=int, default=32, help="in the scene")
-    parser.add_argument("--size", default="48x32", help="of the photos, WIDTHxHEIGHT")
+    parser.add_argument("--size", default="24x16", help="of the photos, WIDTHxHEIGHT")
     parser.add_argument("--steps", type=int, default=400, help="that are timed")
     parser.add_argument("--operations", action="store_true", help="list them by name")
     arguments = parser.parse_args()

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <mutex>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -15,7 +16,7 @@
 
 #include "cpu/thread_pool.h"
 
-using dgr::run_on_threads;
+using dgr::run_tasks;
 
 static void check(bool holds, const char* what) {
   if (holds) return;
@@ -23,48 +24,49 @@ static void check(bool holds, const char* what) {
   std::exit(1);
 }
 
-// Tasks 0 to `tasks`, dealt as parallel.h deals them; how often each was done.
+// How often each task was done, by how many threads.
 struct Job {
-  explicit Job(int tasks, std::function<void(int64_t)> each = {}) : done(tasks), seen(64), each(std::move(each)) {}
-  std::vector<std::atomic<int>> done, seen;  // by task, by worker
-  std::atomic<int> next{0}, inside{0};
-  std::function<void(int64_t)> each;
+  explicit Job(int tasks, std::function<void()> each = {}) : done(tasks), each(std::move(each)) {}
+  std::vector<std::atomic<int>> done;
+  std::atomic<int> inside{0};
+  std::function<void()> each;
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
 
-  void run(int workers) { run_on_threads(workers, work, this); }
-  static void work(void* context, int64_t worker) {
+  void run(int count) { run_tasks(int64_t(done.size()), count, task, this); }
+  static void task(void* context, int64_t task) {
     Job& job = *static_cast<Job*>(context);
-    check(job.seen[worker]++ == 0, "no two workers have one number");
     ++job.inside;
-    for (int task = job.next++; task < int(job.done.size()); task = job.next++) {
-      if (job.each) job.each(worker);
-      ++job.done[task];
+    {
+      const std::lock_guard<std::mutex> lock(job.mutex);
+      job.threads.insert(std::this_thread::get_id());
     }
+    if (job.each) job.each();
+    ++job.done[task];
     --job.inside;
   }
-  void check_done(int workers) const {
+  void check_done(int count) const {
     check(inside == 0, "nobody is inside when it returns");
-    for (const auto& count : done) check(count == 1, "each task is done once");
-    for (size_t worker = workers; worker < seen.size(); ++worker) check(seen[worker] == 0, "numbers are below workers");
+    for (const auto& times : done) check(times == 1, "each task is done once");
+    check(int(threads.size()) <= count, "there are no more threads than asked for");
   }
 };
 
 static void every_task_is_done_once(int times) {
   for (int i = 0; i < times; ++i) {
-    const int workers = 1 + i % 5;
+    const int threads = 1 + i % 5;
     Job job(i % 50);
-    job.run(workers);
-    job.check_done(workers);
+    job.run(threads);
+    job.check_done(threads);
     if (i % 100 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));  // long enough to fall asleep
   }
 }
 
 static void helpers_do_help() {
   for (int attempt = 0; attempt < 100; ++attempt) {
-    Job job(20, [](int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+    Job job(20, [] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
     job.run(4);
-    int workers = 0;
-    for (const auto& count : job.seen) workers += count;
-    if (workers == 4) return;
+    if (job.threads.size() == 4) return;
   }
   check(false, "helpers come when there is something to do");
 }
@@ -76,7 +78,7 @@ static void callers_side_by_side(int times) {
 }
 
 static void calls_inside_calls() {
-  Job outer(20, [](int64_t) {
+  Job outer(20, [] {
     Job inner(5);
     inner.run(3);
     inner.check_done(3);
@@ -87,7 +89,7 @@ static void calls_inside_calls() {
 
 static void exceptions_reach_the_caller() {
   for (int i = 0; i < 50; ++i) {
-    Job job(10, [](int64_t) { throw std::runtime_error("thrown"); });
+    Job job(10, [] { throw std::runtime_error("thrown"); });
     bool caught = false;
     try {
       job.run(3);

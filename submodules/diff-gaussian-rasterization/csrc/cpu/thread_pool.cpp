@@ -18,7 +18,12 @@
 namespace dgr {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::microseconds SPIN{50};
+// To wake a sleeper takes longer than this, so the caller of many small tasks first sees whether they are soon done.
+constexpr std::chrono::microseconds WORTH_WAKING{10};
+constexpr int64_t FEW_TASKS = 1;  // for each thread: so few may be large ones
 
 void pause_briefly() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -32,26 +37,32 @@ void pause_briefly() {
 template <class Condition>
 bool spin_until(const Condition& condition) {
   constexpr int BETWEEN_CLOCKS = 32;
-  const auto end = std::chrono::steady_clock::now() + SPIN;
+  const auto end = Clock::now() + SPIN;
   do {
     for (int i = 0; i < BETWEEN_CLOCKS; ++i) {
       if (condition()) return true;
       pause_briefly();
     }
-  } while (std::chrono::steady_clock::now() < end);
+  } while (Clock::now() < end);
   return condition();
 }
+
+using Task = void (*)(void* context, int64_t task);
 
 class ThreadPool {
  public:
   // False, and nothing done, where another caller has the threads.
-  bool try_run(int64_t workers, void (*work)(void*, int64_t), void* context) {
+  bool try_run(int64_t tasks, int64_t threads, Task run, void* context) {
     if (taken_.exchange(true, std::memory_order_acquire)) return false;
-    work_ = work;
+    tasks_ = tasks;
+    next_ = 0;
+    run_ = run;
     context_ = context;
     error_ = nullptr;
-    invite(workers - 1);
-    do_work(0);
+    helpers_ = (threads < tasks ? threads : tasks) - 1;
+    grow();
+    state_.store(SEAT * uint64_t(helpers_));  // who spins comes at once
+    guarded([&] { lead(tasks <= FEW_TASKS * threads); });
     wait_for_helpers();
     const std::exception_ptr error = error_;
     taken_.store(false, std::memory_order_release);
@@ -76,30 +87,42 @@ class ThreadPool {
   static uint64_t seats(uint64_t state) { return (state >> 24) & 0xFFFFFF; }
   static uint64_t inside(uint64_t state) { return state & 0xFFFFFF; }
 
-  void invite(int64_t helpers) {
-    grow(helpers);
-    given_ = helpers;
-    state_.store(SEAT * uint64_t(helpers));
+  // The caller's part. Sleepers are woken at once, or when some time has gone by and there is more to do.
+  void lead(bool wake_at_once) {
+    if (wake_at_once) wake();
+    bool woken = wake_at_once;
+    const auto start = Clock::now();
+    for (int64_t task = next_++; task < tasks_; task = next_++) {
+      run_(context_, task);
+      if (woken || Clock::now() - start < WORTH_WAKING) continue;
+      woken = true;
+      if (next_ < tasks_) wake();
+    }
+  }
+
+  void wake() {
     const int64_t asleep = sleepers_.load();
     if (asleep == 0) return;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
     }  // who has looked and found nothing is asleep by now
-    for (int64_t i = 0; i < asleep && i < helpers; ++i) wake_.notify_one();
+    for (int64_t i = 0; i < asleep && i < helpers_; ++i) wake_.notify_one();
   }
 
   // The system may refuse threads; there are fewer then.
-  void grow(int64_t helpers) {
+  void grow() {
+    if (int64_t(threads_.size()) >= helpers_) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     try {
-      while (!stopping_ && int64_t(threads_.size()) < helpers) threads_.emplace_back([this] { help(); });
+      while (!stopping_ && int64_t(threads_.size()) < helpers_) threads_.emplace_back([this] { help(); });
     } catch (const std::system_error&) {
     }
   }
 
-  void do_work(int64_t worker) {
+  template <class F>
+  void guarded(const F& f) {
     try {
-      work_(context_, worker);
+      f();
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (!error_) error_ = std::current_exception();
@@ -121,9 +144,10 @@ class ThreadPool {
 
   void help() {
     while (true) {
-      const int64_t worker = take_seat();
-      if (worker > 0) {
-        do_work(worker);
+      if (take_seat()) {
+        guarded([&] {
+          for (int64_t task = next_++; task < tasks_; task = next_++) run_(context_, task);
+        });
         leave();
       } else if (!spin_until([&] { return seats(state_.load()) > 0; }) && !sleep()) {
         return;
@@ -131,12 +155,12 @@ class ThreadPool {
     }
   }
 
-  // The helper's number, from 1; 0 where there is no seat.
-  int64_t take_seat() {
+  // False where there is none.
+  bool take_seat() {
     uint64_t state = state_.load();
     while (seats(state) > 0)
-      if (state_.compare_exchange_weak(state, state - SEAT + INSIDE)) return given_ - int64_t(seats(state)) + 1;
-    return 0;
+      if (state_.compare_exchange_weak(state, state - SEAT + INSIDE)) return true;
+    return false;
   }
 
   void leave() {
@@ -161,9 +185,10 @@ class ThreadPool {
   std::atomic<uint64_t> state_{0};
   std::atomic<int64_t> sleepers_{0};
   // Of the job: written by its caller while nobody is inside and there is no seat.
-  void (*work_)(void*, int64_t) = nullptr;
+  Task run_ = nullptr;
   void* context_ = nullptr;
-  int64_t given_ = 0;
+  int64_t tasks_ = 0, helpers_ = 0;
+  std::atomic<int64_t> next_{0};
   std::exception_ptr error_;
 
   std::mutex mutex_;
@@ -195,8 +220,9 @@ struct AtExit {
 
 }  // namespace
 
-void run_on_threads(int64_t workers, void (*work)(void*, int64_t), void* context) {
-  if (workers <= 1 || !pool().try_run(workers, work, context)) work(context, 0);
+void run_tasks(int64_t tasks, int64_t threads, Task run, void* context) {
+  if (tasks > 1 && threads > 1 && pool().try_run(tasks, threads, run, context)) return;
+  for (int64_t task = 0; task < tasks; ++task) run(context, task);
 }
 
 }  // namespace dgr

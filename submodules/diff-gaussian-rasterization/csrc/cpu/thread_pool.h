@@ -4,9 +4,10 @@
 
 namespace dgr {
 
-// Calls work(context, worker) on the calling thread, as worker 0, and on up to `workers` − 1 others, each with a number of its own;
-// returns when all that began have returned, and throws what the first of them threw. A helper may come late or not at
-// all: another program has its core, or another caller has the helpers. So worker 0 alone must be enough for the whole work.
-void run_on_threads(int64_t workers, void (*work)(void* context, int64_t worker), void* context);
+// Calls run(context, task) once for each task in [0, tasks), on the calling thread and on up to `threads` - 1 others;
+// each takes the next task when it is free. Returns when all are done, and throws what the first of them threw. A helper
+// may come late or not at all: another program has its core, another caller has the helpers, or the tasks are done before
+// it was worth to wake one.
+void run_tasks(int64_t tasks, int64_t threads, void (*run)(void* context, int64_t task), void* context);
 
 }  // namespace dgr
