@@ -17,6 +17,7 @@ from arguments import TrainOptions, without_effect
 from gaussian_renderer import RenderSettings, background_color, random_color, render, settings_at, settings_of
 from gaussian_renderer.device import device_text, use_device
 from gaussian_renderer.live.server import require_viser
+from gaussian_renderer.threads import threads_for_rasterizer
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
@@ -36,7 +37,7 @@ from training.state import TrainingState
 from training.strategies.base import Draw, Strategy
 from training.tensorboard import check_tensorboard
 from utils.console import run_script, say
-from utils.losses.photometric import weighted_sum
+from utils.losses.photometric import backward_weighted_sum
 from utils.run_lock import RunLock
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.run.dry_run:
         dry_run(options, device, started)
         return
-    with RunLock(Path(options.model.model_path)) as lock:
+    with RunLock(Path(options.model.model_path)) as lock, threads_for_rasterizer():
         scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments(), quiet=options.run.quiet)
         state = first_state(options, scene, device)
         run = plan_run(options.run, scene, state, started, probe_of(options, scene, state))
@@ -170,7 +171,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             step = Step(iteration, photo, background, settings, output, terms, weights)
             monitor.before_backward(step)
             strategy.before_backward(output)
-            weighted_sum(terms, weights).backward()
+            backward_weighted_sum(terms, weights)
             finite = monitor.after_backward(step)
 
             strategy.observe(iteration, output, photo.camera)

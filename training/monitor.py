@@ -21,6 +21,7 @@ from training.gradient_checks import (
     DominanceCheck,
     Pass,
     ZeroGradientCheck,
+    all_finite,
     check_drawn,
     check_finite,
     distortion_line,
@@ -97,7 +98,7 @@ class Monitor:
         numbers = finite_numbers(step.terms, self._parameters)
         values = self._readings.put(step, numbers | self._extra(step))
         self._judge_arrived()
-        return values[: len(numbers)].isfinite().all()
+        return all_finite(values[: len(numbers)])
 
     def after_step(self, step: Step, changed: Mapping[str, int], compared: RuleLog, wait: bool) -> None:
         """Report `changed`, counts by name, what its rules `compared`, and what is known; with `wait` all up to this

@@ -17,7 +17,7 @@ from training.loss import Loss
 from training.plan import Speed
 from training.state import TrainingState
 from training.strategies.split_longest import SplitShape, split_longest
-from utils.losses.photometric import weighted_sum
+from utils.losses.photometric import backward_weighted_sum
 
 WARM_UP, STEPS = 2, 10
 PART_OF_TIME = 0.02  # that measuring one number of Gaussians takes at most
@@ -54,7 +54,7 @@ class Probe(NamedTuple):
             sensor = self.objective.sensor(photo, weights)
             output = render(gaussians, photo.camera, self.background, self.settings, sensor=sensor)
             terms = self.objective.terms(output, photo, self.background, gaussians, weights)
-            weighted_sum(terms, weights).backward()
+            backward_weighted_sum(terms, weights)
             optimizer.step(output.radii > 0)
             if gaussians.device.type == "cuda":
                 torch.cuda.synchronize(gaussians.device)

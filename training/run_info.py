@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from diff_gaussian_rasterization import get_num_threads
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless")
 
@@ -41,11 +43,11 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores that this process may use, threads that torch uses, memory, system."""
+    """Processor, cores that this process may use, threads of the rasterizer, memory, system."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": get_num_threads(),
         "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.machine()}",
     }

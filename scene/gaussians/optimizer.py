@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from arguments import OptimizationOptions
-from diff_gaussian_rasterization import adam_
+from diff_gaussian_rasterization import ops
 from scene.gaussians.model import PARAMETERS, Gaussians
 from utils.schedules import log_linear
 
@@ -42,6 +42,7 @@ class Optimizer:
         self.moments = {name: _zero_moments(gaussians.parameters[name]) for name in PARAMETERS}
 
     @torch.no_grad()
+    @ops.memory_errors()
     def step(self, visible: Tensor, finite: Tensor | None = None) -> None:
         """Move the Gaussians along their gradients, which are then forgotten. `visible`: (N,) bool.
 
@@ -54,17 +55,18 @@ class Optimizer:
         rows = visible if self.visible_only else None
         if finite is not None:
             rows = finite.expand(visible.shape) if rows is None else rows & finite
-        adam_(
+        # The operator itself: `adam_` would look again at 24 tensors of which shape and place are known.
+        ops.adam(
             parameters,
-            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            [parameter.grad.contiguous() for parameter in parameters if parameter.grad is not None],
             [each.first for each in moments],
             [each.second for each in moments],
             [self.rates[name] for name in moved],
-            step=self.steps + 1,
-            visible=rows,
-            beta1=BETA1,
-            beta2=BETA2,
-            epsilon=EPSILON,
+            None if rows is None else rows.contiguous(),
+            self.steps + 1,
+            BETA1,
+            BETA2,
+            EPSILON,
         )
         self.steps += 1
         for parameter in parameters:

@@ -21,6 +21,7 @@ from training.gradient_checks import (
     DominanceCheck,
     Pass,
     ZeroGradientCheck,
+    all_finite,
     check_finite,
     distortion_line,
     finite_numbers,
@@ -253,6 +254,26 @@ def test_large_gradients_are_finite() -> None:
     gaussians.means.grad = torch.full_like(gaussians.means, 1e38)
     assert not gaussians.means.grad.sum().isfinite()
     check(gaussians, {"l1": torch.tensor(0.5)}, 7, CAMERA.name)
+
+
+@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_number_that_is_not_finite_is_enough(value: float, place: int) -> None:
+    numbers = torch.tensor([3.0, -3e38, 0.0, 3e38])
+    assert all_finite(numbers)
+    numbers[place] = value
+    assert not all_finite(numbers)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("count", [1, 7, 50_000])
+def test_a_gradient_that_is_not_finite_is_seen_wherever_it_is(value: float, count: int) -> None:
+    parameter = torch.zeros(count, requires_grad=True)
+    for place in {0, count // 2, count - 1}:
+        parameter.grad = torch.full((count,), -3e38)
+        parameter.grad[place] = value
+        (number,) = finite_numbers({}, {"means": parameter, "without": torch.zeros(0, requires_grad=True)}).values()
+        assert not number.isfinite()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

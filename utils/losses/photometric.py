@@ -46,3 +46,11 @@ def photometric(image: Tensor, target: Tensor, mask: Tensor | None = None) -> di
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """The sum of the terms, each times its weight."""
     return torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+
+
+def backward_weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+    """`weighted_sum(terms, weights).backward()`, to the bit, without the sum: the gradient by a term is its weight."""
+    moved = {name: value for name, value in terms.items() if value.requires_grad}
+    values = list(moved.values())
+    cotangents = torch.tensor([weights[name] for name in moved], dtype=values[0].dtype)
+    torch.autograd.backward(values, cotangents.to(values[0].device, non_blocking=True).unbind())

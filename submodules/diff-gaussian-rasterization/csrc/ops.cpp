@@ -61,4 +61,6 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "adam(Tensor(a!)[] values, Tensor[] gradients, Tensor(b!)[] firsts, Tensor(c!)[] seconds, float[] rates, "
       "Tensor? visible, int step, float beta1, float beta2, float epsilon) -> ()");
   m.def("instruction_set() -> str");
+  m.def("get_num_threads() -> int");
+  m.def("set_num_threads(int count) -> ()");
 }

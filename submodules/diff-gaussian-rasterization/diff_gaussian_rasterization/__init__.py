@@ -2,7 +2,7 @@
 
 from .adam import adam_
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
-from .ops import instruction_set
+from .ops import get_num_threads, instruction_set, set_num_threads
 from .photometric import photometric
 from .rasterize import RasterOutput, Statistics, Thresholds, rasterize
 
@@ -13,7 +13,9 @@ __all__ = [
     "Statistics",
     "Thresholds",
     "adam_",
+    "get_num_threads",
     "instruction_set",
     "photometric",
     "rasterize",
+    "set_num_threads",
 ]

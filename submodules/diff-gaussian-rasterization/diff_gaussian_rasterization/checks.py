@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd import forward_ad
 
 from . import ops
 
@@ -26,18 +26,21 @@ def check_tensor(
         raise TypeError(f"{name} is a {type(value).__name__}; it must be a tensor of shape {_words(shape)}")
     if value.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name} has dtype {value.dtype}; it must be torch.float32 or torch.float64")
-    fits = value.dim() == len(shape) and all(
-        isinstance(expected, str) or expected == size for size, expected in zip(value.shape, shape, strict=True)
-    )
-    if not fits:
+    if value.shape != shape and not _fits(value.shape, shape):
         raise ValueError(f"{name} has shape {tuple(value.shape)}; it must be {_words(shape)}")
     if like is not None and value.dtype != like.dtype:
         raise TypeError(f"{name} has dtype {value.dtype}; it must be {like.dtype}, as {like_name} has")
     if like is not None and value.device != like.device:
         raise ValueError(f"{name} is on device {value.device}; it must be on {like.device}, as {like_name} is")
-    if unpack_dual(value).tangent is not None:  # which the operators would drop
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(value).tangent is not None:  # operators would drop it
         raise RuntimeError(f"{name} has a forward-mode tangent; only reverse mode (backward) is implemented")
     return value.contiguous()
+
+
+def _fits(found: torch.Size, shape: Sequence[int | str]) -> bool:
+    return len(found) == len(shape) and all(
+        isinstance(expected, str) or expected == size for size, expected in zip(found, shape, strict=True)
+    )
 
 
 def check_device(name: str, value: Tensor) -> None:

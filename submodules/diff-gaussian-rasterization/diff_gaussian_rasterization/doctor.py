@@ -157,7 +157,7 @@ def gather() -> Facts:
     return Facts(
         native_library=str(_native.load()),
         instruction_set=ops.instruction_set(),
-        threads=torch.get_num_threads(),
+        threads=ops.get_num_threads(),
         cuda_build=ops.cuda_build(),
         nvcc=describe_nvcc(),
         cuda_is_off=cuda_key() == "off",

@@ -22,12 +22,9 @@ _ops = torch.ops.diff_gaussian_rasterization
 CHANNEL_COUNTS = (1, 3, 4, 8, 16)  # that blend has kernels for; csrc/params.h has the same
 MAX_CHANNELS = CHANNEL_COUNTS[-1]  # of one blend
 
-project = _ops.project
 isect_tiles = _ops.isect_tiles
-blend = _ops.blend
 blend_statistics = _ops.blend_statistics
-photometric = _ops.photometric
-adam = _ops.adam
+adam = _ops.adam  # project, blend and photometric stand at the end
 
 
 @contextmanager
@@ -44,6 +41,21 @@ def memory_errors() -> Iterator[None]:
 def instruction_set() -> str:
     """What the CPU kernels were compiled for and run with: v1, v3 or v4 (x86-64 levels) or portable."""
     return _ops.instruction_set()
+
+
+def get_num_threads() -> int:
+    """How many threads the CPU kernels use."""
+    return _ops.get_num_threads()
+
+
+def set_num_threads(count: int | None) -> None:
+    """Let the CPU kernels use `count` threads, however many torch uses; None, as at first: `torch.get_num_threads()`.
+
+    Raises: ValueError for a count under 1.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"count is {count}; it must be at least 1, or None")
+    _ops.set_num_threads(count or 0)
 
 
 def cuda_build() -> str:
@@ -72,20 +84,32 @@ for _name in ("project", "blend"):
 _differentiable_once("photometric", "For second derivatives write L1 and SSIM in torch's own operators")
 
 
+def _without_graph(operator: Any, *inputs: Any) -> Any:
+    """Call `operator`. Where no graph is made, past what is registered for derivatives: some 50 µs of Python a call."""
+    if torch.is_grad_enabled():
+        return operator(*inputs)
+    with torch._C._AutoDispatchBelowAutograd():
+        return operator(*inputs)
+
+
 # ---- project: inputs 0..5 are tensors, the rest settings
 
 
 def _project_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    radii = output[7]
+    *splats, _cutoff_sigmas, radii, _num_nonfinite = output
+    ctx.set_materialize_grads(False)  # or autograd would make zeros for the cotangents of the last three
     ctx.save_for_backward(*inputs[:6], radii)
-    ctx.settings = inputs[6:]
+    ctx.settings, ctx.shapes = inputs[6:], [each.shape for each in splats]
 
 
 @memory_errors()
-def _project_backward(ctx: Any, *v: Tensor) -> tuple[Any, ...]:
+def _project_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     *tensors, radii = ctx.saved_tensors
-    v_splats = [cotangent.contiguous() for cotangent in v[:6]]
-    gradients = _ops.project_backward(*tensors, *ctx.settings, radii, *v_splats)
+    v_splats = [
+        tensors[0].new_zeros(shape) if cotangent is None else cotangent.contiguous()
+        for cotangent, shape in zip(v[: len(ctx.shapes)], ctx.shapes, strict=True)
+    ]
+    gradients = _without_graph(_ops.project_backward.default, *tensors, *ctx.settings, radii, *v_splats)
     return (*gradients, *(None for _ in ctx.settings))
 
 
@@ -149,7 +173,7 @@ def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
     # An image that no loss looks at has no gradient: the kernels take a tensor without elements for that, not zeros.
     images = [tensors[0].new_empty(0) if image is None else image.contiguous() for image in v[:5]]
     settings = (*ctx.settings, sensor_depth, ctx.sensor_limit, ctx.with_absgrad)
-    v_means2d, absgrad, *rest = _ops.blend_backward(*tensors, *settings, *state, *images)
+    v_means2d, absgrad, *rest = _without_graph(_ops.blend_backward.default, *tensors, *settings, *state, *images)
     without = (None for _ in range(5 + len(settings) - 1))
     if not ctx.with_absgrad:
         return (v_means2d, *rest, *without, None)
@@ -198,8 +222,10 @@ def _photometric_backward(ctx: Any, v_l1: Tensor | None, v_dssim: Tensor | None,
     image, target, *others = ctx.saved_tensors
     v = [image.new_zeros(()) if cotangent is None else cotangent for cotangent in (v_l1, v_dssim)]
     by_image, by_target, *_ = ctx.needs_input_grad
-    v_image = _ops.photometric_backward(image, target, *others, False, *v) if by_image else None
-    v_target = _ops.photometric_backward(target, image, *others, True, *v) if by_target else None
+    v_image = _without_graph(_ops.photometric_backward.default, image, target, *others, False, *v) if by_image else None
+    v_target = (
+        _without_graph(_ops.photometric_backward.default, target, image, *others, True, *v) if by_target else None
+    )
     return v_image, v_target, None, None
 
 
@@ -224,3 +250,35 @@ def _(image: Tensor, *_inputs: Any) -> Tensor:
 @library.register_fake("diff_gaussian_rasterization::adam")
 def _(*_inputs: Any) -> None:
     return None
+
+
+# ---- the differentiable operators as Python calls them
+
+
+def _differentiable(operator: Any, context: Any, backward: Any) -> Any:
+    """`operator` with the derivative that is registered for it, by the shortest way there.
+
+    What torch.library makes of a registration takes 70 µs a call. It stays in charge where it is needed: while torch
+    compiles, and in functional transforms.
+    """
+
+    class Derivative(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            output = _without_graph(operator, *inputs)
+            context(ctx, inputs, output)
+            return output
+
+    Derivative.backward = staticmethod(backward)  # type: ignore[method-assign]
+
+    def call(*inputs: Any) -> Any:
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return operator(*inputs)
+        return Derivative.apply(*inputs) if torch.is_grad_enabled() else _without_graph(operator, *inputs)
+
+    return call
+
+
+project = _differentiable(_ops.project.default, _project_context, _project_backward)
+blend = _differentiable(_ops.blend.default, _blend_context, _blend_backward)
+photometric = _differentiable(_ops.photometric.default, _photometric_context, _photometric_backward)

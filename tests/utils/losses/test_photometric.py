@@ -9,7 +9,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from utils.losses.photometric import masked_mean, photometric, ssim, weighted_sum
+from utils.losses.photometric import backward_weighted_sum, masked_mean, photometric, ssim, weighted_sum
 
 
 def images(height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -126,3 +126,19 @@ def test_a_better_image_has_a_lower_loss() -> None:
     closer = 0.5 * (image.detach() + target)
     worse, better = photometric(image, target), photometric(closer, target)
     assert better["l1"] < worse["l1"] and better["dssim"] < worse["dssim"]
+
+
+def test_backward_of_the_weighted_sum_gives_the_same_bits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = {"a": 0.8, "b": 0.1 / 3, "of a constant": 2.0}
+    gradients = []
+    for by_sum in (True, False):
+        leaf = torch.rand(1000, generator=generator.manual_seed(1)).requires_grad_()
+        squares = leaf.square()
+        terms = {"a": squares.mean(), "b": (squares * leaf).sum(), "of a constant": torch.ones(())}
+        if by_sum:
+            weighted_sum(terms, weights).backward()
+        else:
+            backward_weighted_sum(terms, weights)
+        gradients.append(leaf.grad)
+    assert gradients[0] is not None and gradients[0].any() and torch.equal(*gradients)

@@ -26,7 +26,7 @@ int adam(const AdamSettings& settings, const AdamArrays<T>* parameters, int coun
   const Kernels<T>& table =
       kernels<T>();  // chosen here: an error of the choice would lose its words inside the threads
   const int64_t chunks = (rows + CHUNK - 1) / CHUNK;
-  for_each_task(chunks * count, [&](int64_t task, int64_t) {
+  for_each_task(chunks * count, [&](int64_t task) {
     const AdamArrays<T>& arrays = parameters[task / chunks];
     const int64_t begin = task % chunks * CHUNK, end = begin + CHUNK < rows ? begin + CHUNK : rows;
     for_each_run(visible, begin, end, [&](int64_t first, int64_t last) {

@@ -10,8 +10,7 @@ namespace cpu {
 // f(tile, scratch) for every tile.
 template <class F>
 static void for_each_tile(const Image& image, size_t scratch_bytes, const F& f) {
-  WorkerScratch scratch(scratch_bytes);
-  for_each_task(image.tiles(), [&](int64_t tile, int64_t worker) { f(int(tile), scratch.of(worker)); });
+  for_each_task(image.tiles(), [&](int64_t tile) { f(int(tile), thread_scratch(scratch_bytes)); });
 }
 
 // The kernels for a number of channels.

@@ -3,6 +3,7 @@
 // A splat's tiles are found once, row by row of tiles, in the order of the arrays. Splats are then sorted by depth (a stable
 // radix sort, so ties stay in index order) and dealt out to their tiles in that order: each tile's list is sorted without
 // ever sorting an intersection. The order is unique, so neither it nor anything after it depends on the number of threads.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -149,7 +150,8 @@ int isect_tiles(const Image& image, const SplatInput<T>& splats, int64_t n, int3
   const std::vector<int32_t> order = order_by_depth(n, splats.radii, splats.depths);
 
   // Splats in depth order are dealt in as many shares as there are threads: fewer would idle, more would cost counters.
-  const int64_t visible = int64_t(order.size()), share = visible / torch::stable::get_num_threads() + 1;
+  constexpr int64_t WORTH_SHARING = 1024;
+  const int64_t visible = int64_t(order.size()), share = std::max(visible / num_threads() + 1, WORTH_SHARING);
   const int64_t shares = (visible + share - 1) / share;
   std::vector<int32_t> places(shares * tiles, 0);
   for_each_chunk(visible, share, [&](int64_t begin, int64_t end, int64_t chunk) {

@@ -9,9 +9,8 @@ namespace cpu {
 // f(tile, scratch) for every tile of every channel.
 template <class T, class F>
 static void for_each_photometric_tile(const PhotometricShape& shape, const F& f) {
-  WorkerScratch scratch(kernels<T>().photometric_scratch_bytes);
-  for_each_task(shape.channels * shape.tiles_of_channel(),
-                [&](int64_t tile, int64_t worker) { f(tile, scratch.of(worker)); });
+  const size_t bytes = kernels<T>().photometric_scratch_bytes;
+  for_each_task(shape.channels * shape.tiles_of_channel(), [&](int64_t tile) { f(tile, thread_scratch(bytes)); });
 }
 
 template <class T>

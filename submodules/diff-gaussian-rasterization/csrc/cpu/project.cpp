@@ -1,4 +1,6 @@
 // project and project_backward on the CPU: in chunks, the camera's gradient added up in a fixed order.
+#include <atomic>
+
 #include "kernels.h"
 #include "launch.h"
 #include "parallel.h"
