@@ -93,7 +93,7 @@ ROWS_EDITED = 2 * len(PARAMETERS) + len(DENSITY_ROWS)  # by `_with_zero_rows` in
 PLACES = {  # where memory runs out in iteration 8 -> a call made there, and the last whole iteration
     "render": (corrections, "render", 8, 7),
     "loss": (loss, "photometric", 8, 7),
-    "optimizer": (optimizer, "adam_", 8, 7),
+    "optimizer": (optimizer.ops, "adam", 8, 7),
     "densify": (default, "densify", 2, 8),
     "edit": (optimizer, "_with_zero_rows", 2 * ROWS_EDITED + ROWS_EDITED // 2, 8),  # the first two were in iteration 4
 }
