@@ -13,6 +13,8 @@ SCENE := data/synthetic
 DEMO := out/demo
 DEMO_ITERATIONS ?= 3000
 FUZZ_SECONDS ?= 120
+# Tests in as many processes as there are cores, at most four; whole files of them, see tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
 .PHONY: help env demo test test-fast check check-browser check-sfm instruction-sets lint format fuzz bench bench-gpu clean
@@ -53,13 +55,13 @@ demo: env
 	@echo "The pictures are in $(DEMO): contact_sheet.png first, then test/ours_$(DEMO_ITERATIONS)/"
 
 test: env
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: env
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 	$(MAKE) instruction-sets
 
 check-browser: env
@@ -73,7 +75,7 @@ check-sfm: env
 instruction-sets: env
 	@for isa in v1 v3; do \
 	  if [ "$$(DGR_ISA=$$isa $(BIN)/python -c 'import diff_gaussian_rasterization as d; print(d.instruction_set())' 2>&1)" = $$isa ]; \
-	  then echo "with DGR_ISA=$$isa:"; DGR_ISA=$$isa $(BIN)/python -m pytest -q --durations=0 --no-header tests/rasterizer --ignore tests/rasterizer/cuda || exit 1; \
+	  then echo "with DGR_ISA=$$isa:"; DGR_ISA=$$isa $(PYTEST) -q --durations=0 --no-header tests/rasterizer --ignore tests/rasterizer/cuda || exit 1; \
 	  else echo "this processor cannot run $$isa"; fi; \
 	done
 

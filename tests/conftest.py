@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# The processes of pytest-xdist share the cores, and so do runs that a test starts: torch's threads may not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 import torch
 
 REAL_SCENES = Path(__file__).resolve().parents[2] / "shared" / "scenes"
+
+
+EMULATED = Path(__file__).resolve().parent / "rasterizer" / "cuda"  # its files share what takes a minute to compile
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The processes of pytest-xdist share out whole files, whose tests have fixtures in common."""
+    for item in items:
+        folder = EMULATED in item.path.parents
+        item.add_marker(pytest.mark.xdist_group(str(EMULATED if folder else item.path)))
 
 
 def real_scene(name: str) -> Path:
