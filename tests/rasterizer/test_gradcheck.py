@@ -58,12 +58,9 @@ RAY_SCENES: dict[str, dict[str, Any]] = {
 SCENES |= RAY_SCENES
 SURFACES = (  # scene, space, gap: such that each Gaussian shares a surface with another somewhere
     ("opaque", "linear", 0.5),
-    ("opaque", "inverse", 0.5),
-    ("border", "linear", 0.8),
     ("border", "inverse", 0.5),
     ("rays", "linear", 0.8),
     ("rays, border", "linear", 0.8),
-    ("rays, border", "inverse", 0.5),
     ("rays, huge", "inverse", 0.8),
 )
 
