@@ -165,6 +165,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             settings = replace(settings_at_step(iteration), absgrad=strategy.absgrad)
 
             weights = objective.weights(iteration)
+            settings = objective.drawn(settings, weights)
             sensor = objective.sensor(photo, weights)
             output = corrections.render(gaussians, photo, background, settings, sensor)
             terms = objective.terms(output, photo, background, gaussians, weights)

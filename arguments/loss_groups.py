@@ -97,11 +97,24 @@ class RegularizerOptions:
         "0:10 3000:10 15000:1",
         f"weight of the depth distortion: {SCHEDULE}; lower it if fine structure is lost, 0 switches it off",
     )
+    distortion: str = option(
+        "log",
+        "depth distortion of a pixel that lambda_dist weighs: plain is the variance of its depths; log is its "
+        "logarithm beyond dist_scale, since a pixel at an edge rightly has two depths; gap is the plain one of each "
+        "surface that it sees, parted by dist_gap",
+        choices=("plain", "log", "gap"),
+    )
     dist_scale: float = option(
         0.02,
-        "depth gap beyond which the distortion grows only logarithmically, in scene extents; "
-        "0 gives the plain mean, which costs quality",
+        "depth gap beyond which the distortion grows only logarithmically with --distortion log, in scene extents; "
+        "0 is as --distortion plain",
         minimum=0,
+    )
+    dist_gap: float = option(
+        0.02,
+        "relative step of depth that parts the surfaces of a pixel with --distortion gap; raise it if surfaces stay "
+        "thick",
+        minimum=1e-6,
     )
     lambda_sensor: str = option(
         "0",
@@ -110,6 +123,16 @@ class RegularizerOptions:
     )
     sensor_limit: float = option(
         0.04, "distance from the depth map beyond which lambda_sensor pulls no splat, in scene extents", minimum=0
+    )
+    lambda_normal: str = option(
+        "0",
+        "weight of the difference of the rendered depth's slopes from the Gaussians' own, which turns them into "
+        f"their surface: {SCHEDULE}; needs --depth_model ray; raise it for smoother meshes",
+    )
+    lambda_thickness: str = option(
+        "0",
+        f"weight of the variance of depth within the Gaussians, along the rays: {SCHEDULE}; raise it together with "
+        "lambda_erank if surfaces are thick",
     )
     lambda_erank: str = option(
         "0",

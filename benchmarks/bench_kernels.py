@@ -51,7 +51,12 @@ def milliseconds(run: Callable[[], Any], repeats: int) -> float:
 
 @torch.no_grad()
 def kernels(
-    n: int, width: int, height: int, device: str | torch.device = "cpu", depth_model: str = "center"
+    n: int,
+    width: int,
+    height: int,
+    device: str | torch.device = "cpu",
+    depth_model: str = "center",
+    gap: float = math.inf,
 ) -> tuple[dict[str, Callable[[], Any]], int]:
     """Each kernel with its arguments, and the number of pairs."""
     focal, gaussians = 0.9 * width, workload(n, width, height, 3)
@@ -73,7 +78,7 @@ def kernels(
     *splats, cutoff_sigmas, radii, _ = ops.project(*tensors, *settings)
     means2d, inv_cov_factor, depths = splats[0], splats[1], splats[4]
     lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
-    rules = (cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False, None, math.inf)
+    rules = (cutoff_sigmas, *lists, width, height, 1 / 255, 0.99, 1e-4, False, gap, None, math.inf)
     blended = (*splats, torch.zeros(3, device=device), *rules)
     state = ops.blend(*blended, None)[5:]
     generator = torch.Generator().manual_seed(0)
@@ -106,13 +111,14 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100_000, help="Gaussians")
     parser.add_argument("--size", default="640x480", help="of the image, WIDTHxHEIGHT")
     parser.add_argument("--depth_model", choices=DEPTH_MODELS, default="center", help="which depth splats have")
+    parser.add_argument("--gap", type=float, default=math.inf, help="distortion_gap of `rasterize`")
     parser.add_argument("--repeats", type=int, default=15, help="runs whose median is taken")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     torch.set_num_threads(1)
     dense = dense_pairs_per_second()
     print(json.dumps({"kernel": "dense loop", "instruction_set": instruction_set(), "pairs_per_s": round(dense)}))
-    runs, pairs = kernels(arguments.n, width, height, depth_model=arguments.depth_model)
+    runs, pairs = kernels(arguments.n, width, height, depth_model=arguments.depth_model, gap=arguments.gap)
     for name, run in runs.items():
         line: dict[str, Any] = {"kernel": name, "ms": round(milliseconds(run, arguments.repeats), 2)}
         if name.startswith("blend"):

@@ -13,6 +13,7 @@ from arguments import PipelineOptions
 from diff_gaussian_rasterization import RasterOutput, rasterize
 from scene.gaussians.model import Gaussians
 from scene.types import Camera
+from utils.losses.thickness import ray_variance
 from utils.schedules import sh_degree_at
 
 __all__ = [
@@ -40,8 +41,11 @@ class RenderSettings:
     absgrad: bool = False  # a backward pass leaves means2d.absgrad, (N, 2)
     scale_modifier: float = 1.0  # all scales times this
     distortion_space: str = "linear"
+    distortion_gap: float = math.inf  # relative step of depth between surfaces of a pixel, each with its own distortion
     depth_model: str = "ray"  # depth of a splat: along each pixel's ray, or its "center"'s
     median_depth: bool = False  # the depth where half of the light is taken as well
+    depth_slope: bool = False  # the slope of the inverse depth over the pixels as well
+    ray_variance: bool = False  # as `features` the variance of z within the Gaussians as well, (1, H, W) world units²
 
 
 class SensorDepth(NamedTuple):
@@ -103,10 +107,9 @@ def render(
     if viewmat is None:
         viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
         viewmat = viewmat.to(gaussians.device, non_blocking=True)
+    shape = gaussians.means, gaussians.activated_scales, gaussians.quats
     return rasterize(
-        gaussians.means,
-        gaussians.activated_scales,
-        gaussians.quats,
+        *shape,
         gaussians.activated_opacities,
         shs=gaussians.shs(settings.sh_degree) if colors is None else None,
         colors=colors,
@@ -123,10 +126,13 @@ def render(
         scale_modifier=settings.scale_modifier,
         antialiasing=settings.antialiasing,
         distortion_space=settings.distortion_space,
+        distortion_gap=settings.distortion_gap,
         depth_model=settings.depth_model,
         sensor_depth=None if sensor is None else sensor.depth,
         sensor_limit=math.inf if sensor is None else sensor.limit,
         median_depth=settings.median_depth,
+        features=ray_variance(*shape, viewmat, settings.near) if settings.ray_variance else None,
+        depth_slope=settings.depth_slope,
         statistics=settings.statistics,
         absgrad=settings.absgrad,
     )

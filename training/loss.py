@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from arguments import DepthOptions, OptimizationOptions, RegularizerOptions, extension
 from diff_gaussian_rasterization import RasterOutput
-from gaussian_renderer import SensorDepth
+from gaussian_renderer import RenderSettings, SensorDepth
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView
 from scene.types import Camera
@@ -23,11 +23,15 @@ from utils.losses import regularizers
 from utils.losses.depth import LOSSES, depth_loss, edge_weight, loss_mask, mip_variance, parse_losses
 from utils.losses.photometric import photometric
 from utils.losses.sensor import distance_to_sensor, sensor_depth
+from utils.losses.slopes import slope_consistency
+from utils.losses.thickness import thickness
 from utils.schedules import REFERENCE_ITERATIONS, Schedule, parse_schedule, schedule_table, telling_iterations
 
 FLAGS = {  # term -> the setting that is its weight
     "distortion": "lambda_dist",
     "sensor": "lambda_sensor",
+    "normal": "lambda_normal",
+    "thickness": "lambda_thickness",
     "erank": "lambda_erank",
     "ray": "lambda_ray",
     "alpha": "lambda_alpha",
@@ -78,6 +82,8 @@ class Loss:
         knots = {
             "lambda_dist": regularizers.lambda_dist,
             "lambda_sensor": regularizers.lambda_sensor,
+            "lambda_normal": regularizers.lambda_normal,
+            "lambda_thickness": regularizers.lambda_thickness,
             "lambda_erank": regularizers.lambda_erank,
             "lambda_ray": regularizers.lambda_ray,
             "depth_l1_mult": depth.depth_l1_mult,
@@ -105,12 +111,24 @@ class Loss:
             **{term: each.factor * depth for term, each in self.depth_losses.items()},
             "distortion": at["lambda_dist"],
             "sensor": at["lambda_sensor"],
+            "normal": at["lambda_normal"],
+            "thickness": at["lambda_thickness"],
             "erank": at["lambda_erank"],
             "ray": at["lambda_ray"],
             "alpha": self.regularizers.lambda_alpha,
             "opacity": self._given_or_usual("opacity", self.regularizers.lambda_opacity),
             "scale": self._given_or_usual("scale", self.regularizers.lambda_scale),
         }
+
+    def drawn(self, settings: RenderSettings, weights: Mapping[str, float]) -> RenderSettings:
+        """`settings` with all that the terms that have a weight look at."""
+        gap = self.regularizers.dist_gap if self.regularizers.distortion == "gap" else math.inf
+        return replace(
+            settings,
+            distortion_gap=gap if weights["distortion"] > 0 else math.inf,
+            depth_slope=weights["normal"] > 0,
+            ray_variance=weights["thickness"] > 0,
+        )
 
     def _given_or_usual(self, term: str, given: float | None) -> float:
         return self.usual.get(term, 0.0) if given is None else given
@@ -123,7 +141,7 @@ class Loss:
         gaussians: Gaussians,
         weights: dict[str, float],
     ) -> dict[str, Tensor]:
-        """The terms that have a weight, for a photo rendered before `background` with `sensor` of it."""
+        """The terms that have a weight, for a photo rendered before `background`, as `drawn` says, by its `sensor`."""
         terms = photometric(output.color, photo.over(background), photo.mask)
         if photo.depth is not None and any(weights[term] > 0 for term in self.depth_losses):
             terms |= self.depth(output, photo)
@@ -133,6 +151,14 @@ class Loss:
             terms["sensor"] = distance_to_sensor(output.distortion, known, self.extent, photo.mask)
         if weights["distortion"] > 0:
             terms["distortion"] = self.distortion(output, photo, None if known is None else ~known)
+        if weights["normal"] > 0:
+            assert output.depth_slope is not None
+            focal = (photo.camera.fx, photo.camera.fy)
+            images = output.inv_depth, output.alpha, output.depth_slope
+            terms["normal"] = slope_consistency(*images, focal, photo.over(background), photo.mask)
+        if weights["thickness"] > 0:
+            assert output.features is not None
+            terms["thickness"] = thickness(output.features, output.alpha, self.extent, photo.mask)
         if weights["erank"] > 0:
             terms["erank"] = regularizers.effective_rank(gaussians.activated_scales, output.radii > 0)
         if weights["ray"] > 0:
@@ -154,7 +180,8 @@ class Loss:
 
     def distortion(self, output: RasterOutput, photo: LoadedView, where: Tensor | None = None) -> Tensor:
         """The distortion's term; `where`, (1,H,W) bool: at these pixels alone."""
-        scale, mask = self.regularizers.dist_scale, photo.mask
+        mask = photo.mask
+        scale = self.regularizers.dist_scale if self.regularizers.distortion == "log" else 0.0
         if where is not None:
             mask = where.to(output.alpha.dtype) if mask is None else where * mask
         return regularizers.distortion(output.distortion, output.alpha, self.extent, mask, scale)

@@ -39,6 +39,7 @@ from utils.errors import UserError
 from utils.files import atomic_write, write_json
 from utils.metrics_log import read_object
 from utils.run_lock import RunLock
+from utils.schedules import parse_schedule
 
 
 def read_options(arguments: Sequence[str] | None) -> TrainOptions:
@@ -58,6 +59,7 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
         raise UserError("--start_from begins a run; --resume and --start_checkpoint go on with one")
     if options.run.resume and options.run.overwrite:
         raise UserError("--resume and --overwrite exclude each other")
+    check_depth_model(options)
     if not options.model.source_path:
         raise UserError("the dataset folder is missing: give it by -s")
     model = options.model
@@ -67,6 +69,18 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
     if not model.model_path:
         model = dataclasses.replace(model, model_path=str(output_dir.default_folder(Path(model.source_path))))
     return dataclasses.replace(options, model=model)
+
+
+def check_depth_model(options: TrainOptions) -> None:
+    """UserError where a term has a weight that is made for depths along rays only."""
+    if options.pipeline.depth_model == "ray":
+        return
+    for flag in ("lambda_sensor", "lambda_normal"):
+        text = getattr(options.regularizers, flag)
+        if any(value > 0 for _, value in parse_schedule(text, flag).knots):
+            raise UserError(
+                f"--{flag} {text} with --depth_model {options.pipeline.depth_model}: it needs --depth_model ray"
+            )
 
 
 def _is_given(flag: str, arguments: Sequence[str] | None) -> bool:

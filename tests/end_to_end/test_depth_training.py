@@ -112,6 +112,22 @@ def test_an_audit_names_every_term(dataset: Path, tmp_path: Path) -> None:
     assert sum(entry["share"] for entry in audits[0].values()) == pytest.approx(1)
 
 
+def test_normals_thickness_and_surfaces_train_and_are_audited(dataset: Path, tmp_path: Path) -> None:
+    flags = "--iterations 20 --audit_gradients --distortion gap --lambda_normal 0.05 --lambda_thickness 10"
+    run(dataset, tmp_path / "out", flags)
+    audit = next(line["audit"] for line in log(tmp_path / "out") if "audit" in line)
+    for name in ("normal", "thickness", "distortion"):
+        for group in ("xyz", "scaling", "rotation", "opacity"):
+            assert audit[name]["gradients"][group] > 0, (name, group)
+        assert audit[name]["gradients"]["features"] == 0
+
+
+@pytest.mark.parametrize("flag", ["lambda_normal", "lambda_sensor"])
+def test_terms_of_depths_along_rays_need_them(dataset: Path, tmp_path: Path, flag: str) -> None:
+    with pytest.raises(UserError, match=f"--{flag} 0:1 100:2 with --depth_model center: it needs --depth_model ray"):
+        train.main(["-s", str(dataset), "-m", str(tmp_path), "--depth_model", "center", f"--{flag}", "0:1 100:2"])
+
+
 def test_a_term_that_rules_is_warned_of(dataset: Path, tmp_path: Path) -> None:
     run(dataset, tmp_path / "out", "--lambda_dist 1000000 --dist_scale 0 --prune_min_weight 0 -d none")
     warnings = json.loads((tmp_path / "out/run.json").read_text())["warnings"]

@@ -336,6 +336,7 @@ static constexpr double SENSOR_DEPTH = 3.3;
 struct BlendCase {
   const char* name;
   bool inverse, sensor;
+  double gap = 0;  // with Depths::Surfaces
   double limit() const { return !sensor ? unlimited<double>() : inverse ? 0.02 : 1.6; }
 };
 static const double background[CHANNELS] = {0.3, 0.6, 0.2};
@@ -359,29 +360,40 @@ static PixelSplat<double, CHANNELS> layer_of(const Numbers& x, int i, bool inver
 static Falloff<double> falloff_at_origin(const PixelSplat<double, CHANNELS>& s) {
   return falloff(s.xx, s.u, s.xy * s.v, s.yy * s.v * s.yy * s.v);
 }
+struct Composed {
+  PixelSums<double, CHANNELS> sums;
+  PixelSurfaces<double> surfaces;
+};
 template <Depths D>
-static PixelSums<double, CHANNELS> compose(const Numbers& x, const BlendCase& of) {
+static Composed compose(const Numbers& x, const BlendCase& of) {
   PixelSums<double, CHANNELS> sums =
       measured_pixel<double, CHANNELS>(of.sensor ? SENSOR_DEPTH : 0.0, of.limit(), of.inverse);
+  PixelSurfaces<double> surfaces = no_surfaces<double>();
   for (int i = 0; i < LAYERS; ++i) {
     const PixelSplat<double, CHANNELS> s = layer_of(x, i, of.inverse);
     const double w = s.opacity * falloff_at_origin(s).weight * sums.transmittance;
-    blend<D>(sums, s, depth_at<D>(s, s.u, s.v, of.inverse), w, sums.transmittance - w);
+    const PairDepth<double> at = depth_at<D>(s, s.u, s.v, of.inverse);
+    if constexpr (D == Depths::Surfaces)
+      blend_surface(sums, surfaces, s, at, w, sums.transmittance - w, of.gap, double(i));
+    else
+      blend<D>(sums, s, at, w, sums.transmittance - w);
   }
-  return sums;
+  if constexpr (D == Depths::Surfaces) put_in_table(sums, surfaces);
+  return {sums, surfaces};
 }
 template <Depths D>
 static Numbers pixel_gradient(const Numbers& x, const Numbers& v, const BlendCase& of) {
-  const PixelSums<double, CHANNELS> sums = compose<D>(x, of);
+  const auto [sums, surfaces] = compose<D>(x, of);
   const PixelCotangent<double, CHANNELS> c = {{{v[0], v[1], v[2]}}, v[3], v[4], v[6]};
   const double behind = v[0] * background[0] + v[1] * background[1] + v[2] * background[2] - v[5];
   PixelWalk<double> walk = {sums.transmittance,    behind,     sums.reference,
-                            sums.reference_factor, sums.limit, mean_offset(sums)};
+                            sums.reference_factor, sums.limit, mean_offset(sums, sums.weight)};
   Numbers gradient(x.size());
   for (int i = LAYERS - 1; i >= 0; --i) {
     const PixelSplat<double, CHANNELS> s = layer_of(x, i, of.inverse);
     const Falloff<double> f = falloff_at_origin(s);
     const double alpha = s.opacity * f.weight;
+    if constexpr (D == Depths::Surfaces) enter_surface(walk, surface_at(surfaces.table, double(i)), of.inverse);
     const auto pair = blend_vjp<D>(walk, s, depth_at<D>(s, s.u, s.v, of.inverse), alpha, alpha, c);
     SplatSums<double, CHANNELS> splat_sums = {};
     add_pair<true, D>(splat_sums, s, pair, f.slant, s.u, s.v, c);
@@ -418,14 +430,15 @@ static void check_blend(const BlendCase& of) {
   check(
       of.name, draw,
       [=](const Numbers& x) {
-        const auto s = compose<D>(x, of);
+        const auto [s, surfaces] = compose<D>(x, of);
+        const double apart = surfaces.distortion + distortion(s, surfaces.weight);
         return Numbers{s.color.at[0] + s.transmittance * background[0],
                        s.color.at[1] + s.transmittance * background[1],
                        s.color.at[2] + s.transmittance * background[2],
                        s.inverse_depth,
                        s.depth,
                        s.weight,
-                       distortion(s)};
+                       D == Depths::Surfaces ? apart : distortion(s, s.weight)};
       },
       [=](const Numbers& x, const Numbers& v) { return pixel_gradient<D>(x, v, of); });
 }
@@ -484,6 +497,11 @@ int main() {
   check_blend<Depths::Ray>({"blend along rays, inverse", true, false});
   check_blend<Depths::Ray>({"blend and sensor, linear", false, true});
   check_blend<Depths::Ray>({"blend and sensor, inverse", true, true});
+  // Depths in [1, 2), [2, 3), …: some of neighbors are of one surface; of the last two gaps there are more than four.
+  check_blend<Depths::Surfaces>({"surfaces, linear", false, false, 0.35});
+  check_blend<Depths::Surfaces>({"surfaces, inverse", true, false, 0.25});
+  check_blend<Depths::Surfaces>({"many surfaces, linear", false, false, 0.01});
+  check_blend<Depths::Surfaces>({"surfaces and sensor, linear", false, true, 0.35});
   check_ssim();
   check_difference();
   return failures;

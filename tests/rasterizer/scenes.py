@@ -153,7 +153,7 @@ def random_scene(
 
 
 def varied_scene(seed: int) -> RasterScene:
-    """One of a family that walks through spaces, antialiasing, SH degrees, plain colors, sizes, depths and sensors."""
+    """One of a family that walks through spaces, antialiasing, SH degrees, colors, sizes, depths, gaps and sensors."""
     sizes = [(40, 30), (33, 50), (17, 16), (64, 9)]
     width, height = sizes[seed % len(sizes)]
     scene = random_scene(
@@ -165,6 +165,7 @@ def varied_scene(seed: int) -> RasterScene:
         distortion_space=("linear", "inverse")[seed % 2],
         antialiasing=seed // 2 % 2 == 1,
         depth_model="ray" if seed % 3 else "center",
+        distortion_gap=0.1 if seed % 5 == 3 and seed % 7 != 5 else math.inf,  # of six Gaussians none are close
     )
     return with_sensor(scene, seed) if seed % 3 == 2 else scene
 

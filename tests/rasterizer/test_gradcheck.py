@@ -22,8 +22,10 @@ from diff_gaussian_rasterization.reference import (
     FRUSTUM_MARGIN,
     blend_weights,
     depth_reach,
+    pair_depths,
     pixel_samples,
     splat_alphas,
+    surface_labels,
 )
 from tests.rasterizer.scenes import (
     CAMERA_TENSORS,
@@ -54,6 +56,13 @@ RAY_SCENES: dict[str, dict[str, Any]] = {
     "rays, huge": dict(seed=11, n=4, kinds=["huge"], sh_degree=None, depth_model="ray"),
 }
 SCENES |= RAY_SCENES
+SURFACES = (  # scene, space, gap: such that each Gaussian shares a surface with another somewhere
+    ("opaque", "linear", 0.5),
+    ("border", "inverse", 0.5),
+    ("rays", "linear", 0.8),
+    ("rays, border", "linear", 0.8),
+    ("rays, huge", "inverse", 0.8),
+)
 
 
 def deep_splats(tensors: dict[str, Tensor], settings: dict[str, Any], reach: float) -> Tensor:
@@ -63,6 +72,16 @@ def deep_splats(tensors: dict[str, Tensor], settings: dict[str, Any], reach: flo
     _, held = reference_splats(tensors, settings)
     _, free = reference_splats(tensors, settings, reach=1e-9)
     return ~torch.isclose(held.slopes, free.slopes, rtol=1e-12, atol=0).all(dim=1)
+
+
+def surfaces(tensors: dict[str, Tensor], settings: dict[str, Any]) -> Tensor:
+    """(P, S) the surface of each splat that is seen, −1 for the others."""
+    _, splats = reference_splats(tensors, settings)
+    samples = pixel_samples(settings["width"], settings["height"], tensors["means"])
+    weights, _, _ = blend_weights(splat_alphas(splats, samples, alpha_max=RULES.alpha_max), RULES)
+    z = pair_depths(splats, samples, weights > 0)
+    m = z if settings["distortion_space"] == "linear" else 1 / z
+    return torch.where(weights > 0, surface_labels(weights, m, settings["distortion_gap"]), -1)
 
 
 class Choices:
@@ -168,6 +187,18 @@ def test_distortion_about_a_sensors_depth(space: str, name: str) -> None:
     scene = scene.with_settings(sensor_depth=measured, sensor_limit=limit)
     bounded, free = (scene.render(rasterize, sensor_limit=each).distortion for each in (limit, math.inf))
     assert (bounded < free).any()
+    check(scene, ["distortion"])
+
+
+@pytest.mark.parametrize(("name", "space", "gap"), SURFACES)
+def test_distortion_of_surfaces(name: str, space: str, gap: float) -> None:
+    """Some pixels see several, and no splat goes from one to another within a step."""
+    scene = steady_scene(name)[0].with_settings(distortion_space=space, distortion_gap=gap)
+    found = surfaces(scene.tensors, scene.settings)
+    assert (found == 0).sum() > 50 and (found > 0).sum() >= 5
+    assert all(torch.equal(surfaces(moved, scene.settings), found) for moved in neighbors(scene.tensors))
+    apart, whole = (scene.render(rasterize, distortion_gap=each).distortion for each in (gap, math.inf))
+    assert apart.sum() < 0.95 * whole.sum()
     check(scene, ["distortion"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -35,7 +36,8 @@ def blend_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) -> t
     leaves = [tensor.detach().clone().requires_grad_(gradient) for tensor in inputs]
     receiver = torch.zeros_like(means2d).requires_grad_(gradient) if scene.settings.get("absgrad", False) else None
     sensor = torch.ones((1, *reversed(size)), dtype=dtype) if scene.settings["depth_model"] == "ray" else None
-    return (*leaves, cutoff_sigmas, *lists, *size, *Thresholds(), False, sensor, 2.0, receiver)
+    gap = scene.settings.get("distortion_gap", math.inf)
+    return (*leaves, cutoff_sigmas, *lists, *size, *Thresholds(), False, gap, sensor, 2.0, receiver)
 
 
 def cotangents(outputs: tuple[Tensor, ...]) -> list[Tensor]:
@@ -70,6 +72,15 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
 def test_opcheck(operator: str, dtype: torch.dtype, n: int, depth_model: str) -> None:
     scene = random_scene(1, n=n, width=20, height=18, sh_degree=1, depth_model=depth_model)
     inputs = arguments(operator, scene, dtype)
+    results = library.opcheck(getattr(torch.ops.diff_gaussian_rasterization, operator).default, inputs)
+    assert len(results) >= 4 and set(results.values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("depth_model", DEPTH_MODELS)
+@pytest.mark.parametrize("operator", ["blend", "blend_backward", "blend_statistics"])
+def test_opcheck_of_surfaces(operator: str, depth_model: str) -> None:
+    scene = random_scene(1, n=12, width=20, height=18, sh_degree=1, depth_model=depth_model, distortion_gap=0.1)
+    inputs = arguments(operator, scene, torch.float32)
     results = library.opcheck(getattr(torch.ops.diff_gaussian_rasterization, operator).default, inputs)
     assert len(results) >= 4 and set(results.values()) == {"SUCCESS"}
 

@@ -8,6 +8,7 @@ import torch
 
 from arguments import parse_train_options
 from diff_gaussian_rasterization import RasterOutput
+from gaussian_renderer import RenderSettings
 from scene.gaussians.initialize import initialize
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView
@@ -112,3 +113,34 @@ def test_the_effective_rank_has_its_weight() -> None:
     terms = objective.terms(seen, photo._replace(depth=None), torch.zeros(3), needles, weights)
     expected = regularizers.effective_rank(needles.activated_scales, torch.tensor([True, True, False]))
     assert weights["erank"] == 0.01 and terms["erank"].item() == pytest.approx(expected.item()) and expected > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("plain", 0.4), ("log", 0.01**2 * np.log1p(0.4 / 0.01**2)), ("gap", 0.4)]
+)
+def test_the_distortion_is_the_one_that_is_asked_for(name: str, expected: float) -> None:
+    """`gap` is the plain one of what the rasterizer makes with it, and asks for that only while it has a weight."""
+    flags = ["--distortion", name, "--dist_scale", "0.01", "--dist_gap", "0.07", "-d", "none"]
+    objective = loss_of(parse_train_options(flags), 1.0)
+    output, photo = seen_through(0.9)
+    weights = objective.weights(1)
+    drawn = objective.drawn(RenderSettings(near=0.1, sh_degree=0), weights)
+    assert drawn.distortion_gap == (0.07 if name == "gap" else np.inf)
+    assert objective.drawn(drawn, weights | {"distortion": 0.0}).distortion_gap == np.inf
+    seen = output._replace(distortion=torch.full((1, 6, 8), 0.4))
+    terms = objective.terms(seen, photo._replace(depth=None), torch.zeros(3), cloud_of(1), weights)
+    assert terms["distortion"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_normals_and_thickness_have_their_weights() -> None:
+    flags = ["--lambda_normal", "0.05", "--lambda_thickness", "10", "--lambda_dist", "0", "-d", "none"]
+    objective = loss_of(parse_train_options(flags), 2.0)
+    weights = objective.weights(1)
+    assert weights["normal"] == 0.05 and weights["thickness"] == 10
+    drawn = objective.drawn(RenderSettings(near=0.1, sh_degree=0), weights)
+    assert drawn.depth_slope and drawn.ray_variance
+    output, photo = seen_through(0.5)
+    seen = output._replace(depth_slope=torch.full((2, 6, 8), 0.01), features=torch.full((1, 6, 8), 0.3))
+    terms = objective.terms(seen, photo._replace(depth=None), torch.zeros(3), cloud_of(1), weights)
+    assert terms["thickness"].item() == pytest.approx(0.3 / 2.0**2)
+    assert terms["normal"].item() == pytest.approx(2 * 10.0 * Z * 0.02)  # f/ζ·h, of x and y

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from arguments import DensificationOptions
@@ -13,7 +14,9 @@ from training.strategies.base import Draw, Strategy, StrategyInputs
 from training.strategies.densify import Densified, DensityStatistics, default_grad_threshold, densify, reset_opacities
 from training.strategies.limits import check_some_left, gaussian_limit, growth_steps, photo_pixels
 from training.strategies.prune import PruneLimits, prune
+from training.strategies.split_longest import SplitShape
 from training.strategies.surveys import Surveys
+from utils.options import option
 from utils.schedules import due
 
 MAX_WORLD_SIZE = 0.1  # of the extent: larger Gaussians are pruned, once opacities have been reset
@@ -29,9 +32,22 @@ class Limits(NamedTuple):
     grad_threshold: float  # mean view-space gradient, half image sizes
 
 
+@dataclass(frozen=True)
+class DefaultOptions:
+    """Options of the strategies default and adc"""
+
+    split: str = option(
+        "random",
+        "how large Gaussians are split: random draws two from each, 1.6 times smaller; long_axis lays two along its "
+        "longest axis, which halves needles and hardly changes the picture",
+        choices=("random", "long_axis"),
+    )
+
+
 class DefaultStrategy(Strategy):
     """Adaptive density control of one run: gathers what each step shows, and changes the Gaussians when it is due."""
 
+    Options = DefaultOptions
     per_pixel, at_least = 1.0, 100_000  # of the default limit: Gaussians for a pixel of a photo, and in any case
 
     def __init__(self, inputs: StrategyInputs) -> None:
@@ -106,6 +122,7 @@ class DefaultStrategy(Strategy):
             clone_below=density.percent_dense * self.extent,
             max_gaussians=self.max_gaussians,
             generator=self.inputs.generator,
+            shape=SplitShape() if self.inputs.options.split == "long_axis" else None,
             log=self.compared,
         )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer, edit_rows
 from training.strategies.rule_log import RuleLog, note
+from training.strategies.split_longest import SplitShape, split_longest
 from utils.quaternion import rotate
 
 SPLIT_CHILDREN = 2
@@ -93,14 +94,15 @@ def densify(
     clone_below: float,
     max_gaussians: int,
     generator: torch.Generator,
+    shape: SplitShape | None = None,
     log: RuleLog | None = None,
 ) -> Densified:
     """Clone the small and split the large Gaussians whose mean view-space gradient is over `grad_threshold`.
 
     Small: longest standard deviation at most `clone_below` (world units). A clone is an exact copy; a split one is
-    replaced by two drawn from it (with `generator`, on the CPU), 1.6 × smaller. Each adds one Gaussian; where
-    `max_gaussians` (0: no limit) leaves no room for all, those with the highest gradient go first. `log` receives the
-    gradients that were compared.
+    replaced by two drawn from it (with `generator`, on the CPU), 1.6 × smaller, or by two along its longest axis where
+    a `shape` is given. Each adds one Gaussian; where `max_gaussians` (0: no limit) leaves no room for all, those with
+    the highest gradient go first. `log` receives the gradients that were compared.
     """
     gradient = statistics.mean_gradient()
     note(log, "gradient", gradient, grad_threshold)
@@ -110,7 +112,8 @@ def densify(
     small = gaussians.activated_scales.amax(dim=1) <= clone_below
     clone, split = candidates & small, candidates & ~small
     clones = {name: gaussians.parameters[name].detach()[clone] for name in PARAMETERS}
-    children = _children(gaussians, split, generator)
+    random = shape is None
+    children = _children(gaussians, split, generator) if random else split_longest(gaussians, split, shape)
     added = {name: torch.cat([clones[name], children[name]]) for name in PARAMETERS}
     edit_rows(gaussians, optimizer, statistics, ~split, added)
     return Densified(cloned=len(clones["means"]), split=len(children["means"]) // SPLIT_CHILDREN)

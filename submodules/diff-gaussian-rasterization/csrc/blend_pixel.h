@@ -27,20 +27,56 @@ DGR_FN PixelSums<V, C> first_pixel(const BlendInput<T>& in, const Get& get) {
   return measured_pixel<V, C>(depth, distortion_limit<V>(in, depth), in.inverse_distortion);
 }
 
-// put(plane, value) writes a pixel of an image; `end` is how many ids of the tile the pixel saw.
+// The depths of a forward pass.
+template <class T>
+Depths depths_of(const BlendInput<T>& in) {
+  if (in.distortion_gap < std::numeric_limits<T>::infinity()) return Depths::Surfaces;
+  return in.depth_slopes == nullptr ? Depths::Center : Depths::Ray;
+}
+
 template <class V, int C, class T, class End, class Put>
-DGR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V, C>& sums, End end,
+DGR_FN void write_light(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V, C>& sums, End end,
                         const Put& put) {
   const int64_t plane = int64_t(in.image.width) * in.image.height;
   for (int c = 0; c < C; ++c) put(out.color + c * plane, sums.color.at[c] + sums.transmittance * V(in.background[c]));
   put(out.inv_depth, sums.inverse_depth);
   put(out.depth, sums.depth);
   put(out.alpha, sums.weight);
-  put(out.distortion, distortion(sums));
   put(out.state.transmittance, sums.transmittance);
-  put(out.state.reference, sums.reference);
-  put(out.state.offset, mean_offset(sums));
   put(out.state.end, end);
+}
+// put(plane, value) writes a pixel of an image; `end` is how many ids of the tile the pixel saw.
+template <Depths D, class V, int C, class T, class End, class Put>
+DGR_FN void write_pixel(const BlendInput<T>& in, const BlendOutput<T>& out, const PixelSums<V, C>& sums,
+                        PixelSurfaces<V>& surfaces, End end, const Put& put) {
+  write_light(in, out, sums, end, put);
+  if constexpr (D != Depths::Surfaces) {
+    put(out.distortion, distortion(sums, sums.weight));
+    put(out.state.reference, sums.reference);
+    put(out.state.offset, mean_offset(sums, sums.weight));
+  } else {
+    const int64_t plane = int64_t(in.image.width) * in.image.height;
+    put(out.distortion, surfaces.distortion + distortion(sums, surfaces.weight));
+    put_in_table(sums, surfaces);
+    for (int c = 0; c < SURFACES; ++c) {
+      put(out.state.reference + c * plane, surfaces.table.reference[c]);
+      put(out.state.offset + c * plane, surfaces.table.offset[c]);
+      if (c + 1 < SURFACES) put(out.state.surface_ends + c * plane, surfaces.table.end[c]);
+    }
+  }
+}
+// What write_pixel wrote of a pixel's surfaces.
+template <class V, class T, class Get>
+DGR_FN SurfaceTable<V> read_surfaces(const BlendInput<T>& in, const PixelState<const T, const int32_t>& state,
+                                     const Get& get) {
+  const int64_t plane = int64_t(in.image.width) * in.image.height;
+  SurfaceTable<V> table;
+  for (int c = 0; c < SURFACES; ++c) {
+    table.reference[c] = get(state.reference + c * plane);
+    table.offset[c] = get(state.offset + c * plane);
+    if (c + 1 < SURFACES) table.end[c] = get(state.surface_ends + c * plane);
+  }
+  return table;
 }
 
 // A pixel's incoming gradients, and where its walk starts: behind its last splat.

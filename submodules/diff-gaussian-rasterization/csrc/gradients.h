@@ -8,14 +8,16 @@ DGR_NAMESPACE_BEGIN
 template <class T>
 Depths depths_of(const BlendInput<T>& in, const BlendCotangents<T>& v) {
   if (v.v_inv_depth == nullptr && v.v_depth == nullptr && v.v_distortion == nullptr) return Depths::None;
-  return in.depth_slopes == nullptr ? Depths::Center : Depths::Ray;
+  if (v.v_distortion == nullptr) return in.depth_slopes == nullptr ? Depths::Center : Depths::Ray;
+  return depths_of(in);
 }
 // f(D) with D a constant of the program; what f returns.
 template <class F>
 auto with_depths(Depths depths, const F& f) {
   if (depths == Depths::None) return f(std::integral_constant<Depths, Depths::None>());
   if (depths == Depths::Center) return f(std::integral_constant<Depths, Depths::Center>());
-  return f(std::integral_constant<Depths, Depths::Ray>());
+  if (depths == Depths::Ray) return f(std::integral_constant<Depths, Depths::Ray>());
+  return f(std::integral_constant<Depths, Depths::Surfaces>());
 }
 
 // `sums` are the slots of splat i added up. Where it has none they are 0, and so are its gradients, though its opacity, by

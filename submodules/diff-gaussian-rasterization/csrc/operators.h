@@ -5,6 +5,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <cmath>
 #include <initializer_list>
 #include <optional>
 #include <stdexcept>
@@ -194,7 +195,11 @@ struct BlendSettings {
   int channels;
   double alpha_min, alpha_max, transmittance_min;
   bool inverse_distortion;
+  double distortion_gap;
   double sensor_limit;
+
+  // How many surfaces a pixel's state describes.
+  int surfaces() const { return std::isfinite(distortion_gap) ? SURFACES : 1; }
 };
 
 // Colors of a number of channels for which there are kernels.
@@ -222,49 +227,55 @@ static BlendInput<T> input_of(const BlendTensors& t, const BlendSettings& s) {
           T(s.alpha_max),
           T(s.transmittance_min),
           s.inverse_distortion,
+          T(s.distortion_gap),
           t.sensor_depth ? read<T>(*t.sensor_depth) : nullptr,
           T(s.sensor_limit)};
 }
 
-static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_op(
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_op(
     Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor depth_slopes,
     Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets,
     Tensor tile_ranges, int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, std::optional<Tensor> sensor_depth, double sensor_limit,
+    bool inverse_distortion, double distortion_gap, std::optional<Tensor> sensor_depth, double sensor_limit,
     std::optional<Tensor> /* its derivative is absgrad */) {
   const BlendTensors in = {means2d,       inv_cov_factor, opacities2d,   colors,      depths,
                            depth_slopes,  background,     cutoff_sigmas, flatten_ids, grad_slots,
                            isect_offsets, tile_ranges,    sensor_depth};
-  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min,   alpha_max,
-                                  transmittance_min,         inverse_distortion,  sensor_limit};
-  const auto plane = [&] { return empty(means2d, {1, height, width}); };
-  Tensor color = empty(means2d, {settings.channels, height, width}), inv_depth = plane(), depth = plane(),
-         alpha = plane(), distortion = plane(), transmittance = plane(), reference = plane(), offset = plane(),
-         end = empty(means2d, {1, height, width}, ScalarType::Int);
+  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min,      alpha_max,
+                                  transmittance_min,         inverse_distortion,  distortion_gap, sensor_limit};
+  const auto planes = [&](int count) { return empty(means2d, {count, height, width}); };
+  const int surfaces = settings.surfaces();
+  Tensor color = planes(settings.channels), inv_depth = planes(1), depth = planes(1), alpha = planes(1),
+         distortion = planes(1), transmittance = planes(1), reference = planes(surfaces), offset = planes(surfaces),
+         end = empty(means2d, {1, height, width}, ScalarType::Int),
+         surface_ends = empty(means2d, {surfaces - 1, height, width}, ScalarType::Int);
   Allocations allocations = {means2d};
   run("blend", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
-    const BlendOutput<T> out = {
-        write<T>(color),      write<T>(inv_depth),
-        write<T>(depth),      write<T>(alpha),
-        write<T>(distortion), {write<T>(transmittance), write<T>(reference), write<T>(offset), write<int32_t>(end)}};
+    const BlendOutput<T> out = {write<T>(color),
+                                write<T>(inv_depth),
+                                write<T>(depth),
+                                write<T>(alpha),
+                                write<T>(distortion),
+                                {write<T>(transmittance), write<T>(reference), write<T>(offset), write<int32_t>(end),
+                                 write_if_any<int32_t>(surface_ends)}};
     return blend<T>(input_of<T>(in, settings), means2d.size(0), out, allocations.allocator(), stream);
   });
-  return {color, inv_depth, depth, alpha, distortion, transmittance, reference, offset, end};
+  return {color, inv_depth, depth, alpha, distortion, transmittance, reference, offset, end, surface_ends};
 }
 
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> blend_backward_op(
     Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor depth_slopes,
     Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets,
     Tensor tile_ranges, int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, std::optional<Tensor> sensor_depth, double sensor_limit, bool with_absgrad,
-    Tensor transmittance, Tensor reference, Tensor offset, Tensor end, Tensor v_color, Tensor v_inv_depth,
-    Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
+    bool inverse_distortion, double distortion_gap, std::optional<Tensor> sensor_depth, double sensor_limit,
+    bool with_absgrad, Tensor transmittance, Tensor reference, Tensor offset, Tensor end, Tensor surface_ends,
+    Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) {
   const BlendTensors in = {means2d,       inv_cov_factor, opacities2d,   colors,      depths,
                            depth_slopes,  background,     cutoff_sigmas, flatten_ids, grad_slots,
                            isect_offsets, tile_ranges,    sensor_depth};
-  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min,   alpha_max,
-                                  transmittance_min,         inverse_distortion,  sensor_limit};
+  const BlendSettings settings = {{int(width), int(height)}, channels_of(colors), alpha_min,      alpha_max,
+                                  transmittance_min,         inverse_distortion,  distortion_gap, sensor_limit};
   Tensor v_means2d = new_like(means2d), absgrad = empty(means2d, {with_absgrad ? means2d.size(0) : 0, 2}),
          v_inv_cov_factor = new_like(inv_cov_factor), v_opacities2d = new_like(opacities2d),
          v_colors = new_like(colors), v_depths = new_like(depths), v_depth_slopes = new_like(depth_slopes),
@@ -277,7 +288,8 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
                                   read_if_any<T>(v_depth),
                                   read_if_any<T>(v_alpha),
                                   read_if_any<T>(v_distortion),
-                                  {read<T>(transmittance), read<T>(reference), read<T>(offset), read<int32_t>(end)},
+                                  {read<T>(transmittance), read<T>(reference), read<T>(offset), read<int32_t>(end),
+                                   read_if_any<int32_t>(surface_ends)},
                                   read<int32_t>(grad_slots),
                                   nullptr,
                                   nullptr};
@@ -299,22 +311,29 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor> blend_statistics_op(
     Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, Tensor depth_slopes,
     Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets,
     Tensor tile_ranges, int64_t width, int64_t height, double alpha_min, double alpha_max, double transmittance_min,
-    bool inverse_distortion, std::optional<Tensor> sensor_depth, double sensor_limit, Tensor reference, Tensor offset,
-    Tensor end) {
+    bool inverse_distortion, double distortion_gap, std::optional<Tensor> sensor_depth, double sensor_limit,
+    Tensor reference, Tensor offset, Tensor end, Tensor surface_ends) {
   const BlendTensors in = {means2d,       inv_cov_factor, opacities2d,   colors,      depths,
                            depth_slopes,  background,     cutoff_sigmas, flatten_ids, grad_slots,
                            isect_offsets, tile_ranges,    sensor_depth};
-  const BlendSettings settings = {{int(width), int(height)}, 0,           alpha_min, alpha_max, transmittance_min,
-                                  inverse_distortion,        sensor_limit};
+  const BlendSettings settings = {{int(width), int(height)},
+                                  0,
+                                  alpha_min,
+                                  alpha_max,
+                                  transmittance_min,
+                                  inverse_distortion,
+                                  distortion_gap,
+                                  sensor_limit};
   Tensor weight_sum = new_like(depths), max_contribution = new_like(depths), distortion_share = new_like(depths),
-         median_depth = new_like(reference);
+         median_depth = empty(means2d, {1, height, width});
   Allocations allocations = {means2d};
   run("blend_statistics", means2d, [&](auto t, void* stream) {
     using T = decltype(t);
-    const BlendStatistics<T> statistics = {{nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end)},
-                                           read<int32_t>(grad_slots),
-                                           nullptr,
-                                           write<T>(median_depth)};
+    const BlendStatistics<T> statistics = {
+        {nullptr, read<T>(reference), read<T>(offset), read<int32_t>(end), read_if_any<int32_t>(surface_ends)},
+        read<int32_t>(grad_slots),
+        nullptr,
+        write<T>(median_depth)};
     const SplatStatistics<T> out = {write<T>(weight_sum), write<T>(max_contribution), write<T>(distortion_share)};
     return blend_statistics<T>(input_of<T>(in, settings), means2d.size(0), read<int32_t>(isect_offsets),
                                flatten_ids.size(0), statistics, out, allocations.allocator(), stream);

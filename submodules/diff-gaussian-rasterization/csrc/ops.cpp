@@ -26,19 +26,20 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "Tensor depth_slopes, Tensor background, "
       "Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor isect_offsets, Tensor tile_ranges, int "
       "width, int height, "
-      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, Tensor? sensor_depth, "
+      "float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, float distortion_gap, "
+      "Tensor? sensor_depth, "
       "float sensor_limit, Tensor? absgrad_receiver) "
       "-> "
       "(Tensor color, Tensor inv_depth, Tensor depth, Tensor alpha, Tensor distortion, "
-      "Tensor transmittance, Tensor reference, Tensor offset, Tensor end)");
+      "Tensor transmittance, Tensor reference, Tensor offset, Tensor end, Tensor surface_ends)");
   m.def(
       "blend_backward(Tensor means2d, Tensor inv_cov_factor, Tensor opacities2d, Tensor colors, Tensor depths, "
       "Tensor depth_slopes, Tensor background, Tensor cutoff_sigmas, Tensor flatten_ids, Tensor grad_slots, Tensor "
       "isect_offsets, Tensor "
       "tile_ranges, "
       "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
-      "Tensor? sensor_depth, float sensor_limit, bool absgrad, "
-      "Tensor transmittance, Tensor reference, Tensor offset, Tensor end, "
+      "float distortion_gap, Tensor? sensor_depth, float sensor_limit, bool absgrad, "
+      "Tensor transmittance, Tensor reference, Tensor offset, Tensor end, Tensor surface_ends, "
       "Tensor v_color, Tensor v_inv_depth, Tensor v_depth, Tensor v_alpha, Tensor v_distortion) -> "
       "(Tensor v_means2d, Tensor absgrad, Tensor v_inv_cov_factor, Tensor v_opacities2d, Tensor v_colors, Tensor "
       "v_depths, "
@@ -49,7 +50,8 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "isect_offsets, Tensor "
       "tile_ranges, "
       "int width, int height, float alpha_min, float alpha_max, float transmittance_min, bool inverse_distortion, "
-      "Tensor? sensor_depth, float sensor_limit, Tensor reference, Tensor offset, Tensor end) -> "
+      "float distortion_gap, Tensor? sensor_depth, float sensor_limit, Tensor reference, Tensor offset, Tensor end, "
+      "Tensor surface_ends) -> "
       "(Tensor weight_sum, Tensor max_contribution, Tensor distortion_share, Tensor median_depth)");
   m.def(
       "photometric(Tensor image, Tensor target, Tensor? mask, int partial_count) -> "

@@ -10,6 +10,7 @@ namespace dgr {
 
 constexpr int TILE = 16;            // pixels
 constexpr int STATISTICS_SLOT = 3;  // Σw, max w, Σw·(m − M)²
+constexpr int SURFACES = 4;         // of a pixel, at most: what lies behind is the last one's
 
 struct Image {
   int width, height;  // pixels
@@ -112,6 +113,7 @@ struct BlendInput {
   const int32_t* tile_ranges;  // (tiles + 1) where each tile's ids begin
   T alpha_min, alpha_max, transmittance_min;
   bool inverse_distortion;  // the distortion measures 1/z, not z
+  T distortion_gap;  // relative step of the measure to another surface of the pixel; infinite: all it sees is one
   const T*
       sensor_depth;  // (H, W) the depth about which the distortion is measured, 0 for the pixel's mean; may be null
   T sensor_limit;    // a splat's distance from it counts at most as this, in the distortion's measure
@@ -120,10 +122,11 @@ struct BlendInput {
 // A pixel's state after its last splat, which the backward pass starts from.
 template <class T, class Count>
 struct PixelState {
-  T* transmittance;  // (H, W) T_end
-  T* reference;      // (H, W) the sensor's depth, or z of the first splat that counts
-  T* offset;         // (H, W) M − m₀, from that splat's measure
-  Count* end;        // (H, W) how many ids of its tile a pixel saw
+  T* transmittance;     // (H, W) T_end
+  T* reference;         // (H, W) the sensor's depth, or z of the first splat that counts; (SURFACES, H, W) with a gap
+  T* offset;            // the same of M − m₀, from that splat's measure
+  Count* end;           // (H, W) how many ids of its tile a pixel saw
+  Count* surface_ends;  // (SURFACES − 1, H, W) with a gap: where in its tile's ids a pixel's surfaces end
 };
 
 template <class T>

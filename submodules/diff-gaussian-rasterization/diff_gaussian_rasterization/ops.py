@@ -7,6 +7,7 @@ Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. `project`, `blend` and `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ _ops = torch.ops.diff_gaussian_rasterization
 
 CHANNEL_COUNTS = (1, 3, 4, 8, 16)  # that blend has kernels for; csrc/params.h has the same
 MAX_CHANNELS = CHANNEL_COUNTS[-1]  # of one blend
+SURFACES = 4  # that a pixel has at most; csrc/params.h has the same
 
 isect_tiles = _ops.isect_tiles
 blend_statistics = _ops.blend_statistics
@@ -186,14 +188,17 @@ library.register_autograd("diff_gaussian_rasterization::blend", _blend_backward,
 
 @library.register_fake("diff_gaussian_rasterization::blend")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    colors, width, height = inputs[2], inputs[11], inputs[12]
-    planes = [means2d.new_empty((channels, height, width)) for channels in (colors.shape[1], 1, 1, 1, 1, 1, 1, 1)]
-    return (*planes, means2d.new_empty((1, height, width), dtype=torch.int32))
+    colors, width, height, gap = inputs[2], inputs[11], inputs[12], inputs[17]
+    surfaces = SURFACES if math.isfinite(gap) else 1
+    counts = (colors.shape[1], 1, 1, 1, 1, 1, surfaces, surfaces)
+    planes = [means2d.new_empty((count, height, width)) for count in counts]
+    ends = [means2d.new_empty((count, height, width), dtype=torch.int32) for count in (1, surfaces - 1)]
+    return (*planes, *ends)
 
 
 @library.register_fake("diff_gaussian_rasterization::blend_backward")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    with_absgrad = inputs[19]
+    with_absgrad = inputs[20]
     absgrad = means2d.new_empty((len(means2d) if with_absgrad else 0, 2))
     return (torch.empty_like(means2d), absgrad, *(torch.empty_like(t) for t in inputs[:6]))
 
@@ -201,7 +206,8 @@ def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
 @library.register_fake("diff_gaussian_rasterization::blend_statistics")
 def _(means2d: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     statistics = [means2d.new_empty((means2d.shape[0],)) for _ in range(3)]
-    return (*statistics, torch.empty_like(inputs[-3]))
+    end = inputs[-2]
+    return (*statistics, means2d.new_empty(end.shape))
 
 
 # ---- photometric: inputs 0 and 1 have gradients; partial_count says whose can be asked for: 0 none, 3 image, 4 both

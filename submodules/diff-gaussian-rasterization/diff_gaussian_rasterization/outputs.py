@@ -36,3 +36,5 @@ class RasterOutput(NamedTuple):
     num_nonfinite: Tensor  # () int64, Gaussians culled because a value of theirs is NaN or infinite
     statistics: Statistics | None
     median_depth: Tensor | None = None  # (1, H, W) z where half of the light is taken, 0 where it never is; no gradient
+    features: Tensor | None = None  # (F, H, W) Σw·f
+    depth_slope: Tensor | None = None  # (2, H, W) Σw·h, 1/(world units·pixel): h the slope of a splat's 1/z over x, y

@@ -1,4 +1,4 @@
-"""`rasterize`: Gaussians and a camera in, five images out, all differentiable."""
+"""`rasterize`: Gaussians and a camera in, five images and more out, all differentiable."""
 
 from __future__ import annotations
 
@@ -43,11 +43,14 @@ def rasterize(
     scale_modifier: float = 1.0,
     antialiasing: bool = False,
     distortion_space: str = "linear",
+    distortion_gap: float = math.inf,
     depth_model: str = "center",
     sensor_depth: Tensor | None = None,
     sensor_limit: float = math.inf,
     statistics: bool = False,
     median_depth: bool = False,
+    features: Tensor | None = None,
+    depth_slope: bool = False,
     absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
@@ -76,6 +79,11 @@ def rasterize(
         scale_modifier: factor on all scales.
         antialiasing: lower the opacity of splats that the 0.3-pixel blur widens (Yu et al. 2024).
         distortion_space: "linear" measures the distortion over z, "inverse" over 1/z.
+        distortion_gap: relative step of the measure, such as 0.02, that parts the surfaces of a pixel; their
+            distortions are added up, and the steps between them cost nothing. From near to far a splat that differs
+            from the mean of the surface before it by more than this part of that surface's first measure begins
+            another; the fourth takes all that follows. Which surface a splat belongs to is a choice that has no
+            gradient. Infinite: a pixel has one.
         depth_model: the depth of a Gaussian at a pixel. "center" is its center's for all pixels. "ray" is where it is
             densest along the pixel's ray, to first order: a disc has the depths of its plane, and 1/z moves by at most
             3.33 standard deviations over z², and to no less than half. It holds for inv_depth, depth, distortion and
@@ -86,6 +94,9 @@ def rasterize(
         sensor_limit: the largest distance that counts, in the distortion's measure.
         statistics: also gather `Statistics`.
         median_depth: also make `median_depth`.
+        features: (N, F) more numbers of each Gaussian, of any F ≥ 1; also make `features`, their blend before 0. It
+            costs a second blend.
+        depth_slope: also make `depth_slope`. Needs depth_model "ray". It shares the second blend.
         absgrad: let a backward pass leave `means2d.absgrad`, (N, 2): Σ over pixels of |∂L/∂mean2d| (Ye et al. 2024,
             AbsGS). Of at most 16 channels, since the pixel's absolute value is that of all channels together.
         thresholds: the limits of a pixel's rules.
@@ -103,9 +114,9 @@ def rasterize(
     scales, quats, covariances = _check_shapes(scales, quats, covariances, means)
     opacities = check_tensor("opacities", opacities, (n, 1), means)
     sh_degree = check_integer("sh_degree", sh_degree, 0, MAX_SH_DEGREE)
-    features = _check_features(shs, colors, sh_degree, means)
+    appearance = _check_appearance(shs, colors, sh_degree, means)
     viewmat = check_tensor("viewmat", viewmat, (4, 4), means)
-    channels = 3 if colors is None else features.shape[1]
+    channels = 3 if colors is None else appearance.shape[1]
     background = check_tensor("background", background, (channels,), means)
     width, height = check_integer("width", width, 1), check_integer("height", height, 1)
     fx = check_number("fx", fx, 0, open_low=True)
@@ -124,10 +135,16 @@ def rasterize(
         sensor_depth = check_tensor("sensor_depth", sensor_depth, (1, height, width), means).detach()
     if sensor_limit != math.inf:
         sensor_limit = check_number("sensor_limit", sensor_limit, 0, open_low=True)
+    if distortion_gap != math.inf:
+        distortion_gap = check_number("distortion_gap", distortion_gap, 0, open_low=True)
+    if depth_slope and depth_model != "ray":
+        raise ValueError(f"depth_slope is asked for with depth_model {depth_model!r}; it needs depth_model 'ray'")
+    if features is not None:
+        features = _check_channels("features", features, n, means)
 
     means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, cutoff_sigmas, radii, num_nonfinite = (
         ops.project(
-            means, scales, quats, opacities, features, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
+            means, scales, quats, opacities, appearance, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
             limits.alpha_min, sh_degree if colors is None else -1, bool(antialiasing), reach,
         )
     )  # fmt: skip
@@ -141,25 +158,33 @@ def rasterize(
     cutoff_sigmas = cutoff_sigmas.detach()  # says where to look, not what is seen there
     with torch.no_grad():
         lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
-    rules = (
-        cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse", sensor_depth, sensor_limit,
-    )  # fmt: skip
+    pixels = (cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse")
+    rules = (*pixels, distortion_gap, sensor_depth, sensor_limit)
 
     def blended(colors: Tensor, background: Tensor) -> tuple[Tensor, ...]:
         return ops.blend(means2d, inv_cov_factor, opacities2d, colors, depths, slopes, background, *rules, receiver)
 
-    color, inv_depth, depth, alpha, distortion, _, reference, offset, end = _blend_in_chunks(
-        blended, splat_colors, background
-    )
+    def blended_more(colors: Tensor, background: Tensor) -> tuple[Tensor, ...]:
+        splats = (means2d, inv_cov_factor, opacities2d, colors, depths, slopes.new_empty(0, 2), background)
+        return ops.blend(*splats, *pixels, math.inf, None, math.inf, None)
+
+    color, inv_depth, depth, alpha, distortion, _, *state = _blend_in_chunks(blended, splat_colors, background)
+    more = [values for values in (slopes if depth_slope else None, features) if values is not None]
+    extra = None
+    if more:
+        numbers = torch.cat(more, dim=1)
+        extra = _blend_in_chunks(blended_more, numbers, numbers.new_zeros(numbers.shape[1]))[0]
     gathered, median = None, None
     if statistics or median_depth:
         splats = (means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, background)
         with torch.no_grad():
-            *sums, median = ops.blend_statistics(*splats, *rules, reference, offset, end)
+            *sums, median = ops.blend_statistics(*splats, *rules, *state)
             gathered = Statistics(*sums)
     return RasterOutput(
         color, inv_depth, depth, alpha, distortion, radii, means2d, num_nonfinite,
         gathered if statistics else None, median if median_depth else None,
+        None if extra is None or features is None else extra[-features.shape[1] :],
+        None if extra is None or not depth_slope else extra[:2],
     )  # fmt: skip
 
 
@@ -198,16 +223,13 @@ def _check_shapes(
         return *principal_axes(covariances), covariances
 
 
-def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor) -> Tensor:
+def _check_appearance(shs: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor) -> Tensor:
     if (shs is None) == (colors is None):
         found = "both missing" if shs is None else "both given"
         raise ValueError(f"shs and colors are {found}; exactly one must be given")
     n = means.shape[0]
     if colors is not None:
-        colors = check_tensor("colors", colors, (n, "C"), means)
-        if colors.shape[1] == 0:
-            raise ValueError(f"colors has shape {tuple(colors.shape)}; it must be ({n}, C) with C of at least 1")
-        return colors
+        return _check_channels("colors", colors, n, means)
     shs = check_tensor("shs", shs, (n, "K", 3), means)
     needed = (sh_degree + 1) ** 2
     if shs.shape[1] < needed:
@@ -215,6 +237,13 @@ def _check_features(shs: Tensor | None, colors: Tensor | None, sh_degree: int, m
             f"shs has shape {tuple(shs.shape)}; sh_degree {sh_degree} needs (N, K, 3) with K of at least {needed}"
         )
     return shs
+
+
+def _check_channels(name: str, values: Tensor, n: int, means: Tensor) -> Tensor:
+    values = check_tensor(name, values, (n, "C"), means)
+    if values.shape[1] == 0:
+        raise ValueError(f"{name} has shape {tuple(values.shape)}; it must be ({n}, C) with C of at least 1")
+    return values
 
 
 def _check_receiver(absgrad: bool, receiver: Tensor | None, means: Tensor, channels: int) -> Tensor | None:

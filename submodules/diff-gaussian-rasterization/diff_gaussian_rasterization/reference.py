@@ -17,6 +17,7 @@ from torch import Tensor
 from .outputs import RasterOutput, Statistics, Thresholds
 
 BLUR = 0.3  # pixels², added to the footprint's variances: every splat then covers about a pixel
+SURFACES = 4  # that a pixel has at most
 COMPENSATION_FLOOR = 0.000025  # of the squared antialiasing factor
 FRUSTUM_MARGIN = 1.3  # the pinhole's Jacobian is taken at most this far out, in half image sizes
 PAIRS_AT_ONCE = 1 << 20  # bounds the memory of one chunk of pixels
@@ -69,11 +70,14 @@ def rasterize_reference(
     scale_modifier: float = 1.0,
     antialiasing: bool = False,
     distortion_space: str = "linear",
+    distortion_gap: float = math.inf,
     depth_model: str = "center",
     sensor_depth: Tensor | None = None,
     sensor_limit: float = math.inf,
     statistics: bool = False,
     median_depth: bool = False,
+    features: Tensor | None = None,
+    depth_slope: bool = False,
     absgrad: bool = False,
     thresholds: Thresholds = Thresholds(),
     means2d_offset: Tensor | None = None,
@@ -84,12 +88,12 @@ def rasterize_reference(
     Arguments are not checked. Time and memory are O(N·H·W).
     """
     n = means.shape[0]
-    features = shs if colors is None else colors
-    assert features is not None
-    finite = finite_gaussians(means, scales, quats, opacities, features)
+    appearance = shs if colors is None else colors
+    assert appearance is not None
+    finite = finite_gaussians(means, scales, quats, opacities, appearance)
     order = depth_order(means, viewmat, near, finite)
     splats = project_gaussians(
-        means[order], scales[order] * scale_modifier, quats[order], opacities[order], features[order],
+        means[order], scales[order] * scale_modifier, quats[order], opacities[order], appearance[order],
         viewmat, (fx, fy, cx, cy), width, height, sh_degree if colors is None else None, antialiasing,
         None if depth_model == "center" else depth_reach(thresholds.alpha_min),
     )  # fmt: skip
@@ -102,12 +106,17 @@ def rasterize_reference(
     chunk = max(1, PAIRS_AT_ONCE // max(1, len(order)))
     samples = pixel_samples(width, height, means).split(chunk)
     measured = means.new_zeros(height * width) if sensor_depth is None else sensor_depth.detach().flatten()
-    rules = (distortion_space, sensor_limit, thresholds)
+    rules = (distortion_space, distortion_gap, sensor_limit, thresholds)
     parts = [
         render_pixels(splats, xy, depth, background, *rules)
         for xy, depth in zip(samples, measured.split(chunk), strict=True)
     ]
     images = [torch.cat([part[i] for part in parts]).reshape(height, width, -1).permute(2, 0, 1) for i in range(6)]
+
+    def blended(values: Tensor) -> Tensor:
+        rows = torch.cat([part.weights @ values for part in parts])
+        return rows.reshape(height, width, -1).permute(2, 0, 1)
+
     touched = torch.stack([part.touched for part in parts]).any(dim=0)
     radii = torch.zeros(n, dtype=torch.int32, device=means.device)
     radii[order] = splat_radii(splats, touched, thresholds.alpha_min)
@@ -115,6 +124,8 @@ def rasterize_reference(
     return RasterOutput(
         images[0], images[1], images[2], images[3], images[4], radii, means2d, (~finite).sum(), gathered,
         images[5] if median_depth else None,
+        None if features is None else blended(features[order]),
+        blended(splats.slopes) if depth_slope else None,
     )  # fmt: skip
 
 
@@ -323,6 +334,7 @@ def render_pixels(
     measured: Tensor,
     background: Tensor,
     distortion_space: str,
+    distortion_gap: float,
     sensor_limit: float,
     thresholds: Thresholds,
 ) -> Pixels:
@@ -332,17 +344,53 @@ def render_pixels(
     z = pair_depths(splats, samples, weights > 0)
     m = z if distortion_space == "linear" else 1 / z
     alpha = weights.sum(dim=1)
-    hit = alpha > torch.finfo(alpha.dtype).tiny  # below, a division would be noise, and its derivative infinite
-    mean = (weights * m).sum(dim=1) / torch.where(hit, alpha, 1)
     known = measured > 0
     depth_there = torch.where(known, measured, 1)
-    center = torch.where(known, depth_there if distortion_space == "linear" else 1 / depth_there, mean)
-    limit = torch.where(known, torch.full_like(mean, sensor_limit**2), math.inf)
-    spread = weights * torch.minimum((m - center[:, None]) ** 2, limit[:, None])
+    measure_there = depth_there if distortion_space == "linear" else 1 / depth_there
+    center = torch.where(known[:, None], measure_there[:, None], surface_means(weights, m, distortion_gap))
+    limit = torch.where(known, torch.full_like(alpha, sensor_limit**2), math.inf)
+    spread = weights * torch.minimum((m - center) ** 2, limit[:, None])
     color = weights @ splats.colors + light_end[:, None] * background
     inv_depth, depth = (weights / z).sum(dim=1), (weights * z).sum(dim=1)
     median = median_depths(weights, z)
     return Pixels(color, inv_depth, depth, alpha, spread.sum(dim=1), median, weights, spread, kept.any(dim=0))
+
+
+def surface_means(weights: Tensor, measures: Tensor, gap: float) -> Tensor:
+    """(P, S) for each splat the mean measure of the surface that it belongs to."""
+    labels = surface_labels(weights, measures, gap)
+    means = torch.zeros_like(measures)
+    tiny = torch.finfo(weights.dtype).tiny  # below, a division would be noise, and its derivative infinite
+    for surface in range(1 if gap == math.inf else SURFACES):
+        here = labels == surface
+        total = torch.where(here, weights, 0).sum(dim=1)
+        mean = torch.where(here, weights * measures, 0).sum(dim=1) / torch.where(total > tiny, total, 1)
+        means = torch.where(here, mean[:, None], means)
+    return means
+
+
+@torch.no_grad()
+def surface_labels(weights: Tensor, measures: Tensor, gap: float) -> Tensor:
+    """(P, S) which surface of the pixel each splat belongs to, counted from near to far.
+
+    A splat begins the next where it differs from the mean of the surface so far by more than `gap` times the measure of
+    that surface's first splat.
+    """
+    if gap == math.inf:
+        return torch.zeros(weights.shape, dtype=torch.long, device=weights.device)
+    pixels, splats = weights.shape
+    label, labels = torch.zeros(pixels, dtype=torch.long, device=weights.device), []
+    total, moment, first = (weights.new_zeros(pixels) for _ in range(3))
+    for i in range(splats):
+        w, m = weights[:, i], measures[:, i]
+        mean = moment / torch.where(total > 0, total, 1)
+        begins = (w > 0) & (total > 0) & ((m - mean).abs() > gap * first) & (label < SURFACES - 1)
+        label = label + begins.long()
+        total, moment = torch.where(begins, 0, total), torch.where(begins, 0, moment)
+        first = torch.where((total == 0) & (w > 0), m, first)
+        total, moment = total + w, moment + w * m
+        labels.append(label)
+    return torch.stack(labels, dim=1) if labels else label.new_zeros(weights.shape)
 
 
 @torch.no_grad()

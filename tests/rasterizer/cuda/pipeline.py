@@ -20,7 +20,8 @@ PROJECTED = (
 )  # fmt: skip
 LISTS = ("flatten_ids", "grad_slots", "isect_offsets", "tile_ranges")
 BLENDED = (
-    "color", "inv_depth", "depth", "alpha", "distortion", "transmittance", "reference", "offset", "end"
+    "color", "inv_depth", "depth", "alpha", "distortion", "transmittance", "reference", "offset", "end",
+    "surface_ends",
 )  # fmt: skip
 SPLAT_GRADIENTS = (
     "v_means2d", "absgrad", "v_inv_cov_factor", "v_opacities2d", "v_colors", "v_depths", "v_depth_slopes",
@@ -65,7 +66,8 @@ def blend_arguments(
     return (
         *seen, background, cutoff_sigmas, *lists, s["width"], s["height"],
         *s.get("thresholds", Thresholds()), s.get("distortion_space", "linear") == "inverse",
-        None if sensor is None else sensor.to(dtype), s.get("sensor_limit", math.inf),
+        s.get("distortion_gap", math.inf), None if sensor is None else sensor.to(dtype),
+        s.get("sensor_limit", math.inf),
     )  # fmt: skip
 
 

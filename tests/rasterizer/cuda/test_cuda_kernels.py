@@ -13,7 +13,7 @@ from .pipeline import GRADIENTS, LISTS, ON_CARD, ON_CPU, SPLAT_GRADIENTS, Backen
 
 pytestmark = pytest.mark.slow
 
-INTEGERS = {"radii", "num_nonfinite", *LISTS, "end"}
+INTEGERS = {"radii", "num_nonfinite", *LISTS, "end", "surface_ends"}
 MUST_NOT_BE_ZERO = ("color", "depth", "alpha", "distortion", *SPLAT_GRADIENTS[:6], *GRADIENTS[:5], "distortion_share")
 
 SPECIAL = {
@@ -32,6 +32,8 @@ SPECIAL = {
     "other thresholds": random_scene(23, width=24, height=24, thresholds=Thresholds(0.05, 0.7, 0.1)),
     "scale modifier": random_scene(24, width=24, height=24, scale_modifier=1.7),
     **{f"{c} channels": random_scene(30 + c, width=40, height=24, sh_degree=None, channels=c) for c in (1, 4, 8, 16)},
+    "surfaces": random_scene(26, n=200, width=40, height=24, depth_model="ray", distortion_gap=0.1),
+    "surfaces, centers": random_scene(27, n=200, width=40, height=24, distortion_gap=0.1, distortion_space="inverse"),
     "needles": random_scene(25, width=70, height=50, kinds=["needle", "huge"]),
 }
 

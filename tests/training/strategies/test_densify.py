@@ -9,6 +9,7 @@ from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
 from tests.helpers.clouds import random_gaussians
 from training.strategies.densify import DensityStatistics, default_grad_threshold, densify, reset_opacities
+from training.strategies.split_longest import SplitShape, split_longest
 from utils.quaternion import rotate
 
 RATES = dict.fromkeys(PARAMETERS, 1e-3)
@@ -72,6 +73,28 @@ def test_small_ones_are_cloned() -> None:
     assert grow(gaussians, [0.0, 0.6, 0.0, 0.7], clone_below=10.0) == (2, 0)
     order = [0, 1, 2, 3, 1, 3]
     assert all(torch.equal(gaussians.parameters[name], before.parameters[name][order]) for name in PARAMETERS)
+
+
+def test_large_ones_are_split_along_their_longest_axis_where_a_shape_is_given() -> None:
+    gaussians, before = random_gaussians(4), random_gaussians(4)
+    parents = torch.tensor([False, True, False, True])
+    statistics = with_gradients([0.0, 0.6, 0.0, 0.7])
+    generator = torch.Generator().manual_seed(3)
+    untouched = generator.get_state()
+    grown = densify(
+        gaussians, Optimizer(gaussians, RATES), statistics, grad_threshold=0.5, clone_below=1e-6, max_gaussians=0,
+        generator=generator, shape=SplitShape(),
+    )  # fmt: skip
+    assert grown == (0, 2) and torch.equal(generator.get_state(), untouched), "nothing is drawn"
+    children = split_longest(before, parents, SplitShape())
+    for name in PARAMETERS:
+        assert torch.equal(gaussians.parameters[name][2:], children[name]), name
+    lengths, parent = gaussians.activated_scales[2:].sort(dim=1).values, before.activated_scales[[1, 3, 1, 3]]
+    longest = parent.amax(dim=1)
+    shorter = torch.maximum(0.6 * longest, parent.sort(dim=1).values[:, 1])
+    torch.testing.assert_close(lengths[:, 2], shorter)
+    moved = (gaussians.means[2:] - before.means[[1, 3, 1, 3]]).norm(dim=1)
+    torch.testing.assert_close(moved, 0.6 * longest)
 
 
 def test_large_ones_are_split() -> None:

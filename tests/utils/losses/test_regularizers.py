@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def cloud(count: int = 12, unit: float = 1.0, dtype: torch.dtype = torch.float64
     return tuple(each.to(dtype) for each in (means * unit, scales * unit, quats))  # type: ignore[return-value]
 
 
-def draw(means: Tensor, scales: Tensor, quats: Tensor, unit: float = 1.0) -> RasterOutput:
+def draw(means: Tensor, scales: Tensor, quats: Tensor, unit: float = 1.0, **settings: Any) -> RasterOutput:
     pose = torch.eye(4, dtype=means.dtype)
     pose[2, 3] = 4 * unit
     count = len(means)
@@ -56,6 +57,7 @@ def draw(means: Tensor, scales: Tensor, quats: Tensor, unit: float = 1.0) -> Ras
         height=18,
         background=torch.zeros(3, dtype=means.dtype),
         near=0.1 * unit,
+        **settings,
     )
 
 
@@ -119,13 +121,14 @@ def test_depths_far_apart_count_by_the_logarithm() -> None:
     assert distortion(output.distortion, output.alpha, EXTENT, scale=1e3).item() == pytest.approx(plain.item())
 
 
-@pytest.mark.parametrize("scale", [0.0, 0.05])
-def test_distortion_reaches_the_gaussians_exactly(scale: float) -> None:
+@pytest.mark.parametrize("depth_model", ["center", "ray"])
+@pytest.mark.parametrize(("scale", "gap"), [(0.0, math.inf), (0.05, math.inf), (0.0, 0.3)], ids=["plain", "log", "gap"])
+def test_distortion_reaches_the_gaussians_exactly(scale: float, gap: float, depth_model: str) -> None:
     means, scales, quats = cloud(5)
     inputs = tuple(each.requires_grad_() for each in (means, torch.exp(scales) * 0.2, quats))
 
     def term(*values: Tensor) -> Tensor:
-        output = draw(*values)
+        output = draw(*values, depth_model=depth_model, distortion_gap=gap)
         return distortion(output.distortion, output.alpha, EXTENT, scale=scale)
 
     value = term(*inputs)

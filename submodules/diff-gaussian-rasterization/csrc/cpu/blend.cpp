@@ -24,7 +24,7 @@ static const BlendKernels<T>& blend_kernels(int channels) {
 template <class T>
 int blend(const BlendInput<T>& in, int64_t, const BlendOutput<T>& out, const Allocator&, void*) {
   const BlendKernels<T>& table = blend_kernels<T>(in.channels);
-  const auto blend = table.blend[in.depth_slopes != nullptr];
+  const auto blend = table.blend[int(depths_of(in))];
   for_each_tile(in.image, table.scratch_bytes, [&](int tile, void* scratch) { blend(in, out, tile, scratch); });
   return 0;
 }
@@ -55,7 +55,7 @@ static void blend_backward_of(const BlendInput<T>& in, int64_t n, const int32_t*
   std::vector<T> v_background(C * int64_t(in.image.tiles()));
   v.v_background = v_background.data();
   for_each_tile(in.image, table.scratch_bytes, [&](int tile, void* scratch) { backward(in, v, tile, scratch); });
-  reduce_slots<C, Absgrad, D>(in, n, isect_offsets, v.sums, out);
+  reduce_slots<C, Absgrad, summed<D>()>(in, n, isect_offsets, v.sums, out);
   for (int c = 0; c < C; ++c) out.background[c] = 0;
   for (size_t i = 0; i < v_background.size(); ++i) out.background[i % C] += v_background[i];
 }
@@ -84,7 +84,7 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_of
                      void*) {
   BlendStatistics<T> statistics = given;
   statistics.statistics = scratch<T>(allocator, intersections * STATISTICS_SLOT);
-  const auto measure = kernels<T>().blend_statistics[in.depth_slopes != nullptr];
+  const auto measure = kernels<T>().blend_statistics[int(depths_of(in))];
   for_each_tile(in.image, kernels<T>().statistics_scratch_bytes,
                 [&](int tile, void* scratch) { measure(in, statistics, tile, scratch); });
   const T* values = statistics.statistics;

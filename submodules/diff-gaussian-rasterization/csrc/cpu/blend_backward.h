@@ -10,10 +10,12 @@ struct BackwardScratch {
   PixelCotangent<L, C> v[blocks<L>()];
   PixelWalk<L> walk[blocks<L>()];
   L end[blocks<L>()];
+  SurfaceTable<L> surfaces[blocks<L>()];  // with Depths::Surfaces: the pixels' surfaces,
+  L surface_begin[blocks<L>()];           // and where that at which the walk is begins
 };
 
 // Loads what the pixels know at their end; returns how many ids the longest of them saw.
-template <class L, class T, int C>
+template <Depths D, class L, class T, int C>
 DGR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, const TileFrame& frame, int tile,
                                 BackwardScratch<L, T, C>& scratch) {
   const L zero = L(T(0));
@@ -27,6 +29,10 @@ DGR_FN int load_pixels_backward(const BlendInput<T>& in, const BlendCotangents<T
     scratch.v[s] = pixel.v;
     scratch.walk[s] = pixel.walk;
     scratch.end[s] = pixels(v.state.end);
+    if constexpr (D == Depths::Surfaces) {
+      scratch.surfaces[s] = read_surfaces<L>(in, v.state, pixels);
+      scratch.surface_begin[s] = never<L>();
+    }
     longest = maximum(longest, scratch.end[s]);
     for (int c = 0; c < C; ++c) v_background[c] += pixel.walk.transmittance * pixel.v.color.at[c];
   }
@@ -51,6 +57,16 @@ DGR_FN void sum_lanes(const SplatSums<L, C>& sums, T* slot) {
   __builtin_memcpy(slot, total, COUNT * sizeof(T));
 }
 
+// The walk of a block comes to `position`, where each of its pixels is on some surface.
+template <class L, class T, int C>
+DGR_FN void find_surfaces(const BlendInput<T>& in, BackwardScratch<L, T, C>& scratch, int s, int position) {
+  const L at = L(T(position));
+  if (!any(at < scratch.surface_begin[s])) return;
+  const Surface<L> surface = surface_at(scratch.surfaces[s], at);
+  enter_surface(scratch.walk[s], surface, in.inverse_distortion);
+  scratch.surface_begin[s] = surface.begin;
+}
+
 template <bool Absgrad, Depths D, class L, class T, int C>
 DGR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T, C>& scratch, int i, int position, T* slot) {
   const PixelSplat<T, C>& q = scratch.batch.records[i].splat;
@@ -64,6 +80,7 @@ DGR_FN void backward_record(const BlendInput<T>& in, BackwardScratch<L, T, C>& s
     const PairAlpha<L> alpha = pair_alpha(in, q, pair.falloff, position, scratch.end[s]);
     if (!any(alpha.counted > zero)) continue;
     touched = true;
+    if constexpr (D == Depths::Surfaces) find_surfaces(in, scratch, s, position);
     const PairDepth<L> at = depth_at<D>(splat, pair.dx, pair.dy, in.inverse_distortion);
     const PairCotangent<L> v = blend_vjp<D>(scratch.walk[s], splat, at, alpha.counted, alpha.free, scratch.v[s]);
     add_pair<Absgrad, D>(sums, splat, v, pair.falloff.slant, pair.dx, pair.dy, scratch.v[s]);
@@ -93,7 +110,7 @@ void blend_tile_backward(const BlendInput<T>& in, const BlendCotangents<T>& v, i
   BackwardScratch<L, T, C>& scratch = *static_cast<BackwardScratch<L, T, C>*>(memory);
   constexpr int COUNT = sum_count<C, Absgrad, D>();
   const TileFrame frame = tile_frame(in.image, in.tile_ranges, tile);
-  const int last = frame.begin + load_pixels_backward(in, v, frame, tile, scratch);
+  const int last = frame.begin + load_pixels_backward<D>(in, v, frame, tile, scratch);
   for (int id = last; id < frame.end; ++id)  // behind every pixel's end
     for (int k = 0; k < COUNT; ++k) v.sums[int64_t(v.grad_slots[id]) * COUNT + k] = T(0);
   walk_tile_backward<Absgrad, D>(in, v, frame, last, scratch);

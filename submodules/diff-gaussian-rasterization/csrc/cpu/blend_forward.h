@@ -8,8 +8,9 @@ template <class L, class T, int C>
 struct ForwardScratch {
   Gathered<L, T, C> batch;
   PixelSums<L, C> sums[blocks<L>()];
-  L limit[blocks<L>()];  // alpha from which a splat counts: alpha_min while the pixel lasts
-  L end[blocks<L>()];    // where in the tile's list the pixel ended
+  PixelSurfaces<L> surfaces[blocks<L>()];  // with Depths::Surfaces
+  L limit[blocks<L>()];                    // alpha from which a splat counts: alpha_min while the pixel lasts
+  L end[blocks<L>()];                      // where in the tile's list the pixel ended
   uint16_t list[blocks<L>()][BATCH];
   int listed[blocks<L>()];
   bool alive[blocks<L>()];
@@ -47,8 +48,14 @@ DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T, C>& scratc
       const Passage<L> light = pass(sums.transmittance, alpha, transmittance_min);
       limit = select(light.ends, ended<L>(), limit);
       end = select(light.ends, L(T(batch_start + index)), end);
-      blend<D>(sums, broadcast<L>(q), depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion),
-               select(light.ends, zero, light.weight), select(light.ends, sums.transmittance, light.transmittance));
+      const PairDepth<L> at = depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion);
+      const L weight = select(light.ends, zero, light.weight);
+      const L left = select(light.ends, sums.transmittance, light.transmittance);
+      if constexpr (D == Depths::Surfaces)
+        blend_surface(sums, scratch.surfaces[s], broadcast<L>(q), at, weight, left, L(in.distortion_gap),
+                      L(T(batch_start + index)));
+      else
+        blend<D>(sums, broadcast<L>(q), at, weight, left);
     }
     alive = any(limit < ended<L>());
   }
@@ -58,12 +65,12 @@ DGR_FN bool blend_block(const BlendInput<T>& in, ForwardScratch<L, T, C>& scratc
   return alive;
 }
 
-template <class L, class T, int C>
+template <Depths D, class L, class T, int C>
 DGR_FN void write_block(const BlendInput<T>& in, const BlendOutput<T>& out, const TileFrame& frame,
-                        const ForwardScratch<L, T, C>& scratch, int s) {
+                        ForwardScratch<L, T, C>& scratch, int s) {
   const Block<L> block = block_at<L>(s);
-  write_pixel(in, out, scratch.sums[s], scratch.end[s],
-              [&](auto* plane, L value) { store_pixels(plane, in.image, frame, block, value); });
+  write_pixel<D>(in, out, scratch.sums[s], scratch.surfaces[s], scratch.end[s],
+                 [&](auto* plane, L value) { store_pixels(plane, in.image, frame, block, value); });
 }
 
 template <class L, class T, int C, Depths D>
@@ -77,6 +84,7 @@ void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, vo
     const auto exists = (lane_columns<L>() < L(T(part.columns))) & (lane_rows<L>() < L(T(part.rows)));
     scratch.sums[s] =
         first_pixel<L, C>(in, [&](const auto* plane) { return load_pixels<L, T>(plane, in.image, frame, block); });
+    if constexpr (D == Depths::Surfaces) scratch.surfaces[s] = no_surfaces<L>();
     scratch.limit[s] = select(exists, L(in.alpha_min), ended<L>());
     scratch.end[s] = L(T(frame.end - frame.begin));
     scratch.alive[s] = any(exists);
@@ -92,7 +100,7 @@ void blend_tile(const BlendInput<T>& in, const BlendOutput<T>& out, int tile, vo
         --living;
       }
   }
-  for (int s = 0; s < blocks<L>(); ++s) write_block(in, out, frame, scratch, s);
+  for (int s = 0; s < blocks<L>(); ++s) write_block<D>(in, out, frame, scratch, s);
 }
 
 DGR_NAMESPACE_END

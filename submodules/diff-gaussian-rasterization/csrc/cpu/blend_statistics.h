@@ -9,7 +9,19 @@ struct StatisticsScratch {
   Gathered<L, T, 0> batch;
   PixelMeasure<L> pixel[blocks<L>()];
   L end[blocks<L>()];
+  SurfaceTable<L> surfaces[blocks<L>()];  // with Depths::Surfaces: the pixels' surfaces,
+  L surface_end[blocks<L>()];             // and where that at which the walk is ends
 };
+
+// The walk of a block comes to `position`, where each of its pixels is on some surface.
+template <class L, class T>
+DGR_FN void find_surfaces(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int s, int position) {
+  const L at = L(T(position));
+  if (!any(at >= scratch.surface_end[s])) return;
+  const Surface<L> surface = surface_at(scratch.surfaces[s], at);
+  enter_surface(scratch.pixel[s], surface, in.inverse_distortion);
+  scratch.surface_end[s] = surface.end;
+}
 
 template <Depths D, class L, class T>
 DGR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scratch, int i, int position, T* slot) {
@@ -19,6 +31,7 @@ DGR_FN void measure_record(const BlendInput<T>& in, StatisticsScratch<L, T>& scr
     const int s = first_block<L>(set);
     const Pair<L> pair = pair_at(q, block_at<L>(s));
     const L alpha = pair_alpha(in, q, pair.falloff, position, scratch.end[s]).counted;
+    if constexpr (D == Depths::Surfaces) find_surfaces(in, scratch, s, position);
     const PairShare<L> part = measure(scratch.pixel[s], depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion), alpha);
     weight += part.weight;
     most = maximum(most, part.weight);
@@ -39,6 +52,10 @@ void tile_statistics(const BlendInput<T>& in, const BlendStatistics<T>& out, int
     const auto pixels = [&](const auto* plane) { return load_pixels<L, T>(plane, in.image, frame, block); };
     scratch.pixel[s] = read_measure<L>(in, out.state, pixels);
     scratch.end[s] = pixels(out.state.end);
+    if constexpr (D == Depths::Surfaces) {
+      scratch.surfaces[s] = read_surfaces<L>(in, out.state, pixels);
+      scratch.surface_end[s] = L(T(0));
+    }
   }
   for (int first = frame.begin; first < frame.end; first += BATCH) {
     const int count = frame.end - first < BATCH ? frame.end - first : BATCH;

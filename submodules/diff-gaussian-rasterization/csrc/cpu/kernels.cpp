@@ -29,9 +29,12 @@ struct Table {
   using L = Widest<T>;
   template <int C>
   static constexpr BlendKernels<T> blends() {
-    return {{blend_tile<L, T, C, Depths::Center>, blend_tile<L, T, C, Depths::Ray>},
-            {backward<C, false, Depths::None>, backward<C, false, Depths::Center>, backward<C, false, Depths::Ray>},
-            {backward<C, true, Depths::None>, backward<C, true, Depths::Center>, backward<C, true, Depths::Ray>},
+    return {{nullptr, blend_tile<L, T, C, Depths::Center>, blend_tile<L, T, C, Depths::Ray>,
+             blend_tile<L, T, C, Depths::Surfaces>},
+            {backward<C, false, Depths::None>, backward<C, false, Depths::Center>, backward<C, false, Depths::Ray>,
+             backward<C, false, Depths::Surfaces>},
+            {backward<C, true, Depths::None>, backward<C, true, Depths::Center>, backward<C, true, Depths::Ray>,
+             backward<C, true, Depths::Surfaces>},
             larger(sizeof(ForwardScratch<L, T, C>), sizeof(BackwardScratch<L, T, C>))};
   }
   template <int C, bool Absgrad, Depths D>
@@ -45,7 +48,8 @@ struct Table {
         tile_spans<L, T>,
         {blends<CHANNEL_COUNTS[0]>(), blends<CHANNEL_COUNTS[1]>(), blends<CHANNEL_COUNTS[2]>(),
          blends<CHANNEL_COUNTS[3]>(), blends<CHANNEL_COUNTS[4]>()},
-        {tile_statistics<L, T, Depths::Center>, tile_statistics<L, T, Depths::Ray>},
+        {nullptr, tile_statistics<L, T, Depths::Center>, tile_statistics<L, T, Depths::Ray>,
+         tile_statistics<L, T, Depths::Surfaces>},
         sizeof(StatisticsScratch<L, T>),
         photometric_tile<L, T>,
         photometric_tile_backward<L, T>,

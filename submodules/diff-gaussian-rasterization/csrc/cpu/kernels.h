@@ -11,8 +11,8 @@ namespace dgr {
 template <class T>
 struct BlendKernels {
   using Backward = void (*)(const BlendInput<T>&, const BlendCotangents<T>&, int tile, void* scratch);
-  void (*blend[2])(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);  // of centers, along rays
-  Backward backward[3], backward_with_absgrad[3];
+  void (*blend[4])(const BlendInput<T>&, const BlendOutput<T>&, int tile, void* scratch);  // of None there is none
+  Backward backward[4], backward_with_absgrad[4];
   size_t scratch_bytes;
 };
 
@@ -30,8 +30,8 @@ struct Kernels {
   void (*tile_spans)(const Image&, const SplatInput<T>&, int64_t begin, int64_t end, TileReach*, TileSpan* spans,
                      int32_t* counts);
   BlendKernels<T> blends[CHANNEL_KINDS];  // by CHANNEL_COUNTS
-  // Of centers, along rays.
-  void (*blend_statistics[2])(const BlendInput<T>&, const BlendStatistics<T>&, int tile, void* scratch);
+  // By Depths, of which there is no None.
+  void (*blend_statistics[4])(const BlendInput<T>&, const BlendStatistics<T>&, int tile, void* scratch);
   size_t statistics_scratch_bytes;
   // One tile of two images' difference, and of its gradient by x; `scratch` has photometric_scratch_bytes.
   void (*photometric)(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricOutput<T>&, int64_t tile,

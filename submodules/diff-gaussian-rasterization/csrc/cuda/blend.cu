@@ -18,6 +18,7 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
   const TilePixel pixel = tile_pixel(in);
   PixelSums<T, C> sums = first_pixel<T, C>(
       in, [&](const T* plane) { return plane == nullptr || !pixel.inside ? T(0) : plane[pixel.pixel]; });
+  PixelSurfaces<T> surfaces = no_surfaces<T>();
   T limit = pixel.inside ? in.alpha_min : ended<T>();
   int end = pixel.end - pixel.begin;
   for (int start = pixel.begin; start < pixel.end; start += BATCH) {
@@ -38,13 +39,18 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
           limit = ended<T>();
           end = start - pixel.begin + i;
         } else {
-          dgr::blend<D>(sums, q, depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion), light.weight,
-                        light.transmittance);
+          const PairDepth<T> at = depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion);
+          if constexpr (D == Depths::Surfaces)
+            blend_surface(sums, surfaces, q, at, light.weight, light.transmittance, in.distortion_gap,
+                          T(start - pixel.begin + i));
+          else
+            dgr::blend<D>(sums, q, at, light.weight, light.transmittance);
         }
       }
     }
   }
-  if (pixel.inside) write_pixel(in, out, sums, end, [&](auto* plane, auto value) { plane[pixel.pixel] = value; });
+  if (pixel.inside)
+    write_pixel<D>(in, out, sums, surfaces, end, [&](auto* plane, auto value) { plane[pixel.pixel] = value; });
 }
 
 template <class T>
@@ -53,8 +59,10 @@ int blend(const BlendInput<T>& in, int64_t n, const BlendOutput<T>& out, const A
     constexpr int C = decltype(channels)::value;
     PackedSplat<T, C>* splats;
     DGR_TRY(pack(in, n, allocator, stream, splats));
-    const auto kernel =
-        in.depth_slopes == nullptr ? blend_kernel<T, C, Depths::Center> : blend_kernel<T, C, Depths::Ray>;
+    const Depths depths = depths_of(in);
+    const auto kernel = depths == Depths::Center ? blend_kernel<T, C, Depths::Center>
+                        : depths == Depths::Ray  ? blend_kernel<T, C, Depths::Ray>
+                                                 : blend_kernel<T, C, Depths::Surfaces>;
     return launch(kernel, tile_grid(in.image), TILE_THREADS, stream, in, splats, out);
   });
 }

@@ -26,6 +26,7 @@ struct Sum {
 template <bool Absgrad, Depths D, bool Distortion, class T, int C, int SIZE>
 __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<T, C, SIZE>& batch, int start,
                                            int count, int longest, const TilePixel& at, PixelBackward<T, C>& p, int end,
+                                           const PixelState<const T, const int32_t>& state, T& surface_begin,
                                            WarpSums<T, SIZE, sum_count<C, Absgrad, D>()>& sums) {
   constexpr int COUNT = sum_count<C, Absgrad, D>();
   const int warp = threadIdx.x / WARP, held = sum_of_lane<COUNT>();
@@ -40,6 +41,13 @@ __device__ __forceinline__ void walk_batch(const BlendInput<T>& in, const Batch<
       const T limit = start + i < end ? in.alpha_min : ended<T>();
       const PairAlpha<T> alpha = pair_alpha(q.opacity, pair.falloff.weight, limit, in.alpha_max);
       if (!__any_sync(ALL_LANES, alpha.counted > T(0))) continue;
+      if constexpr (D == Depths::Surfaces)
+        if (at.inside && T(start + i) < surface_begin) {
+          const auto pixel = [&](const auto* plane) { return T(plane[at.pixel]); };
+          const Surface<T> surface = surface_at(read_surfaces<T>(in, state, pixel), T(start + i));
+          enter_surface(p.walk, surface, in.inverse_distortion);
+          surface_begin = surface.begin;
+        }
       const PairDepth<T> depth = depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion);
       const PairCotangent<T> v = blend_vjp<D, Distortion>(p.walk, q, depth, alpha.counted, alpha.free, p.v);
       SplatSums<T, C> s = {};
@@ -65,6 +73,7 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
   const TilePixel at = tile_pixel(in);
   PixelBackward<T, C> p = {};
   int end = 0;
+  T surface_begin = never<T>();
   if (at.inside) {
     p = read_pixel<T, C>(in, v, [&](const T* plane) { return plane == nullptr ? T(0) : plane[at.pixel]; });
     end = v.state.end[at.pixel];
@@ -86,7 +95,8 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, C>())
     const int start = stop > BATCH ? stop - BATCH : 0, count = stop - start;
     if (own < count) gather(in, splats[in.flatten_ids[at.begin + start + own]], own, batch);
     __syncthreads();
-    walk_batch<Absgrad, D, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, sums);
+    walk_batch<Absgrad, D, Distortion>(in, batch, start, count, longest_of_warp, at, p, end, v.state, surface_begin,
+                                       sums);
     __syncthreads();
     write_slots(sums, v.grad_slots + at.begin + start, count, v.sums, Sum{});
   }
@@ -108,7 +118,7 @@ __global__ void __launch_bounds__(REDUCE_THREADS)
 // Colors, on which training spends its time, have a kernel for what no loss looks at; other channels one without depths.
 template <class T, int C, bool Absgrad, Depths D>
 static auto kernel_for(const BlendCotangents<T>& v) {
-  if constexpr (C == 3)
+  if constexpr (C == 3 && D != Depths::Surfaces)
     if (v.v_distortion == nullptr) return blend_backward_kernel<T, C, Absgrad, D, false>;
   return blend_backward_kernel<T, C, Absgrad, D, D != Depths::None>;
 }
@@ -125,8 +135,8 @@ static int blend_backward_of(const BlendInput<T>& in, int64_t n, const int32_t* 
   PackedSplat<T, C>* splats;
   DGR_TRY(pack(in, n, allocator, stream, splats));
   DGR_TRY(launch(kernel_for<T, C, Absgrad, D>(v), tile_grid(in.image), TILE_THREADS, stream, in, splats, v));
-  DGR_TRY(launch(finish_gradients<T, C, Absgrad, D>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS,
-                 stream, in, n, isect_offsets, slots, gradients));
+  DGR_TRY(launch(finish_gradients<T, C, Absgrad, summed<D>()>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP),
+                 REDUCE_THREADS, stream, in, n, isect_offsets, slots, gradients));
   return launch(sum_rows<C, T>, 1, SUM_THREADS, stream, v.v_background, tiles, gradients.background);
 }
 

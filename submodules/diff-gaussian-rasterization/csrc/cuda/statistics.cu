@@ -18,6 +18,7 @@ struct SumOrMaximum {
 template <Depths D, class T, int SIZE>
 __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Batch<T, 0, SIZE>& batch, int start,
                                               int count, const TilePixel& at, PixelMeasure<T>& p, int end,
+                                              const PixelState<const T, const int32_t>& state, T& surface_end,
                                               WarpSums<T, SIZE, STATISTICS_SLOT>& sums) {
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, held = sum_of_lane<2>();
   for (int first = 0; first < count; first += WARP) {
@@ -29,6 +30,13 @@ __device__ __forceinline__ void measure_batch(const BlendInput<T>& in, const Bat
       const Pair<T> pair = pair_at(q, at);
       const T alpha = pair_alpha(q.opacity, pair.falloff.weight, limit, in.alpha_max).counted;
       if (!__any_sync(ALL_LANES, alpha > T(0))) continue;
+      if constexpr (D == Depths::Surfaces)
+        if (at.inside && T(start + i) >= surface_end) {
+          const auto pixel = [&](const auto* plane) { return T(plane[at.pixel]); };
+          const Surface<T> surface = surface_at(read_surfaces<T>(in, state, pixel), T(start + i));
+          enter_surface(p, surface, in.inverse_distortion);
+          surface_end = surface.end;
+        }
       const PairShare<T> part = measure(p, depth_at<D>(q, pair.dx, pair.dy, in.inverse_distortion), alpha);
       T values[2] = {part.weight, part.distortion};
       warp_sums(values);
@@ -50,6 +58,7 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, 0>())
   const TilePixel at = tile_pixel(in);
   PixelMeasure<T> p = {};
   int end = 0;
+  T surface_end = T(0);
   if (at.inside) {
     p = read_measure<T>(in, out.state, [&](const T* plane) { return plane == nullptr ? T(0) : plane[at.pixel]; });
     end = out.state.end[at.pixel];
@@ -58,7 +67,7 @@ __global__ void __launch_bounds__(TILE_THREADS, tiles_at_once<T, 0>())
     const int left = at.end - at.begin - start, count = left < STATISTICS_BATCH ? left : STATISTICS_BATCH;
     if (own < count) gather(in, splats[in.flatten_ids[at.begin + start + own]], own, batch);
     __syncthreads();
-    measure_batch<D>(in, batch, start, count, at, p, end, sums);
+    measure_batch<D>(in, batch, start, count, at, p, end, out.state, surface_end, sums);
     __syncthreads();
     write_slots(sums, out.grad_slots + at.begin + start, count, out.statistics, SumOrMaximum{});
   }
@@ -88,8 +97,10 @@ int blend_statistics(const BlendInput<T>& in, int64_t n, const int32_t* isect_of
   out.statistics = reinterpret_cast<T*>(slots);
   PackedSplat<T, 0>* splats;
   DGR_TRY(pack(in, n, allocator, stream, splats));
-  const auto kernel =
-      in.depth_slopes == nullptr ? statistics_kernel<T, Depths::Center> : statistics_kernel<T, Depths::Ray>;
+  const Depths depths = depths_of(in);
+  const auto kernel = depths == Depths::Center ? statistics_kernel<T, Depths::Center>
+                      : depths == Depths::Ray  ? statistics_kernel<T, Depths::Ray>
+                                               : statistics_kernel<T, Depths::Surfaces>;
   DGR_TRY(launch(kernel, tile_grid(in.image), TILE_THREADS, stream, in, splats, out));
   return launch(finish_statistics<T>, blocks_for(n, REDUCE_THREADS / REDUCE_GROUP), REDUCE_THREADS, stream, n,
                 isect_offsets, slots, gathered);

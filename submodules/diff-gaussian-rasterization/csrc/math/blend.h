@@ -2,13 +2,24 @@
 #pragma once
 #include <limits>
 
+#include "../params.h"
 #include "real.h"
 
 DGR_NAMESPACE_BEGIN
 
 // Which depth a splat has at a pixel: its center's, or that along the pixel's ray (DepthSlope in footprint.h). None: no image
-// of depths has a gradient.
-enum class Depths { None, Center, Ray };
+// of depths has a gradient. Surfaces: along rays, and the distortion is that of each surface of a pixel apart (PixelSurfaces).
+enum class Depths { None, Center, Ray, Surfaces };
+
+template <Depths D>
+constexpr bool along_rays() {
+  return D == Depths::Ray || D == Depths::Surfaces;
+}
+// The sums of a splat's gradients know nothing of surfaces.
+template <Depths D>
+constexpr Depths summed() {
+  return D == Depths::Surfaces ? Depths::Ray : D;
+}
 
 // What a splat, a pixel or a sum has for each of C channels. (C++ has no arrays of no elements.)
 template <class V, int C>
@@ -82,7 +93,7 @@ struct PairDepth {
 template <Depths D, class V, class Splat>
 DGR_FN PairDepth<V> depth_at(const Splat& s, V dx, V dy, bool inverse_distortion) {
   using S = Scalar<V>;
-  if constexpr (D != Depths::Ray) return {V(s.depth), V(s.inverse_depth), V(s.measure_factor)};
+  if constexpr (!along_rays<D>()) return {V(s.depth), V(s.inverse_depth), V(s.measure_factor)};
   const V along_ray = V(s.inverse_depth) - (V(s.slope_x) * dx + V(s.slope_y) * dy);
   const V inverse = maximum(along_ray, V(S(0.25) * s.inverse_depth));
   return {S(1) / inverse, inverse, inverse_distortion ? inverse : V(S(1))};
@@ -170,32 +181,145 @@ template <class V>
 DGR_FN V limited_square(V delta, V limit) {
   return minimum(delta * delta, limit);
 }
-template <Depths D, class V, int C>
-DGR_FN void blend(PixelSums<V, C>& sums, const PixelSplat<V, C>& s, const PairDepth<V>& at, V w, V transmittance) {
+template <class V, int C>
+DGR_FN void blend_light(PixelSums<V, C>& sums, const PixelSplat<V, C>& s, const PairDepth<V>& at, V w,
+                        V transmittance) {
   sums.transmittance = transmittance;
   DGR_UNROLL for (int c = 0; c < C; ++c) sums.color.at[c] += w * s.color.at[c];
   sums.inverse_depth += w * at.inverse;
   sums.depth += w * at.depth;
-  Mask<V> first = sums.weight == V(Scalar<V>(0));
-  if constexpr (D == Depths::Ray) first = first & (sums.limit == unlimited<V>());
+}
+// The moments of what has had the weight `before` so far: the pixel, or its last surface.
+template <Depths D, class V, int C>
+DGR_FN void add_moments(PixelSums<V, C>& sums, const PairDepth<V>& at, V w, V before) {
+  Mask<V> first = before == V(Scalar<V>(0));
+  if constexpr (along_rays<D>()) first = first & (sums.limit == unlimited<V>());
   sums.reference = select(first, at.depth, sums.reference);
   sums.reference_factor = select(first, at.factor, sums.reference_factor);
-  sums.weight += w;
   const V delta = measure_difference(at.depth, at.factor, sums.reference, sums.reference_factor);
   const V moment = w * delta;
   sums.first += moment;
-  sums.second += D == Depths::Ray ? w * limited_square(delta, sums.limit) : moment * delta;
+  sums.second += along_rays<D>() ? w * limited_square(delta, sums.limit) : moment * delta;
 }
-// M − m₀, the mean measure relative to the reference; 0 where nothing was hit, or where M is m₀.
+template <Depths D, class V, int C>
+DGR_FN void blend(PixelSums<V, C>& sums, const PixelSplat<V, C>& s, const PairDepth<V>& at, V w, V transmittance) {
+  blend_light(sums, s, at, w, transmittance);
+  add_moments<D>(sums, at, w, sums.weight);
+  sums.weight += w;
+}
+// M − m₀, the mean measure relative to the reference, of what weighs `weight`; 0 where nothing was hit, or where M is m₀.
 template <class V, int C>
-DGR_FN V mean_offset(const PixelSums<V, C>& sums) {
+DGR_FN V mean_offset(const PixelSums<V, C>& sums, V weight) {
   const V zero = V(Scalar<V>(0));
-  return select((sums.weight > zero) & (sums.limit == unlimited<V>()), sums.first / sums.weight, zero);
+  return select((weight > zero) & (sums.limit == unlimited<V>()), sums.first / weight, zero);
 }
-// Σw·(m − M)²
+// Σw·(m − M)² of what weighs `weight`.
 template <class V, int C>
-DGR_FN V distortion(const PixelSums<V, C>& sums) {
-  return maximum(sums.second - sums.first * mean_offset(sums), V(Scalar<V>(0)));
+DGR_FN V distortion(const PixelSums<V, C>& sums, V weight) {
+  return maximum(sums.second - sums.first * mean_offset(sums, weight), V(Scalar<V>(0)));
+}
+
+// A pixel's surfaces, near ones first: reference and M − m₀ of each, and where in the pixel's list it ends. Those that a pixel
+// does not have are as its last one, and end never.
+template <class V>
+struct SurfaceTable {
+  V reference[SURFACES], offset[SURFACES], end[SURFACES - 1];
+};
+template <class V>
+DGR_FN V never() {
+  return V(Scalar<V>(1 << 30));
+}
+
+// What a pixel knows of its surfaces while its splats pass. A splat farther than the gap from the mean of the surface before it
+// begins another, the last of SURFACES excepted. PixelSums' reference and moments are the last surface's.
+template <class V>
+struct PixelSurfaces {
+  V weight;               // Σw of the last surface
+  V distortion;           // Σw·(m − M)² of those before it
+  V index;                // how many are before it
+  SurfaceTable<V> table;  // of those before it
+};
+template <class V>
+DGR_FN PixelSurfaces<V> no_surfaces() {
+  const V zero = V(Scalar<V>(0));
+  PixelSurfaces<V> surfaces = {zero, zero, zero, {}};
+  for (int c = 0; c < SURFACES; ++c) surfaces.table.reference[c] = surfaces.table.offset[c] = zero;
+  for (int c = 0; c + 1 < SURFACES; ++c) surfaces.table.end[c] = never<V>();
+  return surfaces;
+}
+// Whether a splat of weight w begins another surface. `gap` is relative to the measure of the last surface's first splat. About
+// a sensor's depth there is one surface.
+template <class V, int C>
+DGR_FN Mask<V> begins_surface(const PixelSums<V, C>& sums, const PixelSurfaces<V>& surfaces, const PairDepth<V>& at,
+                              V w, V gap) {
+  using S = Scalar<V>;
+  const V delta = measure_difference(at.depth, at.factor, sums.reference, sums.reference_factor);
+  const V limit = gap * (sums.reference * sums.reference_factor * sums.reference_factor);
+  const V weight = surfaces.weight;  // 0 before the first splat
+  return (w > V(S(0))) & (absolute(weight * delta - sums.first) > weight * limit) &
+         (surfaces.index < V(S(SURFACES - 1))) & (sums.limit == unlimited<V>());
+}
+// The last surface into the table, which then is as write_pixel writes it.
+template <class V, int C>
+DGR_FN void put_in_table(const PixelSums<V, C>& sums, PixelSurfaces<V>& surfaces) {
+  const V offset = mean_offset(sums, surfaces.weight);
+  for (int c = 0; c < SURFACES; ++c) {
+    const Mask<V> before = V(Scalar<V>(c)) < surfaces.index;
+    surfaces.table.reference[c] = select(before, surfaces.table.reference[c], sums.reference);
+    surfaces.table.offset[c] = select(before, surfaces.table.offset[c], offset);
+  }
+}
+// `where` the last surface ends before the splat at `position`.
+template <class V, int C>
+DGR_FN void end_surface(PixelSums<V, C>& sums, PixelSurfaces<V>& surfaces, Mask<V> where, V position) {
+  using S = Scalar<V>;
+  const V zero = V(S(0));
+  put_in_table(sums, surfaces);
+  for (int c = 0; c + 1 < SURFACES; ++c) {
+    V& end = surfaces.table.end[c];
+    end = select(where & (surfaces.index == V(S(c))), position, end);
+  }
+  surfaces.distortion += select(where, distortion(sums, surfaces.weight), zero);
+  surfaces.index += select(where, V(S(1)), zero);
+  surfaces.weight = select(where, zero, surfaces.weight);
+  sums.first = select(where, zero, sums.first);
+  sums.second = select(where, zero, sums.second);
+}
+// blend, of a pixel's surfaces; `position` is the splat's in the pixel's list.
+template <class V, int C>
+DGR_FN void blend_surface(PixelSums<V, C>& sums, PixelSurfaces<V>& surfaces, const PixelSplat<V, C>& s,
+                          const PairDepth<V>& at, V w, V transmittance, V gap, V position) {
+  const Mask<V> begins = begins_surface(sums, surfaces, at, w, gap);
+  if (any(begins)) end_surface(sums, surfaces, begins, position);
+  blend_light(sums, s, at, w, transmittance);
+  add_moments<Depths::Surfaces>(sums, at, w, surfaces.weight);
+  sums.weight += w;
+  surfaces.weight += w;
+}
+
+// The surface of the splat at a position in the pixel's list, which is that of all positions in [begin, end).
+template <class V>
+struct Surface {
+  V reference, offset, begin, end;
+};
+template <class V>
+DGR_FN Surface<V> surface_at(const SurfaceTable<V>& t, V position) {
+  Surface<V> s = {t.reference[SURFACES - 1], t.offset[SURFACES - 1], t.end[SURFACES - 2], never<V>()};
+  for (int c = SURFACES - 2; c >= 0; --c) {
+    const Mask<V> here = position < t.end[c];
+    s.reference = select(here, t.reference[c], s.reference);
+    s.offset = select(here, t.offset[c], s.offset);
+    s.begin = select(here, c == 0 ? V(Scalar<V>(0)) : t.end[c - 1], s.begin);
+    s.end = select(here, t.end[c], s.end);
+  }
+  return s;
+}
+// A walk or a measure arrives at a surface.
+template <class V, class Pixel>
+DGR_FN void enter_surface(Pixel& pixel, const Surface<V>& surface, bool inverse_distortion) {
+  pixel.reference = surface.reference;
+  pixel.reference_factor = reference_factor(surface.reference, inverse_distortion);
+  pixel.offset = surface.offset;
 }
 
 // A pixel's light and mean measure, while its splats pass once more for what each of them did.
@@ -258,11 +382,11 @@ DGR_FN PairCotangent<V> blend_vjp(PixelWalk<V>& walk, const PixelSplat<V, C>& s,
   for (int c = 1; c < C; ++c) q += v.color.at[c] * s.color.at[c];
   if constexpr (D != Depths::None) q += v.inverse_depth * at.inverse + v.depth * at.depth;
   if constexpr (D == Depths::Center) v_depth = v.depth - v.inverse_depth * (at.inverse * at.inverse);
-  if constexpr (D == Depths::Ray) v_depth = v.inverse_depth - v.depth * (at.depth * at.depth);
+  if constexpr (along_rays<D>()) v_depth = v.inverse_depth - v.depth * (at.depth * at.depth);
   if constexpr (Distortion) {
     const V delta = measure_difference(at.depth, at.factor, walk.reference, walk.reference_factor) - walk.offset;
     const V v_delta = v.distortion * delta;
-    if constexpr (D == Depths::Ray) {
+    if constexpr (along_rays<D>()) {
       const V square = delta * delta, rate = at.factor * at.depth;
       q += v.distortion * minimum(square, walk.limit);
       v_depth = v_depth - select(square < walk.limit, v_delta, V(S(0))) * (S(2) * rate * rate);
@@ -301,7 +425,7 @@ DGR_FN void add_pair(SplatSums<V, C>& sums, const PixelSplat<V, C>& s, const Pai
                      V dy, const PixelCotangent<V, C>& v) {
   for (int c = 0; c < C; ++c) sums.color.at[c] += pair.weight * v.color.at[c];
   if constexpr (D != Depths::None) sums.depth += pair.depth;
-  if constexpr (D == Depths::Ray) {
+  if constexpr (along_rays<D>()) {
     sums.depth_dx += pair.depth * dx;
     sums.depth_dy += pair.depth * dy;
   }
@@ -322,14 +446,14 @@ DGR_FN void add_pair(SplatSums<V, C>& sums, const PixelSplat<V, C>& s, const Pai
 constexpr int SUMS = 7;  // besides the channels' and those of rays and absgrad
 template <int C, bool Absgrad, Depths D>
 constexpr int sum_count() {
-  return C + SUMS + (D == Depths::Ray ? 2 : 0) + (Absgrad ? 2 : 0);
+  return C + SUMS + (along_rays<D>() ? 2 : 0) + (Absgrad ? 2 : 0);
 }
 template <bool Absgrad, Depths D, class V, int C>
 DGR_FN void put_in_row(const SplatSums<V, C>& s, V* row) {
   for (int c = 0; c < C; ++c) row[c] = s.color.at[c];
   const V sums[SUMS] = {s.depth, s.total, s.slant, s.slant_dx, s.slant_dy, s.row, s.row_dy};
   for (int k = 0; k < SUMS; ++k) row[C + k] = sums[k];
-  if constexpr (D == Depths::Ray) {
+  if constexpr (along_rays<D>()) {
     row[C + SUMS] = s.depth_dx;
     row[C + SUMS + 1] = s.depth_dy;
   }
@@ -341,7 +465,7 @@ DGR_FN void put_in_row(const SplatSums<V, C>& s, V* row) {
 template <int C, bool Absgrad, Depths D, class V>
 DGR_FN SplatSums<V, C> sums_in_row(const V* row) {
   const V *r = row + C, *last = row + sum_count<C, Absgrad, D>() - 1, zero = V(Scalar<V>(0));
-  constexpr bool Ray = D == Depths::Ray;
+  constexpr bool Ray = along_rays<D>();
   SplatSums<V, C> s = {{},   r[0], Ray ? r[SUMS] : zero,      Ray ? r[SUMS + 1] : zero, r[1], r[2], r[3], r[4],
                        r[5], r[6], Absgrad ? last[-1] : zero, Absgrad ? last[0] : zero};
   for (int c = 0; c < C; ++c) s.color.at[c] = row[c];
@@ -373,7 +497,7 @@ struct DepthCotangent {
 template <Depths D, class V, int C>
 DGR_FN DepthCotangent<V> finish_depth(const SplatSums<V, C>& sums, V depth, V slope_x, V slope_y) {
   const V zero = V(Scalar<V>(0));
-  if constexpr (D != Depths::Ray) return {zero, zero, sums.depth, zero, zero};
+  if constexpr (!along_rays<D>()) return {zero, zero, sums.depth, zero, zero};
   return {-slope_x * sums.depth, -slope_y * sums.depth, -sums.depth / (depth * depth), -sums.depth_dx, -sums.depth_dy};
 }
 
