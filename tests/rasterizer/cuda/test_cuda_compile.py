@@ -116,9 +116,11 @@ def falloffs(name: str, folder: Path) -> list[list[str]]:
 def test_forward_and_backward_round_a_falloff_alike(tmp_path: Path) -> None:
     """Whether a splat counts at a pixel is decided anew in each kernel, and must not differ."""
     forward = falloffs("blend", tmp_path)
-    # Kernels of centers' depths and of those along rays, in which the compiler may double the loop over splats.
-    assert len(forward) >= 2 * len(ops.CHANNEL_COUNTS) and "fma" in "".join(forward[0])
+    # Kernels of centers' depths, of those along rays and of surfaces, in which the compiler may double the loop over
+    # splats.
+    assert len(forward) >= 3 * len(ops.CHANNEL_COUNTS) and "fma" in "".join(forward[0])
     others = falloffs("blend_backward", tmp_path) + falloffs("statistics", tmp_path)
-    # Backward kernels with and without absgrad; without depths, of centers, along rays; statistics of both.
-    assert len(others) >= 6 * len(ops.CHANNEL_COUNTS) + 2
+    # Backward kernels with and without absgrad; without depths, of centers, along rays, of surfaces; statistics of the
+    # last three.
+    assert len(others) >= 8 * len(ops.CHANNEL_COUNTS) + 3
     assert all(other == forward[0] for other in forward + others)
