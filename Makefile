@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 120
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
-.PHONY: help env demo test test-fast check check-browser check-sfm instruction-sets lint format fuzz bench bench-gpu clean
+.PHONY: help env demo test test-fast check check-browser check-sfm check-barriers check-nvcc instruction-sets lint format fuzz bench bench-gpu clean
 
 help:
 	@echo "make env      the Python environment in $(VENV), with torch and everything else; PYTHON=... and TORCH=... choose"
@@ -27,6 +27,8 @@ help:
 	@echo "make check    formatters, linters, types, then the tests with each instruction set: what CI runs"
 	@echo "make check-browser  opens the pages in Chromium, where there is one; the live viewer where viser is installed"
 	@echo "make check-sfm  the tests of photos without poses, for which pycolmap is installed"
+	@echo "make check-barriers  deletes each barrier of the CUDA kernels: each time a race must be found; no GPU"
+	@echo "make check-nvcc  compiles the CUDA kernels with a newer nvcc from PyPI, 350 MB in out/nvcc; no GPU"
 	@echo "make format   formats the Python and C++ files"
 	@echo "make fuzz     damaged datasets, FUZZ_SECONDS of them: each gives a valid scene or an error; out/fuzz keeps others"
 	@echo "make bench    times the rasterizer; JSON lines"
@@ -70,6 +72,12 @@ check-browser: env
 check-sfm: env
 	$(PIP_INSTALL) "pycolmap>=4.2"
 	$(BIN)/python -m pytest tests/scene/sfm
+
+check-barriers: env
+	$(BIN)/python -m tests.rasterizer.cuda.barrier_mutants
+
+check-nvcc: env
+	$(BIN)/python -m tests.rasterizer.cuda.other_nvcc out/nvcc
 
 # The tests above ran with the widest vectors that this processor has. Here are the others.
 instruction-sets: env

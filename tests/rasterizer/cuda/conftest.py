@@ -20,10 +20,10 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Backend:
 
 @pytest.fixture
 def emulated(emulator: Backend) -> Iterator[Backend]:
-    """The kernels in the natural order of blocks and threads; a test that wants another says so."""
-    emulator.operators.seed(0)
+    """The kernels in the natural order, one block at a time; a test that wants another says so."""
     yield emulator
-    emulator.operators.seed(0)
+    emulator.operators.schedule(0, 1)
+    emulator.operators.fill_shared(0xFF)
 
 
 @pytest.fixture(params=["emulated", *(["card"] if torch.cuda.is_available() else [])])

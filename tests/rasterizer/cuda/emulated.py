@@ -15,13 +15,14 @@ CSRC = HERE.parents[2] / "submodules" / "diff-gaussian-rasterization" / "csrc"
 TORCH = Path(torch.__file__).parent
 
 
-def build(library: Path, *flags: str) -> None:
-    """Compiles the emulated backend: about 8 seconds."""
+def build(library: Path, *flags: str, csrc: Path = CSRC) -> None:
+    """Compiles the emulated backend: about 8 seconds. `csrc`: where its kernels are."""
     warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
-    target = ("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-shared", TORCH_TARGET)
-    folders = (f"-I{HERE}", f"-I{CSRC}", f"-isystem{TORCH / 'include'}", f"-L{TORCH / 'lib'}", "-ltorch_cpu")
+    target = ("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-shared", "-pthread", TORCH_TARGET)
+    includes = (f"-I{HERE}", f"-I{HERE / 'emulator'}", f"-I{csrc}", f"-isystem{TORCH / 'include'}")
     files = (str(HERE / "emulated.cpp"), str(HERE / "emulated_operators.cpp"), "-o", str(library))
-    subprocess.run(["g++", *target, *warnings, *flags, *files, *folders], check=True)
+    links = (f"-L{TORCH / 'lib'}", "-ltorch_cpu")
+    subprocess.run(["g++", *target, *warnings, *flags, *includes, *files, *links], check=True)
 
 
 def load(library: Path) -> Any:

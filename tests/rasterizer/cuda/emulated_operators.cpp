@@ -13,13 +13,21 @@
 
 dgr::cuda::DeviceGuard::DeviceGuard(const torch::stable::Tensor&) {}
 
-static void run_fault(int64_t which, torch::stable::Tensor out) { fault(which, out.mutable_data_ptr<int32_t>()); }
+static void run_fault(std::string kernel, int64_t blocks, torch::stable::Tensor out) {
+  fault(kernel, int(blocks), out.mutable_data_ptr<int32_t>());
+}
+
+static void remove_barrier(std::string place) { delete_barrier(place); }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(emulated, m) {
-  m.def("seed(int seed) -> ()");
-  m.def("fault(int which, Tensor(a!) out) -> ()");
+  m.def("schedule(int seed, int residents) -> ()");
+  m.def("delete_barrier(str place) -> ()");
+  m.def("fill_shared(int byte) -> ()");
+  m.def("fault(str kernel, int blocks, Tensor(a!) out) -> ()");
 }
 STABLE_TORCH_LIBRARY_IMPL(emulated, CompositeExplicitAutograd, m) {
-  m.impl("seed", TORCH_BOX(&seed));
+  m.impl("schedule", TORCH_BOX(&schedule));
+  m.impl("delete_barrier", TORCH_BOX(&remove_barrier));
+  m.impl("fill_shared", TORCH_BOX(&fill_shared));
   m.impl("fault", TORCH_BOX(&run_fault));
 }

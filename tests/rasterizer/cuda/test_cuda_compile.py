@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from diff_gaussian_rasterization import _native, ops
-from diff_gaussian_rasterization._native.plan import CUDA_FLAGS, CUDA_REPORT
-from diff_gaussian_rasterization._native.toolchain import find_nvcc
-
-from .emulated import CSRC
+from diff_gaussian_rasterization._native.plan import CUDA_REPORT
 
 pytestmark = pytest.mark.slow
 
@@ -94,33 +89,3 @@ def test_kernels_have_no_spills_and_the_registers_planned(name: str) -> None:
         assert (usage.shared + SHARED_BYTES_OF_CUDA) * by_shared <= SHARED_BYTES, usage
         checked.add((kernel, usage.architecture))
     assert len(checked) >= len(built_for)
-
-
-def falloffs(name: str, folder: Path) -> list[list[str]]:
-    """The arithmetic before each exponential of csrc/cuda/`name`.cu in float32, registers numbered as they come."""
-    nvcc, ptx, source = find_nvcc(), folder / f"{name}.ptx", CSRC / "cuda" / f"{name}.cu"
-    if nvcc is None:
-        pytest.skip("there is no nvcc here")
-    subprocess.run([nvcc, *CUDA_FLAGS, "-arch=compute_90", "-ptx", source, "-o", ptx], check=True)
-    found: list[list[str]] = []
-    recent: list[str] = []
-    for line in ptx.read_text().splitlines():
-        if re.search(r"\b(sub|mul|fma|neg|add)\.\S*f32", line):
-            recent.append(line.strip())
-        elif "ex2.approx" in line:
-            registers = list(dict.fromkeys(re.findall(r"%f\d+", " ".join(recent[-8:]))))
-            found.append([re.sub(r"%f\d+", lambda m: f"r{registers.index(m[0])}", x) for x in recent[-8:]])  # noqa: B023
-    return found
-
-
-def test_forward_and_backward_round_a_falloff_alike(tmp_path: Path) -> None:
-    """Whether a splat counts at a pixel is decided anew in each kernel, and must not differ."""
-    forward = falloffs("blend", tmp_path)
-    # Kernels of centers' depths, of those along rays and of surfaces, in which the compiler may double the loop over
-    # splats.
-    assert len(forward) >= 3 * len(ops.CHANNEL_COUNTS) and "fma" in "".join(forward[0])
-    others = falloffs("blend_backward", tmp_path) + falloffs("statistics", tmp_path)
-    # Backward kernels with and without absgrad; without depths, of centers, along rays, of surfaces; statistics of the
-    # last three.
-    assert len(others) >= 8 * len(ops.CHANNEL_COUNTS) + 3
-    assert all(other == forward[0] for other in forward + others)

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from ..scenes import RasterScene, varied_scene
-from .emulated import HERE, build
+from ..scenes import varied_scene
 from .pipeline import Backend, blend_arguments, project_arguments, run
+from .sanitized import ADDRESS, RACE, THREAD, build_for_races, reports
 from .test_cuda_kernels import cotangents_of, deep_tile
 
 pytestmark = pytest.mark.slow
 
-ROOT = HERE.parents[2]
+SCENES = {"many": varied_scene(0), "few": varied_scene(3), "deep": deep_tile(31), "sensor": varied_scene(5)}
 
 
-@pytest.mark.parametrize("scene", [varied_scene(0), varied_scene(3), deep_tile(31)], ids=["many", "few", "deep"])
+def assert_same_bits(found: dict[str, Tensor], expected: dict[str, Tensor], what: str) -> None:
+    for name, tensor in found.items():
+        assert torch.equal(tensor, expected[name]), (name, what)
+
+
+@pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_the_same_bits_in_any_order_of_blocks_and_threads(
-    emulated: Backend, scene: RasterScene, dtype: torch.dtype
-) -> None:
+def test_the_same_bits_in_any_order(emulated: Backend, name: str, dtype: torch.dtype) -> None:
+    """Of blocks, one or a few at a time, and of threads; and whatever was in shared memory before."""
+    scene = SCENES[name]
     cotangents = cotangents_of(scene)
     first = run(emulated, scene, cotangents, dtype)
-    for seed in (1, 2, 3):
-        emulated.operators.seed(seed)
-        for name, tensor in run(emulated, scene, cotangents, dtype).items():
-            assert torch.equal(tensor, first[name]), (name, seed)
+    assert first["alpha"].max() > 0 and first["v_means2d"].any()
+    for seed, residents in ((1, 1), (2, 2), (3, 3)):
+        emulated.operators.schedule(seed, residents)
+        assert_same_bits(run(emulated, scene, cotangents, dtype), first, f"seed {seed}")
+    emulated.operators.schedule(0, 1)
+    for byte in (0x00, 0x3F):  # numbers 0 and about 0.75; in the first run not-a-number
+        emulated.operators.fill_shared(byte)
+        assert_same_bits(run(emulated, scene, cotangents, dtype), first, f"byte {byte}")
 
 
 def test_a_failed_allocation_is_reported(emulated: Backend) -> None:
@@ -43,80 +52,84 @@ def test_a_failed_allocation_is_reported(emulated: Backend) -> None:
 
 # ---- the emulator itself
 
-FAULTS = [
-    r"block \(0,0,0\): emulated.cpp:\d+: 24 of 64 threads left before this barrier",
-    r"threads wait at different barriers: emulated.cpp:\d+ and emulated.cpp:\d+",
-    r"emulated.cpp:\d+: lanes that the mask names are elsewhere or have left",
-]
+FAULTS = {
+    "leaves": r"block \(0,0,0\): emulated.cpp:\d+: 24 of 64 threads left before this barrier",
+    "parts": r"threads wait at different barriers: emulated.cpp:\d+ and emulated.cpp:\d+",
+    "wrong_mask": r"emulated.cpp:\d+: lanes that the mask names are elsewhere or have left",
+}
 
 
-@pytest.mark.parametrize("which", range(len(FAULTS)))
-def test_the_emulator_finds_divergent_barriers(emulated: Backend, which: int) -> None:
-    with pytest.raises(RuntimeError, match=FAULTS[which]):
-        emulated.operators.fault(which, torch.zeros(64, dtype=torch.int32))
+def run_fault(on: Backend, kernel: str, seed: int = 0, blocks: int = 1) -> list[int]:
+    """What it writes, with all blocks on the card together."""
+    out = torch.zeros(129, dtype=torch.int32)
+    on.operators.schedule(seed, blocks)
+    on.operators.fault(kernel, blocks, out)
+    return out.tolist()
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("kernel", FAULTS)
+def test_the_emulator_finds_divergent_barriers(emulated: Backend, kernel: str, blocks: int) -> None:
+    with pytest.raises(RuntimeError, match=FAULTS[kernel]):
+        run_fault(emulated, kernel, blocks=blocks)
     assert run(emulated, varied_scene(3))["alpha"].max() > 0  # and can go on afterwards
 
 
-def test_the_emulator_shows_a_race(emulated: Backend) -> None:
-    results = []
-    for seed in range(6):
-        emulated.operators.seed(seed)
-        out = torch.zeros(64, dtype=torch.int32)
-        emulated.operators.fault(3, out)
-        results.append(out)
-    assert any(not torch.equal(results[0], other) for other in results[1:])
+def test_another_order_shows_a_race(emulated: Backend) -> None:
+    for kernel, blocks in (("without_a_barrier", 1), ("counts_blocks", 2)):
+        results = [run_fault(emulated, kernel, seed, blocks) for seed in range(12)]
+        assert any(other != results[0] for other in results[1:]), kernel
+        results = [run_fault(emulated, "without_a_fault", seed, blocks) for seed in range(12)]
+        assert all(other == results[0] for other in results[1:])
 
 
-# ---- with sanitizers, in a process of its own: they must be loaded before all else
+def test_shared_memory_is_full_of_what_it_should_be(emulated: Backend) -> None:
+    for byte, number in ((0xFF, -1), (0x00, 0), (0x01, 0x01010101)):
+        emulated.operators.fill_shared(byte)
+        for blocks in (1, 2):  # the second finds nothing of the first
+            assert run_fault(emulated, "what_nobody_wrote", blocks=blocks)[:64] == [number] * 64
 
-SANITIZED = """
-import sys, torch
-from pathlib import Path
-from tests.rasterizer.cuda.emulated import load
-from tests.rasterizer.cuda.pipeline import Backend, run
-from tests.rasterizer.cuda.test_cuda_kernels import SPECIAL, cotangents_of, varied_scene
-torch.set_num_threads(1)
-operators = load(Path(sys.argv[1]))
-if sys.argv[2] == "fault":
-    operators.fault(4, torch.ones(64, dtype=torch.int32))
-for scene in (varied_scene(3), SPECIAL["one pixel"], SPECIAL["nobody"], SPECIAL["ragged"]):
-    for dtype in (torch.float32, torch.float64):
-        run(Backend(operators), scene, cotangents_of(scene), dtype)
-image, one = torch.rand(1, 17, 33), torch.ones(())
-for mask in (None, image.round()):
-    _, _, share, partials = operators.photometric(image, image * 0.5, mask, 4)
-    operators.photometric_backward(image, image * 0.5, mask, share, partials, True, one, one)
-lists = [[torch.rand(130, 5), torch.rand(130, 1)] for _ in range(4)]
-operators.adam(*lists, [0.1, 0.2], torch.arange(130) % 3 == 0, 1, 0.9, 0.999, 1e-8)
-print("finished")
-"""
+
+# ---- with sanitizers
 
 
 @pytest.fixture(scope="module")
-def sanitized_library(tmp_path_factory: pytest.TempPathFactory) -> str:
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sanitized") / "sanitized.so"
-    flags = ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
     try:
-        build(path, *flags)
+        ADDRESS.build(path)
     except subprocess.CalledProcessError:
         pytest.skip("g++ here cannot build with -fsanitize=address,undefined")
-    return str(path)
+    return path
 
 
-@pytest.mark.parametrize("what", ["kernels", "fault"])
-def test_sanitizers(sanitized_library: str, what: str) -> None:
-    runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "submodules/diff-gaussian-rasterization")])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": paths,
-        "LD_PRELOAD": runtime.stdout.strip(),
-        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-c", SANITIZED, sanitized_library, what]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if what == "fault":
-        assert result.returncode != 0 and ("out of bounds" in result.stderr or "AddressSanitizer" in result.stderr)
-    else:
+def test_sanitizers_find_nothing(sanitized: Path) -> None:
+    for dtype in ("float32", "float64"):
+        result = ADDRESS.drive(sanitized, "kernels", "1", dtype)
         assert result.returncode == 0 and result.stdout == "finished\n", result.stderr[-4000:]
+
+
+def test_sanitizers_find_a_fault(sanitized: Path) -> None:
+    result = ADDRESS.drive(sanitized, "faults", "beyond_its_memory")
+    assert result.returncode != 0 and ("out of bounds" in result.stderr or "AddressSanitizer" in result.stderr)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not THREAD.library():
+        pytest.skip("g++ here has no ThreadSanitizer: libtsan is missing")
+    return build_for_races(tmp_path_factory.mktemp("watched"))
+
+
+def test_no_kernel_has_a_race(watched: Path) -> None:
+    """Between threads of a block, and between blocks that are on the card together."""
+    result = THREAD.drive(watched, "kernels", "2", "float32")
+    assert result.stdout == "finished\n" and RACE not in result.stderr, result.stderr[-4000:]
+
+
+def test_races_are_found(watched: Path) -> None:
+    faults = ("without_a_barrier", "vote_for_a_barrier", "too_soon", "counts_blocks")
+    result = THREAD.drive(watched, "faults", *faults, "without_a_fault")
+    assert result.stdout == "finished\n", result.stderr[-4000:]
+    found = {name: RACE in report for name, report in reports(result.stderr, "fault").items()}
+    assert found == {**dict.fromkeys(faults, True), "without_a_fault": False}

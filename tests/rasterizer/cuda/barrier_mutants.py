@@ -1,0 +1,59 @@
+"""Takes each barrier out of the kernels in turn; ThreadSanitizer must find a race each time: `make check-barriers`."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from .emulated import CSRC
+from .sanitized import RACE, THREAD, build_for_races, reports
+
+BARRIER = re.compile(r"__sync(?:threads|warp|threads_and)\(")
+FIRST_RACE = {"TSAN_OPTIONS": f"{THREAD.options['TSAN_OPTIONS']}:halt_on_error=1:die_after_fork=0"}
+STOPS_AT_THE_FIRST = replace(THREAD, options=FIRST_RACE)
+
+
+class Barrier(NamedTuple):
+    place: str  # blend.cu:24
+    text: str
+
+
+def barriers() -> Iterator[Barrier]:
+    for path in sorted((CSRC / "cuda").glob("*.cu*")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if found := BARRIER.search(line.split("//")[0]):
+                yield Barrier(f"{path.name}:{number}", found[0].rstrip("("))
+
+
+def place_of(report: str) -> str:
+    """Where the first race of ThreadSanitizer's report is; empty if it has none."""
+    if RACE not in report:
+        return ""
+    return " and ".join(re.findall(r"^ +#\d .*/cuda/(\w+\.cuh?:\d+) ", report, re.MULTILINE)[:1]) or "somewhere"
+
+
+def main() -> int:
+    if not THREAD.library():
+        print("skipped: g++ here has no ThreadSanitizer: libtsan is missing")
+        return 0
+    found = list(barriers())
+    with tempfile.TemporaryDirectory() as folder:
+        library = build_for_races(Path(folder))
+        result = STOPS_AT_THE_FIRST.drive(library, "mutants", *(barrier.place for barrier in found))
+    said = reports(result.stderr, "mutant")
+    caught = 0
+    for barrier in found:
+        race = place_of(said.get(barrier.place, ""))
+        caught += race != ""
+        print(f"{barrier.place} without {barrier.text}: {f'a race at {race}' if race else 'NO RACE FOUND'}")
+    print(f"{caught} of {len(found)} deleted barriers found")
+    return 0 if found and caught == len(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The emulated kernels with a sanitizer, driven in a process of their own: it must be loaded before all else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .emulated import CSRC, HERE, build
+
+ROOT = HERE.parents[2]
+
+
+@dataclass(frozen=True)
+class Sanitizer:
+    """One of g++'s."""
+
+    flags: tuple[str, ...]
+    runtime: str  # its library
+    options: dict[str, str]  # environment variables
+    fixed_addresses: bool = False  # it wants memory to lie where it did before addresses were made random
+
+    def library(self) -> str:
+        """The path of its runtime; empty where g++ has none."""
+        command = ["g++", f"-print-file-name={self.runtime}"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return found if Path(found).is_absolute() else ""
+
+    def build(self, library: Path, csrc: Path = CSRC) -> None:
+        build(library, *self.flags, csrc=csrc)
+
+    def drive(self, library: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs drive.py with these arguments."""
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "submodules/diff-gaussian-rasterization")])
+        variables = {"PYTHONPATH": paths, "LD_PRELOAD": self.library(), "OMP_NUM_THREADS": "1", **self.options}
+        fixed = ["setarch", "-R"] if self.fixed_addresses and shutil.which("setarch") else []
+        command = [*fixed, sys.executable, "-m", "tests.rasterizer.cuda.drive", str(library), *words]
+        return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+
+
+ADDRESS = Sanitizer(
+    ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
+    "libasan.so",
+    {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"},
+)
+THREAD = Sanitizer(
+    ("-O1", "-g1", "-fsanitize=thread"),
+    "libtsan.so",
+    {"TSAN_OPTIONS": "ignore_noninstrumented_modules=1:exitcode=0:suppress_equal_addresses=0"},
+    fixed_addresses=True,
+)
+RACE = "WARNING: ThreadSanitizer: data race"
+
+
+def reports(said: str, kind: str) -> dict[str, str]:
+    """What was said after each line "kind name", by the name."""
+    parts = re.split(rf"^{kind} (.*)\n", said, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+CHANNELS = "CHANNEL_COUNTS[] = {1, 3, 4, 8, 16}"
+
+
+def build_for_races(folder: Path) -> Path:
+    """The library for ThreadSanitizer, with kernels for the channels of drive.py only: it compiles in half the time."""
+    csrc, library = folder / "csrc", folder / "watched.so"
+    shutil.copytree(CSRC, csrc)
+    text = (csrc / "params.h").read_text()
+    assert text.count(CHANNELS) == 1
+    (csrc / "params.h").write_text(text.replace(CHANNELS, "CHANNEL_COUNTS[] = {3, 8}"))
+    THREAD.build(library, csrc)
+    return library
