@@ -3,17 +3,21 @@
 from .adam import adam_
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import instruction_set
+from .outputs import RasterOutput, Splats, Statistics, Thresholds
 from .photometric import photometric
-from .rasterize import RasterOutput, Statistics, Thresholds, rasterize
+from .rasterize import blend_splats, project_splats, rasterize
 
 __all__ = [
     "GaussianRasterizationSettings",
     "GaussianRasterizer",
     "RasterOutput",
+    "Splats",
     "Statistics",
     "Thresholds",
     "adam_",
+    "blend_splats",
     "instruction_set",
     "photometric",
+    "project_splats",
     "rasterize",
 ]
