@@ -79,6 +79,8 @@ class RunOutputs:
             kept = self.rescue.left_before()
             if isinstance(error, (UserError, OSError)) or is_out_of_memory(error):
                 raise UserError("\n".join(filter(None, (text, kept)))) from error
+            if kept and self.state.gaussians.ranks.leads:
+                complain(kept)
             return
         if is_out_of_memory(error):
             raise UserError(self.rescue.after_out_of_memory()) from error

@@ -95,7 +95,7 @@ class Watch:
             except Exception as error:  # the store is gone, and who keeps it
                 ended = "" if self._stop.is_set() else f"nobody keeps the ranks together any more ({reason(error)})"
             if ended and not self._stop.is_set():
-                time.sleep(GRACE + BEAT)  # the main thread has noticed, too, and says it better
+                time.sleep(2 * GRACE + BEAT)  # the main thread has noticed, too, and says it better
                 if not self._stop.is_set():
                     complain(f"error: rank {self.launch.rank} stops: {ended}")
                     self._end(FAILED)

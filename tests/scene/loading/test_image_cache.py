@@ -147,3 +147,30 @@ def test_transparent_renderings_over_any_background(gray: float, tmp_path: Path)
     assert torch.allclose(photo.color, color * alpha + gray * (1 - alpha), atol=3e-3) and photo.mask is None
     plain = ViewCache([view])[0]
     assert plain.alpha is None and torch.equal(plain.over(background), photo.color)
+
+
+def test_a_bounded_cache_shows_the_same_and_decodes_the_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, kept, rounds, decoded = 7, 3, 4, 0
+    honest = views_module.load_image
+
+    def load_image(view: View) -> LoadedImage:
+        nonlocal decoded
+        decoded += 1
+        return honest(view)
+
+    views = views_of(tmp_path, count)
+    free, bounded = (
+        ShuffledViews(ViewCache(views, limit=limit), torch.Generator().manual_seed(3)) for limit in (0, kept)
+    )
+    for _ in range(rounds * count):
+        ((_, expected),) = free.next_batch(1)
+        with monkeypatch.context() as patched:
+            patched.setattr(views_module, "load_image", load_image)
+            ((_, photo),) = bounded.next_batch(1)
+            for future in bounded.photos._decoding.values():  # what is on its way counts, too
+                future.result()
+        assert photo is not None and expected is not None and torch.equal(photo.color, expected.color)
+        assert len(bounded.photos._bytes) <= kept
+    assert len(free.photos._bytes) == count
+    # A photo may stay from each round to the next but for the one in use: what is needed last has gone.
+    assert count * rounds - (rounds - 1) * kept <= decoded <= count * rounds - (rounds - 1) * (kept - 1) + 1
