@@ -11,7 +11,7 @@ from torch import Tensor
 from arguments import OptimizationOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.sharded import Request, render_batch
-from scene.gaussians.model import PARAMETERS, Gaussians
+from scene.gaussians.model import PARAMETERS
 from scene.gaussians.optimizer import Optimizer, edit_rows, learning_rates
 from tests.helpers.clouds import random_gaussians
 from tests.helpers.ranks import run_ranks

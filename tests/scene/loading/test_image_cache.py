@@ -151,26 +151,24 @@ def test_transparent_renderings_over_any_background(gray: float, tmp_path: Path)
 
 def test_a_bounded_cache_shows_the_same_and_decodes_the_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count, kept, rounds, decoded = 7, 3, 4, 0
-    honest = views_module.load_image
+    honest, views = views_module.load_image, views_of(tmp_path, count)
 
     def load_image(view: View) -> LoadedImage:
         nonlocal decoded
         decoded += 1
         return honest(view)
 
-    views = views_of(tmp_path, count)
-    free, bounded = (
-        ShuffledViews(ViewCache(views, limit=limit), torch.Generator().manual_seed(3)) for limit in (0, kept)
-    )
-    for _ in range(rounds * count):
-        ((_, expected),) = free.next_batch(1)
-        with monkeypatch.context() as patched:
-            patched.setattr(views_module, "load_image", load_image)
-            ((_, photo),) = bounded.next_batch(1)
-            for future in bounded.photos._decoding.values():  # what is on its way counts, too
-                future.result()
-        assert photo is not None and expected is not None and torch.equal(photo.color, expected.color)
-        assert len(bounded.photos._bytes) <= kept
-    assert len(free.photos._bytes) == count
-    # A photo may stay from each round to the next but for the one in use: what is needed last has gone.
-    assert count * rounds - (rounds - 1) * kept <= decoded <= count * rounds - (rounds - 1) * (kept - 1) + 1
+    def walk(limit: int) -> list[tuple[int, torch.Tensor]]:
+        order, shown = ShuffledViews(ViewCache(views, limit=limit), torch.Generator().manual_seed(3)), []
+        for _ in range(rounds * count):
+            ((index, photo),) = order.next_batch(1)
+            assert photo is not None and (limit == 0 or len(order.photos._bytes) <= limit)
+            shown.append((index, photo.color))
+        return shown
+
+    expected = walk(limit=0)
+    monkeypatch.setattr(views_module, "load_image", load_image)
+    found = walk(limit=kept)
+    assert all(one[0] == other[0] and torch.equal(one[1], other[1]) for one, other in zip(expected, found, strict=True))
+    # With the order known, what is kept from a round to the next is what comes up first: two or three of three.
+    assert count * rounds - (rounds - 1) * kept <= decoded <= count * rounds - (rounds - 1) * (kept - 1)
