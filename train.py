@@ -5,29 +5,44 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from arguments import TrainOptions, without_effect
-from gaussian_renderer import RenderSettings, background_color, random_color, render, settings_at, settings_of
+from arguments import RunOptions, TrainOptions, without_effect
+from gaussian_renderer import (
+    RasterOutput,
+    RenderSettings,
+    background_color,
+    random_color,
+    render,
+    settings_at,
+    settings_of,
+)
 from gaussian_renderer.device import device_text, use_device
 from gaussian_renderer.live.server import require_viser
+from gaussian_renderer.sharded import Request, render_shared
 from gaussian_renderer.threads import threads_for_rasterizer
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
-from scene.loading.downscale import downscale_2x
-from scene.types import Scene
+from scene.loading.downscale import downscale_2x, halved_camera
+from scene.types import Camera, Scene
+from training.batch import Shot, forward
+from training.distributed.following import FollowingOutputs, SilentLogger
+from training.distributed.startup import scaling_text
+from training.distributed.watch import together
 from training.forecast import PROBE_SECONDS, forecast
 from training.interrupt import Interrupt, Wish
 from training.live import live_viewer
 from training.loss import Loss, schedule_text
-from training.monitor import Monitor, Step
+from training.monitor import Change, Monitor
 from training.outputs import RunOutputs
 from training.pace import Pace, plan_run
 from training.probe import SEEN_AT, Probe
@@ -37,7 +52,7 @@ from training.state import TrainingState
 from training.strategies.base import Draw, Strategy
 from training.tensorboard import check_tensorboard
 from utils.console import run_script, say
-from utils.losses.photometric import backward_weighted_sum
+from utils.distributed import Ranks, launch_of
 from utils.run_lock import RunLock
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended
@@ -46,31 +61,48 @@ INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; exits with 130 when it was interrupted."""
     started = time.monotonic()
-    options = read_options(arguments)
+    launch = launch_of()
+    options = read_options(arguments, launch)
+    if launch.rank > 0:
+        options = replace(options, run=replace(options.run, quiet=True))
     for line in without_effect(arguments):
         say(line, options.run.quiet)
     if options.run.print_schedule:
-        say(schedule_text(loss_of(options, 1.0), options.run.iterations))
+        say(schedule_text(loss_of(options, 1.0), options.run.iterations), options.run.quiet)
         return
     if options.run.viewer:
         require_viser()
-    device = use_device(options.run.device)
-    check_folder(options)
-    if options.run.tensorboard:
-        check_tensorboard()
+    device = use_device(options.run.device, launch.local_rank if launch.size > 1 else None)
     if options.run.dry_run:
+        check_folder(options)
         dry_run(options, device, started)
         return
-    with RunLock(Path(options.model.model_path)) as lock, threads_for_rasterizer():
-        scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments(), quiet=options.run.quiet)
-        state = first_state(options, scene, device)
-        run = plan_run(options.run, scene, state, started, probe_of(options, scene, state))
-        options = replace(options, run=run)
-        folder = prepare_folder(options, scene, lock)
-        with Pace(run, scene, state, started, lambda run: write_options(replace(options, run=run), folder)) as pace:
-            done = train(options, scene, state, folder, pace)
-        if not done:
+    with together(launch, device) as ranks, threads_for_rasterizer():
+        if not run_on(ranks, options, device, started):
             sys.exit(INTERRUPTED)
+
+
+def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: float) -> bool:
+    """A run from its dataset to its pages, on one rank or several; False when it was interrupted."""
+    ranks.led(lambda: check_folder(options))
+    if options.run.tensorboard:
+        check_tensorboard()
+    quiet, source = options.run.quiet, Path(options.model.source_path)
+    with RunLock(Path(options.model.model_path)) if ranks.leads else nullcontext() as lock:
+        scene = ranks.led(lambda: load_scene(source, **options.model.scene_arguments(), quiet=quiet))
+        state = first_state(options, scene, device, ranks)
+        run = options.run
+        if ranks.size == 1:
+            run = plan_run(run, scene, state, started, probe_of(options, scene, state))
+        options = replace(options, run=run)
+        folder = ranks.led(lambda: prepare_folder(options, scene, lock))
+
+        def keep(run: RunOptions) -> None:
+            if ranks.leads:
+                write_options(replace(options, run=run), folder)
+
+        with Pace(run, scene, state, started, keep) as pace:
+            return train(options, scene, state, folder, pace)
 
 
 def dry_run(options: TrainOptions, device: torch.device, started: float) -> None:
@@ -89,7 +121,8 @@ def loss_of(options: TrainOptions, extent: float, strategy: Strategy | None = No
     """The loss that the settings describe, in a scene of this extent. UserError for a schedule that cannot be read."""
     groups = options.optimization, options.depth, options.regularizers, options.extensions
     usual = None if strategy is None else strategy.regularizers
-    return Loss.of(*groups, iterations=options.run.iterations, extent=extent, usual=usual)
+    kept = options.model.photo_cache or 0
+    return Loss.of(*groups, iterations=options.run.iterations, extent=extent, usual=usual, photos_kept=kept)
 
 
 def drawing_of(options: TrainOptions, scene: Scene) -> Callable[[int], RenderSettings]:
@@ -118,29 +151,57 @@ def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
         "densification": state.strategy.facts(),
         "files": scene.ledger.facts(),
         "plan": pace.facts(),
+        "ranks": state.gaussians.ranks.size,
         "corrections": state.corrections.facts(),
     }
 
 
 def draw_of(gaussians: Gaussians, background: Tensor, settings: RenderSettings) -> Draw:
     """What a strategy may render between two steps, with the rasterizer's statistics and without."""
-    surveyed, seen = (
-        partial(render, gaussians, background=background, settings=replace(settings, statistics=on))
-        for on in (True, False)
-    )
-    return Draw(surveyed, seen, background)
+    drawn_by = cycle(range(gaussians.ranks.size))
+
+    def drawn(statistics: bool, camera: Camera, *, colors: Tensor | None = None) -> RasterOutput:
+        how = replace(settings, statistics=statistics)
+        if gaussians.shard is None:
+            return render(gaussians, camera, background, how, colors=colors)
+        return render_shared(gaussians, Request(camera, background, how), next(drawn_by))
+
+    return Draw(partial(drawn, True), partial(drawn, False), background)
+
+
+def next_shots(
+    options: TrainOptions,
+    state: TrainingState,
+    photos: int,
+    plain: Tensor,
+    settings: Callable[[int], RenderSettings],
+    objective: Loss,
+) -> list[Shot]:
+    """The photos of the next step, the same on all ranks, and how each is looked at."""
+    shots, device = [], state.gaussians.device
+    for iteration, (camera, photo) in enumerate(state.next_batch(photos), start=state.iteration + 1):
+        if iteration < options.optimization.coarse_until_iter:
+            camera, photo = halved_camera(camera), None if photo is None else downscale_2x(photo)
+        random = options.optimization.random_background
+        background = random_color(state.generator, device) if random else plain
+        weights = objective.weights(iteration)
+        how = objective.drawn(replace(settings(iteration), absgrad=state.strategy.absgrad), weights)
+        shots.append(Shot(iteration, camera, photo, background, how, weights))
+    return shots
 
 
 def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Path, pace: Pace) -> bool:
     """Take `state` to the last iteration and write what is asked for on the way; False when it was interrupted."""
     run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
-    corrections = state.corrections
+    corrections, ranks = state.corrections, gaussians.ranks
     objective = loss_of(replace(options, run=run), scene.extent, strategy)
     settings_at_step = drawing_of(options, scene)
     plain = background_color(options.model.white_background, gaussians.device)
     facts = facts_of(scene, state, pace)
+    batch_size = options.optimization.batch_size or ranks.size
+    logger, outputs = (RunLogger, RunOutputs) if ranks.leads else (SilentLogger, FollowingOutputs)
     with (
-        RunLogger(
+        logger(
             folder,
             run.iterations,
             first=state.iteration,
@@ -150,46 +211,49 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         ) as report,
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),
-        RunOutputs(run, scene, state, report, folder, background=plain, settings=settings_at_step) as results,
+        outputs(run, scene, state, report, folder, background=plain, settings=settings_at_step) as results,
         live_viewer(run.viewer, scene, gaussians, plain, report, finish=pace.ask) as viewer,
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
-        report.opening("\n".join(filter(None, (*lines, corrections.opening()))), scene.warnings)
+        more = scaling_text(batch_size, ranks.size), corrections.opening()
+        report.opening("\n".join(filter(None, (*lines, *more))), scene.warnings)
         monitor = Monitor(run, objective, gaussians, corrections, report, optimizer.rates)
         while state.iteration < run.iterations:
-            iteration, photo = state.iteration + 1, state.next_photo()
-            if iteration < options.optimization.coarse_until_iter:
-                photo = downscale_2x(photo)
-            random = options.optimization.random_background
-            background = random_color(state.generator, gaussians.device) if random else plain
-            settings = replace(settings_at_step(iteration), absgrad=strategy.absgrad)
+            photos = min(batch_size, run.iterations - state.iteration)
+            shots = next_shots(options, state, photos, plain, settings_at_step, objective)
+            made = forward(gaussians, corrections, objective, shots)
+            steps = made.steps
+            for step in steps:
+                monitor.before_backward(step)
+            for step in steps:
+                strategy.before_backward(step.seen)
+            made.backward()
+            finite = monitor.after_backward(steps)
 
-            weights = objective.weights(iteration)
-            settings = objective.drawn(settings, weights)
-            sensor = objective.sensor(photo, weights)
-            output = corrections.render(gaussians, photo, background, settings, sensor)
-            terms = objective.terms(output, photo, background, gaussians, weights)
-            step = Step(iteration, photo, background, settings, output, terms, weights)
-            monitor.before_backward(step)
-            strategy.before_backward(output)
-            backward_weighted_sum(terms, weights)
-            finite = monitor.after_backward(step)
-
-            strategy.observe(iteration, output, photo.camera)
+            for step in steps:
+                strategy.observe(step.iteration, step.seen, step.camera)
+            iteration = steps[-1].iteration
             optimizer.rates["means"] = position_rate(options.optimization, scene.extent, iteration, run.iterations)
-            optimizer.step(output.radii > 0, finite)
-            corrections.step(iteration, run.iterations, finite)
+            optimizer.step(made.visible, finite, photos)
+            corrections.step(iteration, run.iterations, finite, photos, ranks)
             state.step_done()
-            changed = strategy.after_step(iteration, draw_of(gaussians, background, settings_at_step(iteration)))
+            changes = []
+            for step in steps:
+                draw = draw_of(gaussians, step.background, settings_at_step(step.iteration))
+                changed = strategy.after_step(step.iteration, draw)
+                changes.append(Change(step.iteration, changed, dict(strategy.compared)))
+            state.balance()
 
+            pace.asked = ranks.any(pace.asked)
             longer = pace.after_step(report)
             if longer is not None:
                 run, objective = longer, loss_of(replace(options, run=longer), scene.extent, strategy)
                 monitor.objective = objective
                 results.lengthened(run)
-            stop = interrupt.requested and iteration < run.iterations
-            monitor.after_step(step, changed, strategy.compared, wait=stop or results.due(iteration))
-            results.after_step(step)
+            stop = ranks.any(interrupt.requested) and iteration < run.iterations
+            wait = stop or any(results.due(step.iteration) for step in steps)
+            monitor.after_step(changes, wait=wait)
+            results.after_step(steps)
             if viewer is not None and iteration < run.iterations:
                 viewer.after_step(gaussians, settings_at_step(iteration), iteration, lambda: interrupt.requested)
             if stop and not goes_on(interrupt, results, pace):
@@ -200,6 +264,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
 def goes_on(interrupt: Interrupt, results: RunOutputs, pace: Pace) -> bool:
     """Keep the state of an interrupted run, and see whether it is to go on."""
     results.interrupted()
+    if not interrupt.requested:  # but on another rank
+        return False
     wish = interrupt.wish()
     if wish is Wish.STOP:
         return False

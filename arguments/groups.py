@@ -93,6 +93,14 @@ class ModelOptions:
         choices=("cpu", "cuda"),
     )
 
+    photo_cache: int | None = option(
+        None,
+        "number of decoded photos that are kept in memory, 0 for all; others are decoded again when they are needed; "
+        "set it if the photos do not fit into memory",
+        minimum=0,
+        follows="all of them; of several ranks each keeps its share",
+    )
+
     def scene_arguments(self) -> dict[str, Any]:
         """The keyword arguments that `scene.load_scene` takes."""
         return dict(

@@ -45,6 +45,13 @@ class OptimizationOptions:
     rotation_lr: float = option(
         0.001, "learning rate of the rotations, in units of the quaternion per step", minimum=0, maximum=1
     )
+    batch_size: int | None = option(
+        None,
+        "photos whose losses are added up in each step, which counts as so many steps; learning rates and Adam's betas "
+        "are scaled to it",
+        minimum=1,
+        follows="the number of ranks that torchrun starts, 1 without it",
+    )
     optimizer_type: str = option(
         "default",
         "optimizer: default is Adam over all Gaussians, sparse_adam updates only Gaussians visible in the step, "

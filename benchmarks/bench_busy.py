@@ -28,6 +28,7 @@ from bench_step import run, write_scene
 
 from diff_gaussian_rasterization import get_num_threads
 from scene.loading.image_cache import LoadedView
+from scene.types import Camera
 from training.state import TrainingState
 
 NEIGHBOURS = (0, 1, 2)
@@ -58,9 +59,9 @@ class Neighbours:
 def blocks(neighbours: Neighbours, steps: int) -> Iterator[dict[int, list[float]]]:
     """Seconds of a step, by the number of neighbours that it had, in turn."""
     found: dict[int, list[float]] = {count: [] for count in NEIGHBOURS}
-    next_photo, started = TrainingState.next_photo, 0.0
+    next_batch, started = TrainingState.next_batch, 0.0
 
-    def noting(state: TrainingState) -> LoadedView:
+    def noting(state: TrainingState, count: int) -> list[tuple[Camera, LoadedView | None]]:
         nonlocal started
         block, place = divmod(state.iteration - WARM_UP, steps)
         if place == 0 and block >= 0:
@@ -68,9 +69,9 @@ def blocks(neighbours: Neighbours, steps: int) -> Iterator[dict[int, list[float]
                 found[NEIGHBOURS[(block - 1) % len(NEIGHBOURS)]].append((time.perf_counter() - started) / steps)
             neighbours.let(NEIGHBOURS[block % len(NEIGHBOURS)])
             started = time.perf_counter()
-        return next_photo(state)
+        return next_batch(state, count)
 
-    with mock.patch.object(TrainingState, "next_photo", noting):
+    with mock.patch.object(TrainingState, "next_batch", noting):
         yield found
 
 

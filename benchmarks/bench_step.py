@@ -90,13 +90,13 @@ def looking_at_origin(index: int) -> np.ndarray:
 def beginnings() -> Iterator[list[tuple[float, float]]]:
     """When each step begins, by the clock and by the thread's processor time."""
     times: list[tuple[float, float]] = []
-    next_photo = TrainingState.next_photo
+    next_batch = TrainingState.next_batch
 
-    def noting(state: TrainingState) -> LoadedView:
+    def noting(state: TrainingState, count: int) -> list[tuple[Camera, LoadedView | None]]:
         times.append((time.perf_counter(), time.thread_time()))
-        return next_photo(state)
+        return next_batch(state, count)
 
-    with mock.patch.object(TrainingState, "next_photo", noting):
+    with mock.patch.object(TrainingState, "next_batch", noting):
         yield times
 
 
@@ -104,15 +104,15 @@ def beginnings() -> Iterator[list[tuple[float, float]]]:
 def operations() -> Iterator[list[Counter[str]]]:
     """The operations of the last few steps."""
     steps: list[Counter[str]] = []
-    next_photo = TrainingState.next_photo
+    next_batch = TrainingState.next_batch
     with Launches() as launches:
 
-        def noting(state: TrainingState) -> LoadedView:
+        def noting(state: TrainingState, count: int) -> list[tuple[Camera, LoadedView | None]]:
             launches.counts = Counter()
             steps.append(launches.counts)
-            return next_photo(state)
+            return next_batch(state, count)
 
-        with mock.patch.object(TrainingState, "next_photo", noting):
+        with mock.patch.object(TrainingState, "next_batch", noting):
             yield steps
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from arguments import PipelineOptions
-from diff_gaussian_rasterization import RasterOutput, rasterize
+from diff_gaussian_rasterization import RasterOutput
+from gaussian_renderer.sharded import Request, lead_render
+from gaussian_renderer.stages import RenderSettings, SensorDepth, blend, project
 from scene.gaussians.model import Gaussians
 from scene.types import Camera
-from utils.losses.thickness import ray_variance
 from utils.schedules import sh_degree_at
 
 __all__ = [
@@ -28,31 +25,6 @@ __all__ = [
     "settings_of",
     "surface_depth",
 ]
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """How to draw."""
-
-    near: float  # world units: what is not farther from the camera than this is not drawn
-    sh_degree: int  # of the spherical harmonics in use
-    antialiasing: bool = False
-    statistics: bool = False  # per-Gaussian sums of weights and of distortion as well
-    absgrad: bool = False  # a backward pass leaves means2d.absgrad, (N, 2)
-    scale_modifier: float = 1.0  # all scales times this
-    distortion_space: str = "linear"
-    distortion_gap: float = math.inf  # relative step of depth between surfaces of a pixel, each with its own distortion
-    depth_model: str = "ray"  # depth of a splat: along each pixel's ray, or its "center"'s
-    median_depth: bool = False  # the depth where half of the light is taken as well
-    depth_slope: bool = False  # the slope of the inverse depth over the pixels as well
-    ray_variance: bool = False  # as `features` the variance of z within the Gaussians as well, (1, H, W) world units²
-
-
-class SensorDepth(NamedTuple):
-    """What splats are held against: see `rasterize`."""
-
-    depth: Tensor  # (1, H, W) world units, 0 where it is unknown
-    limit: float  # world units: no distance from it counts more
 
 
 def settings_of(near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
@@ -103,36 +75,15 @@ def render(
 
     `colors`, (N,3), replace those of the Gaussians; `viewmat`, (4,4), replaces the camera's, and receives a gradient.
     Where `sensor` has a depth the distortion is measured about it, instead of the pixel's mean depth.
+
+    Gaussians that are spread over ranks are drawn on rank 0, inside of `sharded.leading`, without gradient, colors,
+    sensor and viewmat; those of the output that are of each Gaussian are then of each that is seen.
     """
-    if viewmat is None:
-        viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
-        viewmat = viewmat.to(gaussians.device, non_blocking=True)
-    shape = gaussians.means, gaussians.activated_scales, gaussians.quats
-    return rasterize(
-        *shape,
-        gaussians.activated_opacities,
-        shs=gaussians.shs(settings.sh_degree) if colors is None else None,
-        colors=colors,
-        viewmat=viewmat,
-        fx=camera.fx,
-        fy=camera.fy,
-        cx=camera.cx,
-        cy=camera.cy,
-        width=camera.width,
-        height=camera.height,
-        background=background,
-        sh_degree=settings.sh_degree,
-        near=settings.near,
-        scale_modifier=settings.scale_modifier,
-        antialiasing=settings.antialiasing,
-        distortion_space=settings.distortion_space,
-        distortion_gap=settings.distortion_gap,
-        depth_model=settings.depth_model,
-        sensor_depth=None if sensor is None else sensor.depth,
-        sensor_limit=math.inf if sensor is None else sensor.limit,
-        median_depth=settings.median_depth,
-        features=ray_variance(*shape, viewmat, settings.near) if settings.ray_variance else None,
-        depth_slope=settings.depth_slope,
-        statistics=settings.statistics,
-        absgrad=settings.absgrad,
+    if gaussians.shard is not None:
+        assert colors is None and sensor is None and viewmat is None
+        output = lead_render(gaussians, Request(camera, background, settings))
+        assert output is not None, "render is rank 0's; render_batch and render_shared are for all ranks"
+        return output
+    return blend(
+        project(gaussians, camera, settings, colors=colors, viewmat=viewmat), camera, background, settings, sensor
     )

@@ -12,8 +12,9 @@ from utils.errors import UserError
 DOCTOR = "python -m diff_gaussian_rasterization.doctor"
 
 
-def use_device(wanted: str) -> torch.device:
-    """Make `wanted` ("cpu", "cuda", "cuda:1"), or what works here for "", the device that torch takes from now on.
+def use_device(wanted: str, local_rank: int | None = None) -> torch.device:
+    """Make `wanted` ("cpu", "cuda", "cuda:1"), or what works here for "", the device that torch takes from now on. Of
+    several processes on a machine each takes the GPU of its `local_rank`.
 
     UserError for one that is not there or has no kernels, and for a DGR_ISA that this processor does not have.
     """
@@ -26,8 +27,12 @@ def use_device(wanted: str) -> torch.device:
     if fault:
         raise UserError(f"--device {wanted} does not work: {fault}; {DOCTOR} says more, --device cpu works without")
     index, count = torch.device(wanted or "cuda").index, torch.cuda.device_count()
+    if local_rank is not None:
+        if ":" in wanted:
+            raise UserError(f"--device {wanted}: of several ranks each takes a GPU of its own; give cuda, or nothing")
+        index = local_rank
     if index is not None and index >= count:
-        raise UserError(f"--device {wanted} is not there: the GPUs are 0 to {count - 1}")
+        raise UserError(f"--device {wanted or 'cuda'}: cuda:{index} is not there: the GPUs are 0 to {count - 1}")
     device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(device)
     return device

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.contribution import contributions
+from gaussian_renderer.sharded import whole_arrays
 from scene.editing import at_most
 from scene.gaussians.model import Gaussians
 from scene.io import viewer_html
@@ -29,15 +30,21 @@ def write_viewer_page(
 
     No page is left where not even the viewer fits.
     """
-    arrays = gaussians.to_arrays()
+    arrays = whole_arrays(gaussians)
     count = viewer_html.fitting_count(arrays, megabytes)
     if count == 0:
         path.unlink(missing_ok=True)  # of a result before
         return f"{path.name} is not written: --viewer_html_mb {megabytes:g} has no room for Gaussians beside the viewer"
     note = ""
-    if count < len(gaussians):
+    if count < gaussians.total and gaussians.shard is not None:
+        path.unlink(missing_ok=True)
+        return (
+            f"{path.name} is not written: {gaussians.total:,} Gaussians do not fit into --viewer_html_mb "
+            f"{megabytes:g}, and which of them contribute most is found on one rank alone"
+        )
+    if count < gaussians.total:
         note = (
-            f"{path.name} has the {count:,} of {len(gaussians):,} Gaussians that contribute most to "
+            f"{path.name} has the {count:,} of {gaussians.total:,} Gaussians that contribute most to "
             f"{min(LOOKED_AT, len(cameras))} views: more do not fit into --viewer_html_mb {megabytes:g}"
         )
         scores = contributions(gaussians, subsample(cameras, LOOKED_AT), settings)

@@ -19,6 +19,7 @@ from utils.files import atomic_write
 
 FORMAT = 3  # raised when a checkpoint of before can no longer be read
 NAME = re.compile(r"chkpnt(\d+)\.pth")
+SHARDED_NAME = re.compile(r"chkpnt(\d+)")  # a folder: of a run on several ranks, see training/distributed/checkpoint.py
 SEAL = re.compile(rb"checkpoint (\d{3}) blake2b ([0-9a-f]{64})")
 SEAL_SIZE = len(b"checkpoint 003 blake2b ") + 64
 NO_COMMENT = b"\0\0"  # the last two bytes of an archive are the length of its comment
@@ -30,15 +31,26 @@ def checkpoint_path(folder: Path, iteration: int) -> Path:
     return folder / f"chkpnt{iteration}.pth"
 
 
+def sharded_path(folder: Path, iteration: int) -> Path:
+    """The folder of a checkpoint that several ranks have made after `iteration` steps."""
+    return folder / f"chkpnt{iteration}"
+
+
+def is_sharded(path: Path) -> bool:
+    """Whether a checkpoint is one of several ranks, by its name and kind."""
+    return SHARDED_NAME.fullmatch(path.name) is not None and path.is_dir()
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, the one with the most steps first."""
-    files = list(folder.iterdir()) if folder.is_dir() else []
-    return sorted((path for path in files if NAME.fullmatch(path.name)), key=step_of, reverse=True)
+    found = list(folder.iterdir()) if folder.is_dir() else []
+    known = (path for path in found if NAME.fullmatch(path.name) or is_sharded(path))
+    return sorted(known, key=step_of, reverse=True)
 
 
 def step_of(path: Path) -> int:
     """After how many steps a checkpoint was made, by its name."""
-    match = NAME.fullmatch(path.name)
+    match = NAME.fullmatch(path.name) or SHARDED_NAME.fullmatch(path.name)
     return int(match[1]) if match else 0
 
 

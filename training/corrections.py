@@ -13,9 +13,11 @@ from gaussian_renderer import RenderSettings, SensorDepth, render
 from gaussian_renderer.exposures import Exposures
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
+from scene.types import Camera
 from training.checkpoint_checks import check_count, check_like
 from training.exposure import Exposure
 from training.pose_refinement import PoseRefinement
+from utils.distributed import ONE, Ranks
 from utils.errors import UserError
 
 MAX_STEPS = 2**31 - 1
@@ -53,9 +55,13 @@ class Corrections:
     ) -> RasterOutput:
         """What a training photo should show: from its pose, in its exposure."""
         output = render(gaussians, photo.camera, background, settings, viewmat=photo.viewmat, sensor=sensor)
+        return self.exposed(output, photo.camera)
+
+    def exposed(self, output: RasterOutput, camera: Camera) -> RasterOutput:
+        """A training photo's rendering in its exposure."""
         if self.exposure is None:
             return output
-        return output._replace(color=self.exposure.apply(output.color, photo.camera.name))
+        return output._replace(color=self.exposure.apply(output.color, camera.name))
 
     def placed(self, photos: ViewCache) -> ViewCache:
         """Photos, the training ones each with its camera where the refinement has it when it is asked for."""
@@ -65,10 +71,12 @@ class Corrections:
         """By which renders are compared with photos, those held out too; None where no exposure is learned."""
         return None if self.exposure is None else Exposures(self.exposure.learned())
 
-    def step(self, iteration: int, iterations: int, finite: Tensor) -> None:
-        """Move all along their gradients after step `iteration` of `iterations`; see `ViewParameters.step`."""
+    def step(self, iteration: int, iterations: int, finite: Tensor, images: int = 1, ranks: Ranks = ONE) -> None:
+        """Move all along their gradients after step `iteration` of `iterations`; see `ViewParameters.step`. Each rank
+        has all of them, and gradients of the photos that it draws: they are added up."""
         for each in self._learned.values():
-            each.step(iteration, iterations, finite)
+            each.parameters.add_up(ranks)
+            each.step(iteration, iterations, finite, images)
 
     def write(self, folder: Path) -> None:
         """exposure.json and poses_refined.json in the model folder."""

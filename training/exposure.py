@@ -52,9 +52,9 @@ class Exposure:
         return delay * log_linear(iteration, options.exposure_lr_init, options.exposure_lr_final, iterations)
 
     @torch.no_grad()
-    def step(self, iteration: int, iterations: int, finite: Tensor) -> None:
+    def step(self, iteration: int, iterations: int, finite: Tensor, images: int = 1) -> None:
         """Move the matrices along their gradients; see `ViewParameters.step`."""
-        self.parameters.step({"exposures": self.rate(iteration, iterations)}, finite)
+        self.parameters.step({"exposures": self.rate(iteration, iterations)}, finite, images)
         mean = self.matrices.double().mean(dim=0).float()
         self.matrices.sub_(mean - self._identity)
 

@@ -61,6 +61,7 @@ class Loss:
     usual: Mapping[str, float] = field(default_factory=dict)  # term -> its weight, where the options leave it open
     maps: dict[tuple[str, int], dict[str, Tensor]] = field(default_factory=dict)  # by photo: see _of_the_map
     sensors: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # by photo: see sensor
+    photos_kept: int = 0  # of how many photos `maps` and `sensors` are kept; 0: all
 
     @classmethod
     def of(
@@ -73,6 +74,7 @@ class Loss:
         iterations: int,
         extent: float,
         usual: Mapping[str, float] | None = None,
+        photos_kept: int = 0,
     ) -> Loss:
         """The loss that the settings of a run of `iterations` describe; `extensions` has the depth losses' own options.
 
@@ -93,7 +95,7 @@ class Loss:
         ends = ((0.0, depth.depth_l1_weight_init), (float(iterations), depth.depth_l1_weight_final))
         schedules["depth_l1_weight"] = Schedule("depth_l1_weight", ends, "log")
         terms = depth_terms(depth.depth_loss, extensions)
-        return cls(optimization, depth, regularizers, extent, schedules, terms, usual or {})
+        return cls(optimization, depth, regularizers, extent, schedules, terms, usual or {}, photos_kept=photos_kept)
 
     @property
     def flags(self) -> dict[str, str]:
@@ -142,6 +144,13 @@ class Loss:
         weights: dict[str, float],
     ) -> dict[str, Tensor]:
         """The terms that have a weight, for a photo rendered before `background`, as `drawn` says, by its `sensor`."""
+        of_image = self.image_terms(output, photo, background, weights)
+        return in_order(of_image | self.row_terms(gaussians, output.radii > 0, photo.center(gaussians.means), weights))
+
+    def image_terms(
+        self, output: RasterOutput, photo: LoadedView, background: Tensor, weights: dict[str, float]
+    ) -> dict[str, Tensor]:
+        """Those of what a photo's rendering shows."""
         terms = photometric(output.color, photo.over(background), photo.mask)
         if photo.depth is not None and any(weights[term] > 0 for term in self.depth_losses):
             terms |= self.depth(output, photo)
@@ -159,23 +168,41 @@ class Loss:
         if weights["thickness"] > 0:
             assert output.features is not None
             terms["thickness"] = thickness(output.features, output.alpha, self.extent, photo.mask)
+        if weights["alpha"] > 0 and photo.alpha is not None:
+            terms["alpha"] = regularizers.alpha(output.alpha, photo.alpha)
+        return terms
+
+    def row_terms(
+        self,
+        gaussians: Gaussians,
+        visible: Tensor,
+        center: Tensor,
+        weights: dict[str, float],
+        *,
+        seen_here: float = 1.0,
+        owned_here: float = 1.0,
+    ) -> dict[str, Tensor]:
+        """Those of the Gaussians themselves, of which some are `visible`, (N,) bool, from a camera at `center`.
+
+        Where the cloud is sharded these are parts of a mean over all ranks: `seen_here` and `owned_here` are the rank's
+        shares of all that are seen and of all.
+        """
+        terms = {}
         if weights["erank"] > 0:
-            terms["erank"] = regularizers.effective_rank(gaussians.activated_scales, output.radii > 0)
+            terms["erank"] = seen_here * regularizers.effective_rank(gaussians.activated_scales, visible)
         if weights["ray"] > 0:
-            terms["ray"] = regularizers.ray_direction(
+            terms["ray"] = seen_here * regularizers.ray_direction(
                 gaussians.means,
                 gaussians.activated_scales,
                 gaussians.quats,
-                photo.center(gaussians.means),
-                output.radii > 0,
+                center,
+                visible,
                 self.regularizers.ray_ratio_max,
             )
-        if weights["alpha"] > 0 and photo.alpha is not None:
-            terms["alpha"] = regularizers.alpha(output.alpha, photo.alpha)
         if weights["opacity"] > 0:
-            terms["opacity"] = regularizers.opacity(gaussians.activated_opacities)
+            terms["opacity"] = owned_here * regularizers.opacity(gaussians.activated_opacities)
         if weights["scale"] > 0:
-            terms["scale"] = regularizers.scale(gaussians.activated_scales, self.extent)
+            terms["scale"] = owned_here * regularizers.scale(gaussians.activated_scales, self.extent)
         return terms
 
     def distortion(self, output: RasterOutput, photo: LoadedView, where: Tensor | None = None) -> Tensor:
@@ -193,6 +220,7 @@ class Loss:
         key = photo.camera.name, photo.camera.width
         if key not in self.sensors:
             usable_depth = loss_mask(photo.depth / self.extent, photo.depth_valid, self.depth_max)
+            self._make_room(self.sensors)
             self.sensors[key] = sensor_depth(photo.depth, usable_depth > 0)
         return SensorDepth(self.sensors[key], self.regularizers.sensor_limit * self.extent)
 
@@ -217,6 +245,10 @@ class Loss:
             for term, each in self.depth_losses.items()
         }
 
+    def _make_room(self, kept: dict[tuple[str, int], Any]) -> None:
+        if 0 < self.photos_kept <= len(kept):
+            del kept[next(iter(kept))]
+
     @property
     def depth_max(self) -> float:
         """Beyond which depth is not used, in scene extents."""
@@ -236,8 +268,16 @@ class Loss:
             mip = [each.options for each in self.depth_losses.values() if LOSSES[each.name].frustums]
             if mip:
                 made["variance"] = mip_variance(target, usable_depth, _intrinsics(photo.camera), mip[0])
+            self._make_room(self.maps)
             self.maps[key] = made
         return self.maps[key]
+
+
+def in_order(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In the order in which they are added up."""
+    last = ("alpha", "opacity", "scale")
+    names = [name for name in terms if name not in last] + [name for name in last if name in terms]
+    return {name: terms[name] for name in names}
 
 
 def depth_terms(text: str, extensions: Mapping[str, Any]) -> dict[str, DepthTerm]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from arguments import RunOptions
-from diff_gaussian_rasterization import RasterOutput
-from gaussian_renderer import RenderSettings
-from scene.gaussians.model import Gaussians
-from scene.loading.image_cache import LoadedView
+from scene.gaussians.model import PARAMETERS, Gaussians
 from training.async_scalars import AsyncScalars
+from training.batch import Step
 from training.corrections import Corrections
 from training.gradient_audit import audit, audit_entry, audit_table
 from training.gradient_checks import (
@@ -38,19 +36,16 @@ LINE_EVERY = 100
 TERM = "term of the distortion"  # where the loss has none
 MEAN, LARGEST = "mean distortion", "largest distortion"  # of a view, in extents²
 NONFINITE = "Gaussians culled as not finite"
+EXTRA = (TERM, MEAN, LARGEST, NONFINITE)
 IMAGES = ("color", "inv_depth", "depth", "alpha", "distortion")  # of the rasterizer
 
 
-class Step(NamedTuple):
-    """A training step from its forward pass on."""
+class Change(NamedTuple):
+    """What a strategy did after a photo."""
 
     iteration: int
-    photo: LoadedView
-    background: Tensor
-    settings: RenderSettings
-    output: RasterOutput
-    terms: dict[str, Tensor]  # of the loss, without their weights
-    weights: dict[str, float]
+    changed: Mapping[str, int]  # counts by name
+    compared: RuleLog  # by its rules
 
 
 class Monitor:
@@ -58,6 +53,9 @@ class Monitor:
 
     It never waits for the device: the numbers of a step are judged and reported when they have come, on a GPU a step
     later. Until then `after_backward` tells the optimizer on the device whether they are finite.
+
+    Several ranks add their numbers up, so that all judge the same; these are waited for, as all wait for each other in
+    each step.
     """
 
     def __init__(
@@ -80,9 +78,17 @@ class Monitor:
         self._judged: list[tuple[Step, dict[str, float]]] = []
 
     def before_backward(self, step: Step) -> None:
-        """What takes backward passes of its own. UserError for a term without effect."""
+        """What takes backward passes of its own. UserError for a term without effect.
+
+        On several ranks a term of the picture is followed back to the splats that came, and not to their owners.
+        """
         self._judge_arrived()  # the rendering has waited for all before it
-        iteration, camera, parameters = step.iteration, step.photo.camera.name, self.gaussians.parameters
+        iteration, camera = step.iteration, step.camera.name
+        parameters: Mapping[str, Tensor] = self.gaussians.parameters
+        if step.output is None:
+            return
+        if self.gaussians.shard is not None:
+            parameters = {"means2d": step.output.means2d}
         if self.run.audit_gradients and iteration % AUDIT_EVERY in (0, 1):
             rows = audit(step.terms, step.weights, self._parameters)
             self.report.record(iteration, {"audit": audit_entry(rows)}, audit_table(rows))
@@ -92,21 +98,44 @@ class Monitor:
         for name, check in self.corrected.items():
             check.look(iteration, {name: step.terms["l1"]}, {name: 1.0}, {name: self._parameters[name]}, camera)
 
-    def after_backward(self, step: Step) -> Tensor:
-        """() bool on the device: whether the loss and all gradients are finite. UserError where it is known not, or
+    def after_backward(self, steps: Sequence[Step]) -> Tensor:
+        """() bool on the device: whether the losses and all gradients are finite. UserError where it is known not, or
         where Gaussians could not be drawn."""
-        numbers = finite_numbers(step.terms, self._parameters)
-        values = self._readings.put(step, numbers | self._extra(step))
-        self._judge_arrived()
-        return all_finite(values[: len(numbers)])
+        finite = []
+        for step in steps:
+            numbers = finite_numbers(step.terms, self._parameters)
+            known, extra = self._of_all_ranks(step, numbers, self._extra(step))
+            values = self._readings.put(step, known | extra)
+            finite.append(all_finite(values[: len(known)]))
+        self._judge_arrived(wait=self.gaussians.shard is not None)
+        return finite[0] if len(finite) == 1 else torch.stack(finite).all()
 
-    def after_step(self, step: Step, changed: Mapping[str, int], compared: RuleLog, wait: bool) -> None:
-        """Report `changed`, counts by name, what its rules `compared`, and what is known; with `wait` all up to this
-        step. UserError for what was not finite."""
-        self._position_rates[step.iteration] = self.rates["means"]
-        if changed:
-            text = f"{counts_text(changed)}{compared_text(compared)}" if self.run.verbose else ""
-            self.report.record(step.iteration, {"densification": dict(changed), "compared": dict(compared)}, text)
+    def _of_all_ranks(
+        self, step: Step, numbers: dict[str, Tensor], extra: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Both, with the sum of what each rank has of a number."""
+        ranks = self.gaussians.ranks
+        if ranks.size == 1:
+            return numbers, extra
+        found = numbers | extra
+        names = [*step.weights, *(f"the gradient by {name}" for name in (*PARAMETERS, *self.corrections.parameters))]
+        table = torch.zeros(2, len(names) + len(EXTRA), dtype=torch.float64, device=ranks.device)
+        for column, name in enumerate((*names, *EXTRA)):
+            if name in found:
+                table[0, column], table[1, column] = found[name].detach(), 1
+        sums, counts = ranks.sum_(table).unbind(0)
+        told = {name: sums[i] for i, name in enumerate((*names, *EXTRA)) if counts[i] > 0}
+        known = {name: value for name, value in told.items() if name not in EXTRA}
+        return known, {name: value for name, value in told.items() if name in EXTRA}
+
+    def after_step(self, changes: Sequence[Change], wait: bool) -> None:
+        """Report what changed after each photo, and what is known; with `wait` all up to this step. UserError for what
+        was not finite."""
+        for iteration, changed, compared in changes:
+            self._position_rates[iteration] = self.rates["means"]
+            if changed:
+                text = f"{counts_text(changed)}{compared_text(compared)}" if self.run.verbose else ""
+                self.report.record(iteration, {"densification": dict(changed), "compared": dict(compared)}, text)
         if wait:
             self._judge_arrived(wait=True)
         for earlier, numbers in self._judged:
@@ -119,20 +148,23 @@ class Monitor:
 
     def _judge_arrived(self, wait: bool = False) -> None:
         for step, numbers in self._readings.arrived(wait):
-            camera, parameters = step.photo.camera.name, self._parameters
-            extra = {name: numbers.pop(name) for name in (TERM, MEAN, LARGEST, NONFINITE) if name in numbers}
+            camera, parameters = step.camera.name, self._parameters
+            extra = {name: numbers.pop(name) for name in EXTRA if name in numbers}
             check_finite(numbers, step.iteration, camera, parameters, again=partial(self._again, step))
             check_drawn(int(extra[NONFINITE]), step.iteration, camera, parameters)
             self._judged.append((step, numbers | extra))
 
     def _again(self, step: Step) -> Pass:
-        """Render a step's view again, and its loss."""
+        """Render a step's view again, and its loss; nothing where that takes all ranks."""
+        if step.photo is None or self.gaussians.shard is not None:
+            return Pass({}, {})
         output = self.corrections.render(self.gaussians, step.photo, step.background, step.settings)
         terms = self.objective.terms(output, step.photo, step.background, self.gaussians, step.weights)
         return Pass({name: getattr(output, name) for name in IMAGES}, terms)
 
     def _report(self, step: Step, numbers: dict[str, float]) -> None:
-        values = {name: numbers[name] for name in step.terms}
+        terms = step.terms if self.gaussians.shard is None else [name for name in step.weights if name in numbers]
+        values = {name: numbers[name] for name in terms}
         weighted = {name: step.weights[name] * value for name, value in values.items()}
         if step.iteration % BALANCE_EVERY == 0:
             for text in self.balance.look(step.iteration, weighted):
@@ -143,7 +175,7 @@ class Monitor:
             "sh_degree": step.settings.sh_degree,
             "position_lr": self._position_rates.pop(step.iteration),
         }
-        self.report.step(step.iteration, {**values, "loss": sum(weighted.values())}, len(self.gaussians), schedules)
+        self.report.step(step.iteration, {**values, "loss": sum(weighted.values())}, self.gaussians.total, schedules)
         if LARGEST in numbers:
             at = {name: self.objective.schedules[name].at(step.iteration) for name in ("lambda_dist", "depth_l1_mult")}
             entry = {"depth_distortion": {"mean": numbers[MEAN], "max": numbers[LARGEST], **at}}
@@ -153,8 +185,11 @@ class Monitor:
     @torch.no_grad()
     def _extra(self, step: Step) -> dict[str, Tensor]:
         """What the log shows of a rendering, and the loss does not need."""
-        output, mask, extent = step.output, step.photo.mask, self.objective.extent
-        numbers = {NONFINITE: output.num_nonfinite.float()}
+        numbers = {NONFINITE: step.seen.num_nonfinite.float()}
+        output = step.output
+        if output is None or step.photo is None:
+            return numbers
+        mask, extent = step.photo.mask, self.objective.extent
         if "distortion" not in step.terms:
             numbers[TERM] = self.objective.distortion(output, step.photo)
         if step.iteration % LINE_EVERY == 0:

@@ -14,13 +14,14 @@ from torch import Tensor
 from arguments import RunOptions
 from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.render_views import measure, render_views, summarized
+from gaussian_renderer.sharded import leading, whole_arrays
 from gaussian_renderer.viewer_page import write_viewer_page
 from scene.histograms import histograms
 from scene.loading.contents import ContentCheck
 from scene.loading.image_cache import ViewCache, readable
 from scene.types import Scene, View
+from training.batch import Step
 from training.held_out_poses import HeldOutPoses
-from training.monitor import Step
 from training.rescue import Rescue, is_out_of_memory
 from training.run_logger import RunLogger
 from training.state import TrainingState
@@ -73,6 +74,14 @@ class RunOutputs:
         self._contents.__exit__(kind, error, trace)
         if error is None or self.rescue.done:
             return
+        if self.state.gaussians.shard is not None:  # who knows where the other ranks are
+            text = "out of memory" if is_out_of_memory(error) else reason(error)
+            kept = self.rescue.left_before()
+            if isinstance(error, (UserError, OSError)) or is_out_of_memory(error):
+                raise UserError("\n".join(filter(None, (text, kept)))) from error
+            if kept and self.state.gaussians.ranks.leads:
+                complain(kept)
+            return
         if is_out_of_memory(error):
             raise UserError(self.rescue.after_out_of_memory()) from error
         kept = self.rescue.leave()
@@ -91,9 +100,19 @@ class RunOutputs:
         steps = (*run.test_iterations, *run.save_iterations, *run.checkpoint_iterations, run.iterations)
         return iteration in steps
 
-    def after_step(self, step: Step) -> None:
-        """Whatever is due: first what is kept, then what is measured and shown."""
-        run, iteration = self.run, step.iteration
+    def after_step(self, steps: Sequence[Step]) -> None:
+        """Whatever is due after the photos of a step: first what is kept, then what is measured and shown."""
+        for step in steps:
+            self._after_photo(step.iteration)
+        shown = next((step for step in steps if step.output is not None), None)
+        if shown is not None and shown.photo is not None and shown.output is not None:
+            for step in steps:
+                if self.report.preview_due(step.iteration):
+                    pictures = shown.output.color, shown.photo.color
+                    self.report.preview(step.iteration, *pictures, shown.camera.name)
+
+    def _after_photo(self, iteration: int) -> None:
+        run = self.run
         last = iteration == run.iterations
         for fault in (*self._contents.new_faults(), *self.state.photos.damaged):
             self.report.warn_once(f"{fault}; what it shows is left out")
@@ -102,10 +121,8 @@ class RunOutputs:
         if iteration in run.checkpoint_iterations:
             self._save(self.rescue.save_checkpoint, needed=False)
         if iteration in run.test_iterations and (self.scene.test or self.scene.far) and not last:
-            with self.report.chatter.attempt("measuring the test views"):
+            with leading(self.state.gaussians), self.report.chatter.attempt("measuring the test views"):
                 self._evaluate(iteration)
-        if self.report.preview_due(iteration):
-            self.report.preview(iteration, step.output.color, step.photo.color, step.photo.camera.name)
 
     def interrupted(self) -> None:
         """Keep the state, and say how to go on."""
@@ -125,6 +142,10 @@ class RunOutputs:
 
         What cannot be made is a warning: a resumed run makes up for it.
         """
+        with leading(self.state.gaussians):
+            return self._finish(stopped)
+
+    def _finish(self, stopped: Callable[[], bool]) -> bool:
         pages: list[Path] = []
         chatter = self.report.chatter
         with chatter.attempt(MEASURING):
@@ -133,7 +154,7 @@ class RunOutputs:
             self.interrupted()
             return False
         with chatter.attempt(PAGES):
-            shape = {"iteration": self.run.iterations, **histograms(self.state.gaussians.to_arrays())}
+            shape = {"iteration": self.run.iterations, **histograms(whole_arrays(self.state.gaussians))}
             write_json(self.folder / "histograms.json", shape)
             pages = write_summary(self.folder)
         with chatter.attempt(VIEWER):
@@ -233,7 +254,7 @@ class RunOutputs:
 
     def _readable(self, views: Sequence[View]) -> ViewCache:
         """Those of `views` whose photos can be decoded, now in memory; each other one is a warning, once."""
-        photos, faults = readable(views, self.device)
+        photos, faults = readable(views, self.device, self.state.photos.photos.limit)
         for name, fault in faults.items():
             self.report.warn_once(f"{name} is not measured: {fault}")
         return photos

@@ -104,14 +104,14 @@ class PoseRefinement:
         return log_linear(iteration - start, self.options.pose_lr_init, self.options.pose_lr_final, steps)
 
     @torch.no_grad()
-    def step(self, iteration: int, iterations: int, finite: Tensor) -> None:
+    def step(self, iteration: int, iterations: int, finite: Tensor, images: int = 1) -> None:
         """Move the poses along their gradients once that is due; see `ViewParameters.step`."""
         if not self.is_due(iteration, iterations):
             for value in self.parameters.values.values():
                 value.grad = None
             return
         rate = self.rate(iteration, iterations)
-        self.parameters.step({"translations": rate * self.extent, "rotations": rate}, finite)
+        self.parameters.step({"translations": rate * self.extent, "rotations": rate}, finite, images)
         if self.anchored:
             self._anchor()
 

@@ -55,7 +55,7 @@ class Probe(NamedTuple):
             settings = self.objective.drawn(self.settings, weights)
             output = render(gaussians, photo.camera, self.background, settings, sensor=sensor)
             terms = self.objective.terms(output, photo, self.background, gaussians, weights)
-            backward_weighted_sum(terms, weights)
+            backward_weighted_sum([(terms, weights)])
             optimizer.step(output.radii > 0)
             if gaussians.device.type == "cuda":
                 torch.cuda.synchronize(gaussians.device)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
-from scene.io import write_gaussians
+from scene.gaussians.gather import parts
+from scene.io.ply import write_parts
 from training.camera_list import write_cameras
-from training.checkpoint import checkpoint_path, latest_checkpoint, save_checkpoint
+from training.checkpoint import checkpoint_path, latest_checkpoint, save_checkpoint, sharded_path, step_of
+from training.distributed.checkpoint import save_sharded
 from training.run_logger import RunLogger
 from training.state import TrainingState
 from utils import output_dir
@@ -31,8 +33,12 @@ class Rescue:
 
     def save_checkpoint(self) -> Path:
         """Keep the state as it is. UserError for one that is not finite."""
-        path = checkpoint_path(self.folder, self.state.iteration)
-        return self._once(path, lambda: save_checkpoint(path, self.state.to_checkpoint()))
+        shard = self.state.gaussians.shard
+        if shard is None:
+            path = checkpoint_path(self.folder, self.state.iteration)
+            return self._once(path, lambda: save_checkpoint(path, self.state.to_checkpoint()))
+        path = sharded_path(self.folder, self.state.iteration)
+        return self._once(path, lambda: save_sharded(path, self.state.to_checkpoint(), shard))
 
     def save_point_cloud(self) -> Path:
         """Keep the Gaussians as they are. UserError for some that are not finite."""
@@ -40,7 +46,16 @@ class Rescue:
         return self._once(path, lambda: self._write_model(path))
 
     def _write_model(self, path: Path) -> None:
-        write_gaussians(path, self.state.gaussians.to_arrays())
+        gaussians = self.state.gaussians
+        cloud = parts(gaussians)
+        try:
+            if gaussians.ranks.leads:
+                write_parts(path, gaussians.total, gaussians.shs_rest.shape[1] + 1, cloud)
+        finally:
+            for _ in cloud:  # the other ranks send what they have, whether or not it can be written
+                pass
+        if not gaussians.ranks.leads:
+            return
         self.state.corrections.write(self.folder)
         if self.state.corrections.poses is not None:
             scene, place = self.state.strategy.inputs.scene, self.state.corrections.poses.camera
@@ -54,15 +69,21 @@ class Rescue:
             return f"{result} is the result; its pages are finished by: {self._resume}"
         if count == self._first:
             return self._from_before(flags)
-        fault = self._fault()
+        fault = self.state.gaussians.ranks.agree(self._fault())
         if fault is not None:
             return f"the state after {count} iterations was not kept, since {fault}; {self._from_before(flags)}"
         failures = self._try_all(self.save_checkpoint, self.save_point_cloud)
-        if checkpoint_path(self.folder, count) not in self._written:
+        written = [path for path in self._written if path.parent == self.folder and step_of(path) == count]
+        if not written:
             self.failed = True
             return f"the state after {count} iterations could not be kept ({failures}); {self._from_before(flags)}"
         more = f" ({failures})" if failures else ""
-        return f"{checkpoint_path(self.folder, count)} holds the state{more}; go on with: {self._resume}{flags}"
+        return f"{written[0]} holds the state{more}; go on with: {self._resume}{flags}"
+
+    def left_before(self) -> str:
+        """What there is to go on from where the state cannot be kept, since not all ranks are there to do it."""
+        self.done = True
+        return self._from_before("")
 
     def after_out_of_memory(self) -> str:
         """What changes the state does so whole or not at all, so it is that after a step wherever memory ran out."""
@@ -91,8 +112,8 @@ class Rescue:
         return f"the newest checkpoint is {newest}; go on with: {self._resume}{flags}"
 
     def _once(self, path: Path, write: Callable[[], None]) -> Path:
-        if path not in self._written:
-            fault = None if self.done else self.state.fault()
+        if self.state.gaussians.ranks.any(path not in self._written):
+            fault = None if self.done else self.state.gaussians.ranks.agree(self.state.fault())
             if fault is not None:
                 raise UserError(f"iteration {self.state.iteration}: {fault}; learning rates that are too high do this")
             write()

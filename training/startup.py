@@ -15,26 +15,30 @@ import torch
 from arguments import TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json
 from scene.exposure_check import measure_exposures
 from scene.gaussians.initialize import initialize
-from scene.gaussians.model import Gaussians
+from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer, learning_rates
+from scene.gaussians.shard import Shard
 from scene.io import read_gaussians
 from scene.io.points import write_points
 from scene.loading.image_cache import ViewCache
 from scene.refined_poses import with_refined_poses
 from scene.types import PointCloud, Scene
 from training.camera_list import write_cameras
-from training.checkpoint import latest_checkpoint, load_checkpoint, step_of, whole_before
+from training.checkpoint import is_sharded, latest_checkpoint, load_checkpoint, step_of, whole_before
 from training.corrections import Corrections, learned_in
+from training.distributed.checkpoint import dealt, load_sharded, remove_unfinished
+from training.distributed.startup import check_ranks, restarted
 from training.exposure import Exposure
 from training.plan import final_length
 from training.pose_refinement import PoseRefinement
 from training.run_logger import FINISHED
 from training.start_from import start_from
 from training.state import ENTRIES, TrainingState
-from training.strategies import strategy_options
+from training.strategies import strategy_class, strategy_options
 from training.strategies.base import StrategyInputs
 from utils import output_dir
 from utils.console import say
+from utils.distributed import ALONE, ONE, Launch, Ranks
 from utils.errors import UserError
 from utils.files import atomic_write, write_json
 from utils.metrics_log import read_object
@@ -42,8 +46,11 @@ from utils.run_lock import RunLock
 from utils.schedules import parse_schedule
 
 
-def read_options(arguments: Sequence[str] | None) -> TrainOptions:
-    """The settings of the command line; with --resume, those of the run for all that is not on it."""
+def read_options(arguments: Sequence[str] | None, launch: Launch = ALONE) -> TrainOptions:
+    """The settings of the command line; with --resume, those of the run for all that is not on it. Processes that
+    torchrun has started again go on from the last checkpoint."""
+    options = parse_train_options(arguments, strategies=strategy_options())
+    arguments = restarted(sys.argv[1:] if arguments is None else arguments, options.model.model_path, launch)
     options = parse_train_options(arguments, strategies=strategy_options())
     if options.run.resume:
         if not options.model.model_path:
@@ -67,8 +74,15 @@ def read_options(arguments: Sequence[str] | None) -> TrainOptions:
     if model.start_from:
         model = dataclasses.replace(model, start_from=str(Path(model.start_from).resolve()))
     if not model.model_path:
+        if launch.size > 1:
+            raise UserError("-m is missing: the ranks of a run must know where it is")
         model = dataclasses.replace(model, model_path=str(output_dir.default_folder(Path(model.source_path))))
-    return dataclasses.replace(options, model=model)
+    options = dataclasses.replace(options, model=model)
+    check_ranks(
+        launch.size, options.run, options.optimization, options.poses, strategy_class(options.densification.strategy),
+        options.densification.strategy,
+    )  # fmt: skip
+    return options
 
 
 def check_depth_model(options: TrainOptions) -> None:
@@ -89,26 +103,31 @@ def _is_given(flag: str, arguments: Sequence[str] | None) -> bool:
     return any(word.partition("=")[0] == flag for word in words)
 
 
-def first_state(options: TrainOptions, scene: Scene, device: torch.device) -> TrainingState:
-    """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages."""
+def first_state(options: TrainOptions, scene: Scene, device: torch.device, ranks: Ranks = ONE) -> TrainingState:
+    """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages. Of
+    several ranks each has its own rows of it."""
     rates = learning_rates(options.optimization, scene.extent)
     gaussians = first_gaussians(options, scene, device)
+    if ranks.size > 1:
+        gaussians = share_of(gaussians, ranks)
     kept_there = options.model.data_device == "cuda"
     if kept_there and device.type != "cuda":
         raise UserError("--data_device cuda keeps the photos on the GPU that trains; on the CPU it must be cpu")
     with_alpha = options.optimization.random_background or options.regularizers.lambda_alpha > 0
-    photos = ViewCache(scene.train, device, with_alpha, kept_there)
+    photos = ViewCache(scene.train, device, with_alpha, kept_there, kept_photos(options, scene, ranks))
     optimizer = Optimizer(gaussians, rates, options.optimization.optimizer_type == "sparse_adam")
     fixed = {"sh_degree": options.model.sh_degree, "seed": options.run.seed}
-    done = done_point_cloud(options)
-    path = None if done else first_checkpoint(options)
-    checkpoint = None if path is None else _load(path, device)
-    corrections = first_corrections(options, scene, photos, checkpoint)
+    done = ranks.led(lambda: done_point_cloud(options))
+    path = None if done else ranks.led(lambda: first_checkpoint(options))
+    checkpoint = None if path is None else _load(path, device, ranks)
+    corrections = first_corrections(options, scene, photos, checkpoint, ranks)
     state = TrainingState.start(strategy_inputs(options, scene, gaussians, optimizer, photos), fixed, corrections)
     if done is not None:
-        state.take_result(Gaussians.from_arrays(read_gaussians(done), device), final_length(options.run))
+        whole = Gaussians.from_arrays(read_gaussians(done), device)
+        state.take_result(whole if ranks.size == 1 else share_of(whole, ranks), final_length(options.run))
     if path is not None and checkpoint is not None:
         _restore(state, path, checkpoint)
+        state.balance()
         state.optimizer.rates |= rates
         if state.iteration >= final_length(options.run):
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
@@ -146,7 +165,11 @@ def strategy_inputs(
 
 
 def first_corrections(
-    options: TrainOptions, scene: Scene, photos: ViewCache, checkpoint: Mapping[str, Any] | None
+    options: TrainOptions,
+    scene: Scene,
+    photos: ViewCache,
+    checkpoint: Mapping[str, Any] | None,
+    ranks: Ranks = ONE,
 ) -> Corrections:
     """What is learned of each photo. By itself a run learns exposures where photos differ in theirs; one that goes on
     does as it did before."""
@@ -154,7 +177,7 @@ def first_corrections(
     if options.exposure.exposure == "auto" and checkpoint is not None:
         wanted = "exposure" in learned_in(checkpoint)
     elif options.exposure.exposure == "auto":
-        found = measure_exposures(scene)
+        found = ranks.led(lambda: measure_exposures(scene))
         wanted, said = found.differs, found.text
     cameras = [view.camera for view in scene.train]
     exposure = Exposure([camera.name for camera in cameras], options.exposure, photos.device) if wanted else None
@@ -175,10 +198,28 @@ def _restore(state: TrainingState, path: Path, checkpoint: Mapping[str, Any]) ->
         raise UserError(f"{path}: {error}") from None
 
 
-def _load(path: Path, device: torch.device) -> dict[str, Any]:
+def kept_photos(options: TrainOptions, scene: Scene, ranks: Ranks) -> int:
+    """How many decoded photos are kept, 0 for all: as given, or on several ranks what each renders of an order, with
+    those of the next step."""
+    if options.model.photo_cache is not None:
+        return options.model.photo_cache
+    batch = options.optimization.batch_size or ranks.size
+    return 0 if ranks.size == 1 else -(-(len(scene.train) + batch) // ranks.size)
+
+
+def share_of(whole: Gaussians, ranks: Ranks) -> Gaussians:
+    """The rows of this rank."""
+    shard = Shard.dealt(ranks, len(whole), whole.device)
+    return Gaussians({name: whole.parameters[name].detach()[shard.ids].clone() for name in PARAMETERS}, shard)
+
+
+def _load(path: Path, device: torch.device, ranks: Ranks = ONE) -> dict[str, Any]:
     """UserError, with what else there is to go on from, for a checkpoint that is no use."""
     try:
-        return load_checkpoint(path, ENTRIES, device)
+        if is_sharded(path):
+            return load_sharded(path, ENTRIES, device, ranks)
+        whole = load_checkpoint(path, ENTRIES, device)
+        return whole if ranks.size == 1 else dealt(whole, ranks)
     except UserError as error:
         before = whole_before(path)
         if before is None:
@@ -236,16 +277,18 @@ def done_point_cloud(options: TrainOptions) -> Path | None:
     return path
 
 
-def prepare_folder(options: TrainOptions, scene: Scene, lock: RunLock) -> Path:
+def prepare_folder(options: TrainOptions, scene: Scene, lock: RunLock | None) -> Path:
     """The model folder, ready for the run and locked, with the files that say what it starts from."""
     check_folder(options)
     folder = Path(options.model.model_path)
     folder.mkdir(parents=True, exist_ok=True)
+    assert lock is not None, "rank 0 prepares the folder, and locks it"
     lock.take()
     if not _goes_on_in(options, folder):
         output_dir.claim(folder, scene.source, options.run.overwrite)
     write_options(options, folder)
     output_dir.remove_leftovers(folder)
+    remove_unfinished(folder)
     write_points(folder / "input.ply", scene.points)
     write_cameras(folder, [view.camera for view in (*scene.test, *scene.train)])
     if any(scene.origin):

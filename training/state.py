@@ -11,6 +11,7 @@ import torch
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
 from scene.loading.image_cache import LoadedView, ShuffledViews
+from scene.types import Camera
 from training.checkpoint_checks import (
     check_count,
     check_generator,
@@ -21,6 +22,7 @@ from training.checkpoint_checks import (
     fingerprint,
 )
 from training.corrections import Corrections
+from training.distributed.balance import is_uneven, rebalance
 from training.strategies import make_strategy
 from training.strategies.base import Strategy, StrategyInputs
 from utils.errors import UserError
@@ -41,6 +43,7 @@ class TrainingState:
     fixed: Mapping[str, Any]  # settings by flag that a run cannot go on without: others could only be ignored
     corrections: Corrections = field(default_factory=Corrections)  # of the training photos
     iteration: int = 0
+    _images: int = 1  # of the step that is being made
     _begun: dict[str, Any] | None = None  # what chance had in store before the step that is being made
 
     @classmethod
@@ -58,14 +61,19 @@ class TrainingState:
         """By which `make_strategy` made the strategy."""
         return self.strategy.inputs.densification.strategy
 
-    def next_photo(self) -> LoadedView:
-        """Begin a step with the photo that it is to look at, at its pose as it is now."""
-        self._begun = self._chance()
-        return self.corrections.posed(self.photos.next())
+    def next_batch(self, count: int) -> list[tuple[Camera, LoadedView | None]]:
+        """Begin a step with the photos that it is to look at, each at its pose as it is now, and on the rank that
+        renders it; see `ShuffledViews.next_batch`."""
+        self._begun, self._images = self._chance(), count
+        batch = self.photos.next_batch(count, self.gaussians.ranks)
+        views = self.photos.photos.views
+        return [
+            (views[index].camera, None if photo is None else self.corrections.posed(photo)) for index, photo in batch
+        ]
 
     def step_done(self) -> None:
-        """The Gaussians have moved: the step counts."""
-        self.iteration += 1
+        """The Gaussians have moved: the step's photos count."""
+        self.iteration += self._images
         self._begun = None
 
     def to_checkpoint(self) -> dict[str, Any]:
@@ -75,6 +83,7 @@ class TrainingState:
             "scene": fingerprint(self.strategy.inputs.scene),
             "settings": {"strategy": self.strategy_name, **self.fixed},
             "gaussians": {name: self.gaussians.parameters[name].detach() for name in PARAMETERS},
+            **({} if (shard := self.gaussians.shard) is None else {"ids": shard.ids, "created": shard.created}),
             "optimizer": self.optimizer.state(),
             "strategy": {"name": self.strategy_name, "state": self.strategy.state_dict()},
             **({"corrections": learned} if (learned := self.corrections.state()) else {}),
@@ -91,6 +100,8 @@ class TrainingState:
         """Become the state that `to_checkpoint` described. UserError, before anything is changed, when it is of another
         scene or other settings, or not made as a state is made."""
         self._check(checkpoint)
+        if self.gaussians.shard is not None:
+            self.gaussians.shard.take(checkpoint["ids"], checkpoint["created"])
         self.photos.load_state(checkpoint["photos"])
         self.iteration = checkpoint["iteration"]
         for name in PARAMETERS:
@@ -107,7 +118,8 @@ class TrainingState:
         self.corrections.check(checkpoint.get("corrections", {}))
         means = checkpoint["gaussians"].get("means") if isinstance(checkpoint["gaussians"], dict) else None
         count = len(means) if isinstance(means, torch.Tensor) and means.dim() else 0
-        if count == 0:
+        total = sum(each for (each,) in self.gaussians.ranks.counts([count]))
+        if total == 0:
             raise UserError("the checkpoint has no Gaussians")
         rows = (len(self.gaussians), count)
         for name in ("gaussians", "optimizer", "strategy"):
@@ -121,10 +133,18 @@ class TrainingState:
         check_order(checkpoint["photos"]["waiting"], "photos.waiting", len(self.photos.photos))
         check_generator(checkpoint["generator"], "generator")
         most = self.strategy.inputs.densification.max_gaussians or 0
-        if 0 < most < count:
+        if 0 < most < total:
             raise UserError(
-                f"--max_gaussians {most}: the checkpoint has {count:,} already; give that, or 0 for no limit"
+                f"--max_gaussians {most}: the checkpoint has {total:,} already; give that, or 0 for no limit"
             )
+
+    def balance(self) -> bool:
+        """Spread the Gaussians evenly over the ranks, where some own many more than others; whether they moved."""
+        shard = self.gaussians.shard
+        if shard is None or not is_uneven(shard.counts):
+            return False
+        self.strategy.load_state_dict(rebalance(self.gaussians, self.optimizer, self.strategy.state_dict()))
+        return True
 
     def fault(self) -> str | None:
         """Why there is no going on from this state, in words; None where there is."""

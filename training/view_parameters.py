@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from diff_gaussian_rasterization import adam_
+from utils.distributed import Ranks
 
-EPSILON = 1e-15  # as for the Gaussians
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15  # as for the Gaussians
 
 
 class ViewParameters:
@@ -28,22 +29,31 @@ class ViewParameters:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, rates: Mapping[str, float], finite: Tensor) -> None:
-        """Move all along their gradients, which are then forgotten; nothing where `finite`, () bool, is False."""
-        self.steps += 1
+    def step(self, rates: Mapping[str, float], finite: Tensor, images: int = 1) -> None:
+        """Move all along their gradients, which are then forgotten; nothing where `finite`, () bool, is False. `images`
+        as of the Gaussians' `Optimizer.step`."""
+        self.steps += images
         moved = [name for name, value in self.values.items() if value.grad is not None]
         adam_(
             [self.values[name] for name in moved],
             [gradient for name in moved if (gradient := self.values[name].grad) is not None],
             [self.first[name] for name in moved],
             [self.second[name] for name in moved],
-            [rates[name] for name in moved],
-            step=self.steps,
+            [rates[name] * images**0.5 for name in moved],
+            step=-(-self.steps // images),
             visible=finite.expand(len(self.rows)),
-            epsilon=EPSILON,
+            beta1=BETA1**images,
+            beta2=BETA2**images,
+            epsilon=EPSILON / images**0.5,
         )
         for name in moved:
             self.values[name].grad = None
+
+    def add_up(self, ranks: Ranks) -> None:
+        """Let every rank have the gradients of all."""
+        if ranks.size > 1:
+            for value in self.values.values():
+                value.grad = ranks.sum_(torch.zeros_like(value) if value.grad is None else value.grad)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps; shares memory with this."""

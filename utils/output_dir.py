@@ -16,6 +16,7 @@ RENDERED = (*(f"{name}/<N>.png" for name in PICTURES), "names.json", "colors.jso
 # last of all: they show that the folder is a run's.
 RUN_FILES = (
     "cfg_args", "cameras.json", "origin.json", "exposure.json", "poses_refined.json", "input.ply", "chkpnt<N>.pth",
+    "chkpnt<N>/sealed.json", "chkpnt<N>/.metadata", "chkpnt<N>/__<N>_<N>.distcp",
     "point_cloud/iteration_<N>/point_cloud.ply",
     *(f"{part}/ours_<N>/{name}" for part in ("train", "test", "far") for name in (*RENDERED, "refined_poses.json")),
     "path/ours_<N>/<N>.png", "path/ours_<N>/colors.json",
@@ -23,7 +24,11 @@ RUN_FILES = (
     "histograms.json", "report.html", "viewer.html", "tensorboard/events.out.tfevents.<any>",
     "mesh.ply", "mesh_scores.json", "config.json",
 )  # fmt: skip
-WORTH_KEEPING = ("chkpnt<N>.pth", "point_cloud/iteration_<N>/point_cloud.ply")  # what there is to show for the time
+WORTH_KEEPING = (
+    "chkpnt<N>.pth",
+    "chkpnt<N>/sealed.json",
+    "point_cloud/iteration_<N>/point_cloud.ply",
+)  # what there is to show for the time
 STAGES = ("model", "run", "optimization", "densification")  # some of what the settings of a run hold
 SHOWN = 5  # names in a message
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scene.gaussians.shard import Shard
 from scene.types import GaussianArrays
+from utils.distributed import ONE, Ranks
 
 PARAMETERS = ("means", "scales", "quats", "opacities", "shs_dc", "shs_rest")
 
@@ -19,17 +21,30 @@ class Gaussians:
 
     means (N,3) world units; scales (N,3) natural logarithms; quats (N,4) w x y z of any length > 0;
     opacities (N,1) logits; shs_dc (N,1,3) and shs_rest (N,K-1,3), K = (degree + 1)².
+
+    With a `shard` these are the rows that this rank owns of a larger cloud.
     """
 
-    def __init__(self, values: Mapping[str, Tensor]) -> None:
+    def __init__(self, values: Mapping[str, Tensor], shard: Shard | None = None) -> None:
         if set(values) != set(PARAMETERS):
             raise ValueError(f"Gaussians need the parameters {PARAMETERS}, not {tuple(values)}")
         self.parameters: dict[str, nn.Parameter] = {}
         for name in PARAMETERS:
             self.replace(name, values[name])
+        self.shard = shard
 
     def __len__(self) -> int:
         return len(self.means)
+
+    @property
+    def total(self) -> int:
+        """How many there are on all ranks."""
+        return len(self) if self.shard is None else self.shard.total
+
+    @property
+    def ranks(self) -> Ranks:
+        """Who owns the cloud."""
+        return ONE if self.shard is None else self.shard.ranks
 
     def replace(self, name: str, values: Tensor) -> nn.Parameter:
         """Put `values` in the place of a parameter, which forgets its gradient; returns the new parameter."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -38,16 +38,18 @@ class Optimizer:
         self.gaussians = gaussians
         self.rates = {name: float(rates[name]) for name in PARAMETERS}
         self.visible_only = visible_only
-        self.steps = 0
+        self.steps = 0  # images whose gradients have been followed
         self.moments = {name: _zero_moments(gaussians.parameters[name]) for name in PARAMETERS}
 
     @torch.no_grad()
     @ops.memory_errors()
-    def step(self, visible: Tensor, finite: Tensor | None = None) -> None:
+    def step(self, visible: Tensor, finite: Tensor | None = None, images: int = 1) -> None:
         """Move the Gaussians along their gradients, which are then forgotten. `visible`: (N,) bool.
 
         `finite`: () bool, whether all gradients are, for those who cannot wait to know: where it is False, nothing
-        moves.
+        moves. `images`: B, of whose losses the gradient is the sum; with more than one a step is to do what B steps
+        would have done, by the rule of Zhao et al. 2024 (Grendel, section 4): rates √B, betas to the power of B, and
+        epsilon over √B, as their code has it.
         """
         moved = [name for name in PARAMETERS if self.gaussians.parameters[name].grad is not None]
         parameters = [self.gaussians.parameters[name] for name in moved]
@@ -61,14 +63,14 @@ class Optimizer:
             [parameter.grad.contiguous() for parameter in parameters if parameter.grad is not None],
             [each.first for each in moments],
             [each.second for each in moments],
-            [self.rates[name] for name in moved],
+            [self.rates[name] * images**0.5 for name in moved],
             None if rows is None else rows.contiguous(),
-            self.steps + 1,
-            BETA1,
-            BETA2,
-            EPSILON,
+            -(-(self.steps + images) // images),
+            BETA1**images,
+            BETA2**images,
+            EPSILON / images**0.5,
         )
-        self.steps += 1
+        self.steps += images
         for parameter in parameters:
             parameter.grad = None
 
@@ -126,11 +128,15 @@ def edit_rows(
     statistics: RowStatistics | None,
     keep: Tensor,
     added: Mapping[str, Tensor] | None = None,
+    parents: Sequence[Tensor] = (),
 ) -> None:
     """Keep some Gaussians and put new ones behind them: parameters, Adam's moments and statistics, if any, all at once.
 
     `keep`: (N,) bool. `added`: the raw parameters of the new Gaussians by name, each (A, ...). Kept rows stay in order
     with all they have; new rows start with moments and statistics 0. This is the only place where rows come and go.
+
+    `parents` says, group by group of the new rows, which rows they come from, each (a,) rising indices: where the cloud
+    is sharded this gives them their place among those of other ranks. All ranks call this, each for its own rows.
     """
     count = 0 if added is None else len(added["means"])
     # All is made before anything is put in its place: without the memory for it, all stays as it was.
@@ -143,6 +149,9 @@ def edit_rows(
     }
     gathered = {} if statistics is None else statistics.rows
     rows = {name: _with_zero_rows(values[keep], count) for name, values in gathered.items()}
+    if gaussians.shard is not None:
+        assert sum(map(len, parents)) == count, "each new row has a parent"
+        gaussians.shard.edit(keep, parents)
     for name, values in parameters.items():
         gaussians.replace(name, values)
     optimizer.moments.update(moments)

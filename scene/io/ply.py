@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,30 @@ def property_names(sh_count: int) -> list[str]:
 
 def write(path: Path, gaussians: GaussianArrays) -> None:
     """Write a binary little-endian PLY, all float32, normals 0, f_rest channel by channel."""
+    count, sh_count = gaussians.shs.shape[:2]
+    write_parts(path, count, sh_count, [gaussians])
+
+
+def write_parts(path: Path, count: int, sh_count: int, parts: Iterable[GaussianArrays]) -> None:
+    """The same for `count` Gaussians with `sh_count` coefficients that come part by part."""
     with atomic_write(path) as file:
-        file.write(encode(gaussians))
+        file.write(_header(count, sh_count))
+        for part in parts:
+            file.write(_rows(part))
 
 
 def encode(gaussians: GaussianArrays) -> bytes:
     """The bytes of the file."""
+    return _header(*gaussians.shs.shape[:2]) + _rows(gaussians)
+
+
+def _header(count: int, sh_count: int) -> bytes:
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
+    header += [f"property float {name}" for name in property_names(sh_count)] + ["end_header\n"]
+    return "\n".join(header).encode()
+
+
+def _rows(gaussians: GaussianArrays) -> bytes:
     count, sh_count = gaussians.shs.shape[:2]
     rest = gaussians.shs[:, 1:].transpose(0, 2, 1).reshape(count, 3 * (sh_count - 1))
     normals = np.zeros((count, 3), np.float32)
@@ -45,10 +64,7 @@ def encode(gaussians: GaussianArrays) -> bytes:
         gaussians.scales,
         gaussians.quats,
     ]
-    names = property_names(sh_count)
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
-    header += [f"property float {name}" for name in names] + ["end_header\n"]
-    return "\n".join(header).encode() + np.concatenate(columns, axis=1).astype("<f4").tobytes()
+    return np.concatenate(columns, axis=1).astype("<f4").tobytes()
 
 
 def oddities(path: Path) -> list[str]:

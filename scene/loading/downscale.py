@@ -14,7 +14,7 @@ from scene.types import Camera
 def downscale_2x(photo: LoadedView) -> LoadedView:
     """`photo` and its camera at half the size: means of 2×2 pixels; an odd last row or column is left out."""
     return photo._replace(
-        camera=_halved_camera(photo.camera),
+        camera=halved_camera(photo.camera),
         color=avg_pool2d(photo.color, 2),
         mask=_halved_weights(photo.mask),
         alpha=_halved_weights(photo.alpha),
@@ -35,7 +35,8 @@ def _halved_weights(weights: Tensor | None) -> Tensor | None:
     return None if weights is None else avg_pool2d(weights, 2)
 
 
-def _halved_camera(camera: Camera) -> Camera:
+def halved_camera(camera: Camera) -> Camera:
+    """The camera of the photo at half its size."""
     return replace(
         camera,
         width=camera.width // 2,

@@ -16,6 +16,7 @@ from scene.depth.maps import load_depth, z_of
 from scene.images import load_image
 from scene.loading.prefetch import Tensors, Upload, Uploader, to_device
 from scene.types import Camera, View
+from utils.distributed import ONE, Ranks
 from utils.errors import DamagedFile, UserError, reason
 
 Arrays = tuple[np.ndarray | None, ...]
@@ -55,7 +56,8 @@ class ViewCache:
     `device` is where they are used; `kept_there` keeps the bytes there too, otherwise they stay with the host and are
     copied each time. Neither decoding nor copying takes the caller's time for a photo that `prefetch` was told of
     early enough. `with_alpha` keeps the alpha channels of transparent renderings, for training over changing
-    backgrounds, and to compare alpha itself.
+    backgrounds, and to compare alpha itself. `limit`: how many are kept at most, 0 for all; the one that is needed last
+    goes first, and is decoded anew when it is needed. What a view shows does not depend on it.
     """
 
     def __init__(
@@ -64,8 +66,11 @@ class ViewCache:
         device: str | torch.device = "cpu",
         with_alpha: bool = False,
         kept_there: bool = False,
+        limit: int = 0,
     ) -> None:
         self.views = views
+        self.limit = limit
+        self.next_uses: Callable[[], Mapping[int, int]] = dict  # index -> how soon it is needed, of those known
         self.device = torch.device(device)
         self.with_alpha = with_alpha
         self.kept_there = kept_there
@@ -76,6 +81,7 @@ class ViewCache:
         self._coming: dict[int, Upload] = {}
         self._place: Callable[[Camera], Camera] | None = None
         self.damaged: dict[int, str] = {}  # views that `find` has given up, and why
+        self._known_to_all: set[int] = set()  # of these, by all ranks
 
     def placed(self, place: Callable[[Camera], Camera]) -> ViewCache:
         """The same views, in the same memory, with `place(camera)` for each camera when a view is asked for."""
@@ -119,6 +125,16 @@ class ViewCache:
             raise UserError(f"all {len(self)} photos are damaged: {self.damaged[index]}")
         return None
 
+    def share_damaged(self, ranks: Ranks) -> None:
+        """Let all ranks know what one has found damaged. Raises: UserError when no undamaged photo is left."""
+        told = [count for (count,) in ranks.counts([len(self.damaged)])]
+        if len(set(told)) > 1 or (len(told) > 1 and told[0] != len(self._known_to_all)):
+            for damaged in ranks.objects(self.damaged):
+                self.damaged |= damaged
+            self._known_to_all = set(self.damaged)
+        if len(self.damaged) == len(self):
+            raise UserError(f"all {len(self)} photos are damaged: {next(iter(self.damaged.values()))}")
+
     def in_order(self, order: Sequence[int]) -> Iterator[LoadedView]:
         """The photos of these indices, one after the other; the next is on its way while one is used."""
         return self._each(order, self.__getitem__)
@@ -147,6 +163,14 @@ class ViewCache:
         stored = tuple(None if each is None else torch.from_numpy(each) for each in decoded)
         self._bytes[index] = to_device(stored, self.device) if self.kept_there else self._uploader.keep(stored)
         self._coming[index] = self._uploader.start(self._bytes[index])
+        self._make_room(index)
+
+    def _make_room(self, newest: int) -> None:
+        """Let go of what is needed last, where there are more than may be."""
+        while 0 < self.limit < len(self._bytes):
+            uses = self.next_uses()
+            others = [index for index in self._bytes if index != newest]
+            del self._bytes[max(others, key=lambda index: uses.get(index, len(self.views)), default=newest)]
 
     def _decode(self, view: View) -> Arrays:
         loaded, alpha = load_image(view), None
@@ -155,9 +179,10 @@ class ViewCache:
         return _to_bytes(loaded.color), _to_bytes(loaded.mask), _to_bytes(alpha), load_depth(view)
 
 
-def readable(views: Sequence[View], device: str | torch.device) -> tuple[ViewCache, dict[str, str]]:
-    """Those of `views` whose files can be decoded, now in memory, and why the others cannot, by name."""
-    photos, faults = ViewCache(views, device), dict[str, str]()
+def readable(views: Sequence[View], device: str | torch.device, limit: int = 0) -> tuple[ViewCache, dict[str, str]]:
+    """Those of `views` whose files can be decoded, `limit` of them now in memory (0: all), and why others cannot, by
+    name."""
+    photos, faults = ViewCache(views, device, limit=limit), dict[str, str]()
     for index, view in enumerate(views):
         try:
             photos[index]
@@ -165,7 +190,7 @@ def readable(views: Sequence[View], device: str | torch.device) -> tuple[ViewCac
             faults[view.camera.name] = reason(error)
     if not faults:
         return photos, faults
-    return ViewCache([view for view in views if view.camera.name not in faults], device), faults
+    return ViewCache([view for view in views if view.camera.name not in faults], device, limit=limit), faults
 
 
 class ShuffledViews:
@@ -175,22 +200,52 @@ class ShuffledViews:
         self.photos = photos
         self.generator = generator
         self.waiting: list[int] = []
+        self._ranks = ONE
+        photos.next_uses = self._next_uses
         self._names = [view.camera.name for view in photos.views]
 
-    def next(self) -> LoadedView:
-        """The next photo; a new order is drawn when all have been looked at. Damaged ones are passed over, so the
-        order of the others is that of whole files.
+    def next_batch(self, count: int, ranks: Ranks = ONE) -> list[tuple[int, LoadedView | None]]:
+        """The indices of the next photos, the same on all ranks, and on each rank the photos of every `ranks.size`-th:
+        no other is decoded there.
+
+        A new order is drawn when all have been looked at. Damaged ones are passed over, so the order of the others is
+        that of whole files.
 
         Raises: UserError when no undamaged photo is left.
         """
-        photo = None
-        while photo is None:
-            if not self.waiting:
-                self.waiting = torch.randperm(len(self.photos), generator=self.generator).tolist()
-            photo = self.photos.find(self.waiting.pop())
-            if self.waiting:
-                self.photos.prefetch(self.waiting[-1])
-        return photo
+        self._ranks, drawn = ranks, list[int]()
+        found: dict[int, LoadedView | None] = {}
+        while len(drawn) < count:
+            new = [self._draw() for _ in range(count - len(drawn))]
+            for place, index in enumerate(new, start=len(drawn)):
+                if place % ranks.size == ranks.rank:
+                    found[index] = self.photos.find(index)
+            self.photos.share_damaged(ranks)
+            drawn += [index for index in new if index not in self.photos.damaged]
+            self._prefetch(count, ranks)
+        return [(index, self._own(index, place, found, ranks)) for place, index in enumerate(drawn)]
+
+    def _own(self, index: int, place: int, found: Mapping[int, LoadedView | None], ranks: Ranks) -> LoadedView | None:
+        """The photo at a place of a batch, where it is this rank's. A damaged one before it may have moved it here."""
+        if place % ranks.size != ranks.rank:
+            return None
+        return found[index] if index in found else self.photos.find(index)
+
+    def _next_uses(self) -> dict[int, int]:
+        """Of the photos that this rank will render before a new order is drawn: after how many others of the order."""
+        coming = self.waiting[::-1]
+        return {index: place for place, index in enumerate(coming) if place % self._ranks.size == self._ranks.rank}
+
+    def _draw(self) -> int:
+        if not self.waiting:
+            self.waiting = torch.randperm(len(self.photos), generator=self.generator).tolist()
+        return self.waiting.pop()
+
+    def _prefetch(self, count: int, ranks: Ranks) -> None:
+        """Begin with this rank's photos of the next batch."""
+        coming = self.waiting[: -count - 1 : -1]
+        for index in coming[ranks.rank :: ranks.size]:
+            self.photos.prefetch(index)
 
     @property
     def damaged(self) -> list[str]:

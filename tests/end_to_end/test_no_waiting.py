@@ -78,7 +78,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         module = importlib.import_module(f"diff_gaussian_rasterization.{name}")
         monkeypatch.setattr(module, "check_device", lambda *_: None)
     monkeypatch.setattr(train, "device_text", str)
-    monkeypatch.setattr(ShuffledViews, "next", lambda self: self.photos[0])
+    monkeypatch.setattr(ShuffledViews, "next_batch", lambda self, *_: [(0, self.photos[0])])
     monkeypatch.setattr(AsyncScalars, "arrived", lambda self, wait=False: iter(()))  # nothing has come yet
     monkeypatch.setattr(RunOutputs, "after_step", lambda self, step: None)
     monkeypatch.setattr(RunOutputs, "finish", lambda self, stopped: True)

@@ -131,17 +131,17 @@ def test_interrupted_and_resumed(
 ) -> None:
     straight = run(dataset, tmp_path / "straight", BUSY).read_bytes()
     seen = 0
-    original = ShuffledViews.next
+    original = ShuffledViews.next_batch
 
-    def interrupted_next(self: ShuffledViews) -> Any:
+    def interrupted_next(self: ShuffledViews, *batch: Any) -> Any:
         nonlocal seen
         seen += 1
         if seen == 7:
             signal.raise_signal(signal.SIGINT)
-        return original(self)
+        return original(self, *batch)
 
     model, before = tmp_path / "stopped", signal.getsignal(signal.SIGINT)  # background jobs of a shell ignore it
-    monkeypatch.setattr(ShuffledViews, "next", interrupted_next)
+    monkeypatch.setattr(ShuffledViews, "next_batch", interrupted_next)
     with pytest.raises(SystemExit) as raised:
         train.main(["-s", str(dataset), "-m", str(model), "--iterations", "20", *BUSY.split()])
     assert raised.value.code == 130 and (model / "chkpnt7.pth").exists()

@@ -24,6 +24,11 @@ def make_strategy(name: str, inputs: StrategyInputs) -> Strategy:
     return STRATEGIES[name](inputs)
 
 
+def strategy_class(name: str) -> type[Strategy] | None:
+    """The strategy registered as `name`, if one is."""
+    return STRATEGIES.get(name)
+
+
 def strategy_options() -> dict[str, type | None]:
     """Name -> the group of options that the strategy declares; None for one that declares none."""
     return {name: strategy.Options for name, strategy in STRATEGIES.items()}

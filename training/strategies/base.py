@@ -25,11 +25,24 @@ class Render(Protocol):
 
 
 class Draw(NamedTuple):
-    """What a strategy may render between two steps."""
+    """What a strategy may render between two steps: on all ranks at once, where there are several. Statistics are then
+    of the rank's own Gaussians, pictures of all."""
 
     surveyed: Render  # with the rasterizer's statistics
     plain: Render  # without
     background: Tensor  # (3,) of both
+
+
+class Observed(Protocol):
+    """What a view has shown of the rank's Gaussians."""
+
+    @property
+    def means2d(self) -> Tensor:
+        """(N, 2) pixels, with a gradient."""
+
+    @property
+    def radii(self) -> Tensor:
+        """(N,) int32, pixels; 0 for a Gaussian that can touch no pixel."""
 
 
 class StrategyInputs(NamedTuple):
@@ -55,6 +68,7 @@ class Strategy(ABC):
     regularizers: ClassVar[Mapping[str, float]] = {}  # term of the loss -> its weight, where the options leave it open
 
     count_is_known: ClassVar[bool] = False  # whether `expected_count` is more than a guess
+    sharded: ClassVar[bool] = False  # whether its decisions are those of all ranks, where the Gaussians are spread out
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.compared: RuleLog = {}  # what the rules of the last change compared with their thresholds, for the log
@@ -70,12 +84,12 @@ class Strategy(ABC):
 
     def expected_count(self, progress: float) -> float:
         """About how many Gaussians there will be at this later part of the run, 0 to 1; to plan its time by."""
-        return float(len(self.inputs.gaussians))
+        return float(self.inputs.gaussians.total)
 
-    def before_backward(self, output: RasterOutput) -> None:  # noqa: B027 - not every strategy needs it
+    def before_backward(self, output: Observed) -> None:  # noqa: B027 - not every strategy needs it
         """Ask for gradients that the backward pass would not keep."""
 
-    def observe(self, iteration: int, output: RasterOutput, camera: Camera) -> None:  # noqa: B027
+    def observe(self, iteration: int, output: Observed, camera: Camera) -> None:  # noqa: B027
         """Gather statistics of one view after its backward pass."""
 
     @abstractmethod

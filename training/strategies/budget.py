@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.optimizer import edit_rows
 from scene.types import Camera
-from training.strategies.base import Draw, Strategy, StrategyInputs
+from training.strategies.base import Draw, Observed, Strategy, StrategyInputs
 from training.strategies.densify import DensityStatistics, default_grad_threshold
 from training.strategies.limits import check_some_left, gaussian_limit, growth_steps, photo_pixels
 from training.strategies.prune import PruneLimits, prune
@@ -97,7 +96,7 @@ class BudgetStrategy(Strategy):
         last = self.events[-1] / self.inputs.iterations if self.events else 1.0
         return count_at(min(1.0, progress / last), self.first_count, self.budget)
 
-    def observe(self, iteration: int, output: RasterOutput, camera: Camera) -> None:
+    def observe(self, iteration: int, output: Observed, camera: Camera) -> None:
         """Add the absolute gradients of a view."""
         if self.events and iteration <= self.events[-1]:
             absolute: Tensor = output.means2d.absgrad  # type: ignore[attr-defined]

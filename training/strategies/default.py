@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from arguments import DensificationOptions
-from diff_gaussian_rasterization import RasterOutput
 from scene.types import Camera, Scene
-from training.strategies.base import Draw, Strategy, StrategyInputs
+from training.strategies.base import Draw, Observed, Strategy, StrategyInputs
 from training.strategies.densify import Densified, DensityStatistics, default_grad_threshold, densify, reset_opacities
 from training.strategies.limits import check_some_left, gaussian_limit, growth_steps, photo_pixels
 from training.strategies.prune import PruneLimits, prune
@@ -49,6 +48,7 @@ class DefaultStrategy(Strategy):
 
     Options = DefaultOptions
     per_pixel, at_least = 1.0, 100_000  # of the default limit: Gaussians for a pixel of a photo, and in any case
+    sharded = True
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
@@ -69,15 +69,15 @@ class DefaultStrategy(Strategy):
 
     def expected_count(self, progress: float) -> float:
         """A guess, since thresholds decide: to `USUAL_COUNT` by the end of densification."""
-        now, usual = len(self.gaussians), USUAL_COUNT * photo_pixels(self.inputs.scene)
+        now, usual = self.gaussians.total, USUAL_COUNT * photo_pixels(self.inputs.scene)
         end = max(now, min(usual, self.max_gaussians or usual))
         return now + (end - now) * min(1.0, 2 * progress)
 
-    def before_backward(self, output: RasterOutput) -> None:
+    def before_backward(self, output: Observed) -> None:
         """Keep the gradient of the centers in the image."""
         output.means2d.retain_grad()
 
-    def observe(self, iteration: int, output: RasterOutput, camera: Camera) -> None:
+    def observe(self, iteration: int, output: Observed, camera: Camera) -> None:
         """Add what a view has shown, after its backward pass."""
         if iteration < self.limits.stop and output.means2d.grad is not None:
             self.statistics.observe(output.means2d.grad, output.radii, camera.width, camera.height)

@@ -13,6 +13,7 @@ from scene.gaussians.optimizer import Optimizer, edit_rows
 from training.strategies.rule_log import RuleLog, note
 from training.strategies.split_longest import SplitShape, split_longest
 from utils.quaternion import rotate
+from utils.selection import top_k
 
 SPLIT_CHILDREN = 2
 SPLIT_SHRINK = 0.8 * SPLIT_CHILDREN  # the children's scales are the parent's divided by this (phi = 1.6 in the paper)
@@ -105,10 +106,10 @@ def densify(
     the highest gradient go first. `log` receives the gradients that were compared.
     """
     gradient = statistics.mean_gradient()
-    note(log, "gradient", gradient, grad_threshold)
+    note(log, "gradient", gradient, grad_threshold, gaussians)
     candidates = gradient > grad_threshold
     if max_gaussians:
-        candidates = top_k_mask(gradient, candidates, max_gaussians - len(gaussians))
+        candidates = top_k_mask(gradient, candidates, max_gaussians - gaussians.total, gaussians)
     small = gaussians.activated_scales.amax(dim=1) <= clone_below
     clone, split = candidates & small, candidates & ~small
     clones = {name: gaussians.parameters[name].detach()[clone] for name in PARAMETERS}
@@ -117,8 +118,10 @@ def densify(
     else:
         children = split_longest(gaussians, split, shape)
     added = {name: torch.cat([clones[name], children[name]]) for name in PARAMETERS}
-    edit_rows(gaussians, optimizer, statistics, ~split, added)
-    return Densified(cloned=len(clones["means"]), split=len(children["means"]) // SPLIT_CHILDREN)
+    parents = [clone.nonzero().squeeze(1), *[split.nonzero().squeeze(1)] * SPLIT_CHILDREN]
+    counts = gaussians.ranks.sum_(torch.stack([clone.sum(), split.sum()])).tolist()
+    edit_rows(gaussians, optimizer, statistics, ~split, added, parents)
+    return Densified(*counts)
 
 
 @torch.no_grad()
@@ -129,12 +132,23 @@ def reset_opacities(gaussians: Gaussians, optimizer: Optimizer, ceiling: float =
     optimizer.forget("opacities")
 
 
-def top_k_mask(values: Tensor, candidates: Tensor, count: int) -> Tensor:
-    """The `count` candidates with the highest values, ties by index: (N,) bool."""
+def top_k_mask(values: Tensor, candidates: Tensor, count: int, gaussians: Gaussians) -> Tensor:
+    """The `count` candidates with the highest values, of those on all ranks, ties by index: (N,) bool."""
+    if gaussians.shard is not None:
+        return top_k(values, candidates, count, gaussians.shard.ids, gaussians.ranks)
     order = torch.where(candidates, values, -torch.inf).argsort(descending=True, stable=True)
     chosen = torch.zeros_like(candidates)
     chosen[order[: max(count, 0)]] = True
     return chosen & candidates
+
+
+def _noise(gaussians: Gaussians, parents: Tensor, generator: torch.Generator) -> Tensor:
+    """(C,3) normal numbers for the children of `parents`, (N,) bool: those that they would get on one rank."""
+    if gaussians.shard is None:
+        return torch.randn(SPLIT_CHILDREN * int(parents.sum()), 3, generator=generator)
+    places, count = gaussians.shard.places(parents.nonzero().squeeze(1))
+    every = torch.randn(SPLIT_CHILDREN, count, 3, generator=generator)
+    return every[:, places.cpu()].flatten(0, 1)
 
 
 def _children(gaussians: Gaussians, parents: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -143,7 +157,7 @@ def _children(gaussians: Gaussians, parents: Tensor, generator: torch.Generator)
         name: values.detach()[parents].repeat(SPLIT_CHILDREN, *[1] * (values.dim() - 1))
         for name, values in gaussians.parameters.items()
     }
-    noise = torch.randn(children["scales"].shape, generator=generator).to(children["scales"])
+    noise = _noise(gaussians, parents, generator).to(children["scales"])
     offsets = rotate(children["quats"], noise * children["scales"].exp())
     children["means"] = children["means"] + offsets
     children["scales"] = children["scales"] - torch.log(children["scales"].new_tensor(SPLIT_SHRINK))

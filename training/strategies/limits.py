@@ -35,5 +35,5 @@ def gaussian_limit(given: DensificationOptions, scene: Scene, per_pixel: float, 
 
 def check_some_left(gaussians: Gaussians, iteration: int) -> None:
     """UserError when no Gaussian is left."""
-    if len(gaussians) == 0:
+    if gaussians.total == 0:
         raise UserError(f"iteration {iteration}: no Gaussian is left; all were too transparent or too large")

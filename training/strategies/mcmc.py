@@ -82,7 +82,7 @@ class McmcStrategy(Strategy):
         if iteration in self.events:
             opacities = gaussians.activated_opacities.detach().squeeze(1)
             dead = opacities <= DEAD
-            note(self.compared, "relocated", opacities, DEAD)
+            note(self.compared, "relocated", opacities, DEAD, gaussians)
             counts["relocated"] = relocate(gaussians, optimizer, nothing, dead, generator)
             room = min(self.limit, int(GROWTH * len(gaussians))) - len(gaussians)
             counts["added"] = add_copies(gaussians, optimizer, nothing, room, generator)

@@ -15,6 +15,7 @@ from torch.nn.functional import max_pool2d
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
 from scene.loading.image_cache import LoadedView, ViewCache
+from scene.loading.shared import surveyed
 from scene.types import Camera
 from training.strategies.base import Render
 from training.strategies.split_needles import ENDS, ends_of
@@ -71,7 +72,7 @@ def collect_multiview_stats(
     """
     found, count = MultiViewStats.of_nothing(gaussians), min(len(photos), MAX_VIEWS)
     ends = ends_of(gaussians)
-    for photo in photos.undamaged([index * len(photos) // count for index in range(count)]):
+    for photo in surveyed(photos, [index * len(photos) // count for index in range(count)], gaussians.ranks):
         output = draw(photo.camera)
         seen = _add_statistics(found, output)
         means = gaussians.means[seen]

@@ -14,7 +14,8 @@ from scene.gaussians.optimizer import Optimizer, RowStatistics, edit_rows
 from training.strategies.densify import DensityStatistics, top_k_mask
 from training.strategies.multiview_stats import MultiViewStats
 from training.strategies.rule_log import RuleLog, note
-from training.strategies.split_needles import PIECES, split_needles
+from training.strategies.split_needles import PIECES, needle_of_piece, split_needles
+from utils.selection import first_with_share, keys_of
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ def prune(
         rules.append(_over("world_size", longest, limits.max_world_size))
     if limits.max_screen_size is not None:
         rules.append(_over("screen_size", statistics.rows["screen_size"], limits.max_screen_size))
-    selected = select_pruned(rules, len(gaussians), log)
+    selected = select_pruned(rules, gaussians.total, gaussians, log)
+    counts = _counts(selected, gaussians)
     edit_rows(gaussians, optimizer, statistics, ~_any_of(selected, gaussians))
-    return _counts(selected)
+    return counts
 
 
 @torch.no_grad()
@@ -101,11 +103,15 @@ def prune_spikes(
 
     What no view has seen is not judged. `log` receives what each rule compared.
     """
-    limit = int(rules.max_fraction * len(gaussians))
-    selected = select_pruned(_spike_rules(gaussians, found, rules), limit, log)
-    added = split_needles(gaussians, selected["needle"], found.off_surface()) if "needle" in selected else None
-    edit_rows(gaussians, optimizer, statistics, ~_any_of(selected, gaussians), added)
-    return _counts(selected)
+    limit = int(rules.max_fraction * gaussians.total)
+    selected = select_pruned(_spike_rules(gaussians, found, rules), limit, gaussians, log)
+    counts = _counts(selected, gaussians)
+    added, parents = None, list[Tensor]()
+    if "needle" in selected:
+        needles, off = selected["needle"], found.off_surface()
+        added, parents = split_needles(gaussians, needles, off), [needle_of_piece(needles, off)]
+    edit_rows(gaussians, optimizer, statistics, ~_any_of(selected, gaussians), added, parents)
+    return counts
 
 
 def _over(rule: str, values: Tensor, threshold: float) -> PruneRule:
@@ -118,7 +124,8 @@ def _spike_rules(gaussians: Gaussians, found: MultiViewStats, rules: SpikeRules)
     large, along_rays = longest > rules.spike_size, found.ray_views > 0.5 * found.views
     if rules.min_weight is not None:
         needed = found.max_contribution
-        broken = _of_little_weight(found, (needed < rules.min_weight) & (found.views > 0), rules.max_weight_share)
+        broken = (needed < rules.min_weight) & (found.views > 0)
+        broken = _of_little_weight(found, broken, rules.max_weight_share, gaussians)
         yield PruneRule("weight", needed, rules.min_weight, broken, -needed)
     if rules.min_views_before is not None:
         before = found.views_before
@@ -133,31 +140,38 @@ def _spike_rules(gaussians: Gaussians, found: MultiViewStats, rules: SpikeRules)
         broken = large & (longest > rules.max_elongation * middle) & found.off_surface().any(dim=1)
         worst = along_rays.float() - middle / longest  # those along the rays first, then by elongation
         if rules.max_gaussians:
-            broken = top_k_mask(worst, broken, (rules.max_gaussians - len(gaussians)) // (len(PIECES) - 1))
+            room = (rules.max_gaussians - gaussians.total) // (len(PIECES) - 1)
+            broken = top_k_mask(worst, broken, room, gaussians)
         yield PruneRule("needle", longest / middle, rules.max_elongation, broken, worst)
 
 
-def _of_little_weight(found: MultiViewStats, broken: Tensor, share: float) -> Tensor:
+def _of_little_weight(found: MultiViewStats, broken: Tensor, share: float, gaussians: Gaussians) -> Tensor:
     """(N,) bool: those of `broken` with the smallest largest weights that together have at most `share` of all weight.
 
     What a photo shows is the sum of weights. Of a cloud that has formed, Gaussians that no pixel needs have hardly any
     of it; of one that has not, much is still made of many faint ones, and to take them all would be to take that away.
     """
-    order = torch.where(broken, found.max_contribution, torch.inf).argsort(stable=True)
+    needed = torch.where(broken, found.max_contribution, torch.inf)
+    if gaussians.shard is not None:
+        keys = keys_of(needed, gaussians.shard.ids)
+        return first_with_share(keys, found.weight, share, gaussians.ranks) & broken
+    order = needed.argsort(stable=True)
     taken = found.weight[order].double().cumsum(0) <= share * found.weight.sum().double()
     few = torch.zeros_like(broken)
     few[order] = taken
     return few & broken
 
 
-def select_pruned(rules: Iterable[PruneRule], limit: int, log: RuleLog | None = None) -> dict[str, Tensor]:
-    """Rule -> (N,) bool, each Gaussian by one rule at most, and at most `limit` by each."""
+def select_pruned(
+    rules: Iterable[PruneRule], limit: int, gaussians: Gaussians, log: RuleLog | None = None
+) -> dict[str, Tensor]:
+    """Rule -> (N,) bool, each Gaussian by one rule at most, and at most `limit` by each, on all ranks together."""
     selected: dict[str, Tensor] = {}
     for rule, values, threshold, broken, score in rules:
-        note(log, rule, values, threshold)
+        note(log, rule, values, threshold, gaussians)
         for others in selected.values():
             broken = broken & ~others
-        selected[rule] = top_k_mask(score, broken, limit)
+        selected[rule] = top_k_mask(score, broken, limit, gaussians)
     return selected
 
 
@@ -168,5 +182,9 @@ def _any_of(selected: Mapping[str, Tensor], gaussians: Gaussians) -> Tensor:
     return gone
 
 
-def _counts(selected: Mapping[str, Tensor]) -> Pruned:
-    return Pruned(**{rule: int(chosen.sum()) for rule, chosen in selected.items()})
+def _counts(selected: Mapping[str, Tensor], gaussians: Gaussians) -> Pruned:
+    """On all ranks."""
+    counts = (
+        gaussians.ranks.sum_(torch.stack([chosen.sum() for chosen in selected.values()])).tolist() if selected else []
+    )
+    return Pruned(**dict(zip(selected, counts, strict=True)))

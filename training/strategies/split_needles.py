@@ -36,8 +36,7 @@ def ends_of(gaussians: Gaussians) -> Tensor:
 def split_needles(gaussians: Gaussians, spikes: Tensor, off: Tensor) -> dict[str, Tensor]:
     """The raw parameters of the pieces of `spikes`, (N,) bool, that stay: all but those at an end that is `off`, (N,2)
     bool. A needle becomes balls and short rods in a row."""
-    kept = torch.ones(int(spikes.sum()), len(PIECES), dtype=torch.bool, device=gaussians.device)
-    kept[:, 0], kept[:, -1] = ~off[spikes].T
+    kept = _kept(spikes, off)
     count = int(kept.sum())
     values = {name: gaussians.parameters[name].detach()[spikes] for name in PARAMETERS}
     parts = {
@@ -50,6 +49,18 @@ def split_needles(gaussians: Gaussians, spikes: Tensor, off: Tensor) -> dict[str
     length = torch.minimum(longest + math.log(PIECE_LENGTH), middle + math.log(PIECE_ELONGATION))
     parts["scales"][rows, axis] = length
     return parts
+
+
+def needle_of_piece(spikes: Tensor, off: Tensor) -> Tensor:
+    """(A,) the row of the needle that each piece of `split_needles` comes from."""
+    return spikes.nonzero().squeeze(1).repeat_interleave(_kept(spikes, off).sum(dim=1))
+
+
+def _kept(spikes: Tensor, off: Tensor) -> Tensor:
+    """(S,5) bool: which pieces of each needle stay."""
+    kept = torch.ones(int(spikes.sum()), len(PIECES), dtype=torch.bool, device=spikes.device)
+    kept[:, 0], kept[:, -1] = ~off[spikes].T
+    return kept
 
 
 def half_axis(gaussians: Gaussians, rows: Tensor | slice) -> Tensor:

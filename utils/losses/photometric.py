@@ -6,7 +6,7 @@ A mask without any pixel gives a loss of 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -48,9 +48,14 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
     return torch.stack([weights[name] * value for name, value in terms.items()]).sum()
 
 
-def backward_weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
-    """`weighted_sum(terms, weights).backward()`, to the bit, without the sum: the gradient by a term is its weight."""
-    moved = {name: value for name, value in terms.items() if value.requires_grad}
-    values = list(moved.values())
-    cotangents = torch.tensor([weights[name] for name in moved], dtype=values[0].dtype)
+def backward_weighted_sum(losses: Sequence[tuple[Mapping[str, Tensor], Mapping[str, float]]], *more: Tensor) -> None:
+    """The backward pass of the sum of all losses, terms with their weights, and of `more`, () each.
+
+    To the bit that of `weighted_sum`, without the sum: the gradient by a term is its weight.
+    """
+    summed = [(value, weights[name]) for terms, weights in losses for name, value in terms.items()]
+    summed += [(value, 1.0) for value in more]
+    moved = [(value, weight) for value, weight in summed if value.requires_grad]
+    values = [value for value, _ in moved]
+    cotangents = torch.tensor([weight for _, weight in moved], dtype=values[0].dtype)
     torch.autograd.backward(values, cotangents.to(values[0].device, non_blocking=True).unbind())

@@ -3,19 +3,23 @@
 from .adam import adam_
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import get_num_threads, instruction_set, set_num_threads
+from .outputs import RasterOutput, Splats, Statistics, Thresholds
 from .photometric import photometric
-from .rasterize import RasterOutput, Statistics, Thresholds, rasterize
+from .rasterize import blend_splats, project_splats, rasterize
 
 __all__ = [
     "GaussianRasterizationSettings",
     "GaussianRasterizer",
     "RasterOutput",
+    "Splats",
     "Statistics",
     "Thresholds",
     "adam_",
+    "blend_splats",
     "get_num_threads",
     "instruction_set",
     "photometric",
+    "project_splats",
     "rasterize",
     "set_num_threads",
 ]

@@ -23,6 +23,21 @@ class Statistics(NamedTuple):
     distortion_share: Tensor  # Σ over pixels of w·(m − M)², its part of the summed distortion
 
 
+class Splats(NamedTuple):
+    """Gaussians as a camera sees them; only those with a radius have a part in its images."""
+
+    means2d: Tensor  # (N, 2) pixels
+    inv_cov_factor: Tensor  # (N, 3) triangular factor xx, xy, yy of the inverse covariance, 1/pixels
+    opacities: Tensor  # (N,)
+    colors: Tensor  # (N, C)
+    depths: Tensor  # (N,) of the centers, world units
+    depth_slopes: Tensor  # (N, 2) of the inverse depth, 1/(world units·pixel); (0, 2) where all have the center's depth
+    cutoff_sigmas: Tensor  # (N,) standard deviations within which alpha is at least alpha_min; without gradient
+    radii: Tensor  # (N,) int32, pixels; 0 for a Gaussian that can touch no pixel
+    num_nonfinite: Tensor  # () int64, Gaussians culled because a value of theirs is NaN or infinite
+    features: Tensor | None = None  # (N, F) more numbers to blend
+
+
 class RasterOutput(NamedTuple):
     """The images, and what densification needs to know of each Gaussian."""
 

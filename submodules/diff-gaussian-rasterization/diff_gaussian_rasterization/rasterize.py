@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from . import ops
 from .checks import check_device, check_integer, check_number, check_tensor
 from .covariances import principal_axes, project_covariances
-from .outputs import RasterOutput, Statistics, Thresholds
+from .outputs import RasterOutput, Splats, Statistics, Thresholds
 
 DISTORTION_SPACES = ("linear", "inverse")
 DEPTH_MODELS = ("center", "ray")
@@ -20,7 +20,6 @@ DEPTH_REACH = 6.66  # twice the standard deviations within which a splat of the 
 MAX_SH_DEGREE = 3
 
 
-@ops.memory_errors()
 def rasterize(
     means: Tensor,
     scales: Tensor | None,
@@ -107,6 +106,53 @@ def rasterize(
         TypeError, ValueError: an argument of the wrong type, dtype, shape, device or range; the message names it.
         torch.OutOfMemoryError: a CUDA device has too little memory.
     """
+    splats = project_splats(
+        means, scales, quats, opacities, shs, colors, covariances=covariances, viewmat=viewmat, fx=fx, fy=fy, cx=cx,
+        cy=cy, width=width, height=height, sh_degree=sh_degree, near=near, scale_modifier=scale_modifier,
+        antialiasing=antialiasing, depth_model=depth_model, features=features, thresholds=thresholds,
+        means2d_offset=means2d_offset,
+    )  # fmt: skip
+    return blend_splats(
+        splats, width=width, height=height, background=background, distortion_space=distortion_space,
+        distortion_gap=distortion_gap, sensor_depth=sensor_depth, sensor_limit=sensor_limit, statistics=statistics,
+        median_depth=median_depth, depth_slope=depth_slope, absgrad=absgrad, thresholds=thresholds,
+        absgrad_receiver=absgrad_receiver,
+    )  # fmt: skip
+
+
+@ops.memory_errors()
+def project_splats(
+    means: Tensor,
+    scales: Tensor | None,
+    quats: Tensor | None,
+    opacities: Tensor,
+    shs: Tensor | None = None,
+    colors: Tensor | None = None,
+    *,
+    covariances: Tensor | None = None,
+    viewmat: Tensor,
+    fx: float,
+    fy: float,
+    cx: float,
+    cy: float,
+    width: int,
+    height: int,
+    sh_degree: int = 0,
+    near: float = 0.2,
+    scale_modifier: float = 1.0,
+    antialiasing: bool = False,
+    depth_model: str = "center",
+    features: Tensor | None = None,
+    thresholds: Thresholds = Thresholds(),
+    means2d_offset: Tensor | None = None,
+) -> Splats:
+    """The first half of `rasterize`, with its arguments: each Gaussian as the camera sees it.
+
+    Differentiable. Rows are independent of each other: those of some Gaussians are the same bits as among all others.
+
+    Raises:
+        TypeError, ValueError, torch.OutOfMemoryError: as `rasterize`.
+    """
     check_tensor("means", means, ("N", 3))
     check_device("means", means)
     n = means.shape[0]
@@ -116,32 +162,16 @@ def rasterize(
     sh_degree = check_integer("sh_degree", sh_degree, 0, MAX_SH_DEGREE)
     appearance = _check_appearance(shs, colors, sh_degree, means)
     viewmat = check_tensor("viewmat", viewmat, (4, 4), means)
-    channels = 3 if colors is None else appearance.shape[1]
-    background = check_tensor("background", background, (channels,), means)
     width, height = check_integer("width", width, 1), check_integer("height", height, 1)
     fx = check_number("fx", fx, 0, open_low=True)
     fy = check_number("fy", fy, 0, open_low=True)
     cx, cy = check_number("cx", cx), check_number("cy", cy)
     near = check_number("near", near, 0)
     scale_modifier = check_number("scale_modifier", scale_modifier, 0, open_low=True)
-    receiver = _check_receiver(absgrad, absgrad_receiver, means, channels)
     limits = _check_thresholds(thresholds)
-    if distortion_space not in DISTORTION_SPACES:
-        raise ValueError(f"distortion_space is {distortion_space!r}; it must be one of {', '.join(DISTORTION_SPACES)}")
     reach = _check_depth_model(depth_model, limits)
-    if sensor_depth is not None:
-        if depth_model != "ray":
-            raise ValueError(f"sensor_depth is given with depth_model {depth_model!r}; it needs depth_model 'ray'")
-        sensor_depth = check_tensor("sensor_depth", sensor_depth, (1, height, width), means).detach()
-    if sensor_limit != math.inf:
-        sensor_limit = check_number("sensor_limit", sensor_limit, 0, open_low=True)
-    if distortion_gap != math.inf:
-        distortion_gap = check_number("distortion_gap", distortion_gap, 0, open_low=True)
-    if depth_slope and depth_model != "ray":
-        raise ValueError(f"depth_slope is asked for with depth_model {depth_model!r}; it needs depth_model 'ray'")
     if features is not None:
         features = _check_channels("features", features, n, means)
-
     means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, cutoff_sigmas, radii, num_nonfinite = (
         ops.project(
             means, scales, quats, opacities, appearance, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
@@ -156,6 +186,55 @@ def rasterize(
     if means2d_offset is not None:
         means2d = means2d + check_tensor("means2d_offset", means2d_offset, (n, 2), means)
     cutoff_sigmas = cutoff_sigmas.detach()  # says where to look, not what is seen there
+    return Splats(
+        means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, cutoff_sigmas, radii, num_nonfinite,
+        features,
+    )  # fmt: skip
+
+
+@ops.memory_errors()
+def blend_splats(
+    splats: Splats,
+    *,
+    width: int,
+    height: int,
+    background: Tensor,
+    distortion_space: str = "linear",
+    distortion_gap: float = math.inf,
+    sensor_depth: Tensor | None = None,
+    sensor_limit: float = math.inf,
+    statistics: bool = False,
+    median_depth: bool = False,
+    depth_slope: bool = False,
+    absgrad: bool = False,
+    thresholds: Thresholds = Thresholds(),
+    absgrad_receiver: Tensor | None = None,
+) -> RasterOutput:
+    """The second half of `rasterize`, with its arguments: the images that splats make. Ties of depth go by row.
+
+    Splats with radius 0 have no part, so they may be left out.
+
+    Raises:
+        TypeError, ValueError, torch.OutOfMemoryError: as `rasterize`.
+    """
+    means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, cutoff_sigmas, *_ = splats
+    radii, num_nonfinite, features = splats.radii, splats.num_nonfinite, splats.features
+    background = check_tensor("background", background, (splat_colors.shape[1],), means2d)
+    width, height = check_integer("width", width, 1), check_integer("height", height, 1)
+    receiver = _check_receiver(absgrad, absgrad_receiver, means2d, splat_colors.shape[1])
+    limits = _check_thresholds(thresholds)
+    if distortion_space not in DISTORTION_SPACES:
+        raise ValueError(f"distortion_space is {distortion_space!r}; it must be one of {', '.join(DISTORTION_SPACES)}")
+    if sensor_depth is not None:
+        if len(slopes) != len(means2d):
+            raise ValueError("sensor_depth is given with depth_model 'center'; it needs depth_model 'ray'")
+        sensor_depth = check_tensor("sensor_depth", sensor_depth, (1, height, width), means2d).detach()
+    if sensor_limit != math.inf:
+        sensor_limit = check_number("sensor_limit", sensor_limit, 0, open_low=True)
+    if distortion_gap != math.inf:
+        distortion_gap = check_number("distortion_gap", distortion_gap, 0, open_low=True)
+    if depth_slope and len(slopes) != len(means2d):
+        raise ValueError("depth_slope is asked for with depth_model 'center'; it needs depth_model 'ray'")
     with torch.no_grad():
         lists = ops.isect_tiles(means2d, inv_cov_factor, depths, cutoff_sigmas, radii, width, height)
     pixels = (cutoff_sigmas, *lists, width, height, *limits, distortion_space == "inverse")
@@ -176,9 +255,9 @@ def rasterize(
         extra = _blend_in_chunks(blended_more, numbers, numbers.new_zeros(numbers.shape[1]))[0]
     gathered, median = None, None
     if statistics or median_depth:
-        splats = (means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, background)
+        inputs = (means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, background)
         with torch.no_grad():
-            *sums, median = ops.blend_statistics(*splats, *rules, *state)
+            *sums, median = ops.blend_statistics(*inputs, *rules, *state)
             gathered = Statistics(*sums)
     return RasterOutput(
         color, inv_depth, depth, alpha, distortion, radii, means2d, num_nonfinite,

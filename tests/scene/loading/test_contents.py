@@ -18,7 +18,7 @@ from scene.loading.contents import ContentCheck, damaged
 from scene.loading.image_cache import ShuffledViews, ViewCache, readable
 from scene.types import View
 from tests.helpers.ring import make_dataset
-from tests.scene.loading.test_image_cache import views_of
+from tests.scene.loading.test_image_cache import next_name, views_of
 from utils.errors import DamagedFile, UserError
 
 
@@ -62,10 +62,10 @@ def test_damage_behind_the_header_is_named(suffix: str, tmp_path: Path) -> None:
 def test_damaged_photos_are_passed_over_in_the_same_order(tmp_path: Path) -> None:
     views = photographed(tmp_path, ".jpg")
     whole = ShuffledViews(ViewCache(views), torch.Generator().manual_seed(4))
-    expected = [name for name in (whole.next().camera.name for _ in range(20)) if name != "2.png"]
+    expected = [name for name in (next_name(whole) for _ in range(20)) if name != "2.png"]
     spoil(views[2].image_path)
     order = ShuffledViews(ViewCache(views), torch.Generator().manual_seed(4))
-    assert [order.next().camera.name for _ in range(16)] == expected
+    assert [next_name(order) for _ in range(16)] == expected
     assert len(order.damaged) == 1 and "2.jpg cannot be decoded" in order.damaged[0]
     assert [photo.camera.name for photo in order.photos.undamaged(range(5))] == [f"{k}.png" for k in (0, 1, 3, 4)]
     photos, faults = readable(views, "cpu")
@@ -87,7 +87,7 @@ def test_nothing_undamaged_or_a_dataset_that_is_gone_ends_it(tmp_path: Path) -> 
     for view in views:
         spoil(view.image_path)
     with pytest.raises(UserError, match="all 2 photos are damaged"):
-        ShuffledViews(ViewCache(views), torch.Generator()).next()
+        ShuffledViews(ViewCache(views), torch.Generator()).next_batch(1)
     views[0].image_path.unlink()  # as the rest of the dataset may be: nothing is wrong with this photo
     with pytest.raises(UserError, match="it is not there") as raised:
         ViewCache(views).find(0)

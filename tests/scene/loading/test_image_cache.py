@@ -19,6 +19,12 @@ from scene.types import Camera, View
 from utils.errors import UserError
 
 
+def next_name(order: ShuffledViews) -> str:
+    ((_, photo),) = order.next_batch(1)
+    assert photo is not None
+    return photo.camera.name
+
+
 def views_of(folder: Path, count: int) -> list[View]:
     """Views of `count` PNG files with pixels drawn at random."""
     rng = np.random.default_rng(0)
@@ -79,11 +85,11 @@ def test_the_next_photo_is_on_its_way(walk: str, tmp_path: Path, monkeypatch: py
     may_read.set()
     photos = ViewCache(views_of(tmp_path, 2))
     in_order, shuffled = photos.in_order([1, 0]), ShuffledViews(photos, torch.Generator())
-    following = shuffled.next if walk == "shuffled" else partial(next, in_order)
-    first = following().camera.name
+    following = partial(next_name, shuffled) if walk == "shuffled" else lambda: next(in_order).camera.name
+    first = following()
     assert has_read.get(timeout=10) == first
     second = has_read.get(timeout=10)  # before anybody asks for it
-    assert second != first and following().camera.name == second
+    assert second != first and following() == second
 
 
 def test_a_file_that_cannot_be_read_is_told_of_when_asked_for(tmp_path: Path) -> None:
@@ -104,7 +110,7 @@ def test_photos_come_to_the_device(kept_there: bool, tmp_path: Path) -> None:
 
 def test_every_round_shows_every_photo_in_another_order(tmp_path: Path) -> None:
     order = ShuffledViews(ViewCache(views_of(tmp_path, 7)), torch.Generator().manual_seed(1))
-    rounds = [[order.next().camera.name for _ in range(7)] for _ in range(3)]
+    rounds = [[next_name(order) for _ in range(7)] for _ in range(3)]
     assert all(sorted(names) == sorted(rounds[0]) for names in rounds) and len(set(rounds[0])) == 7
     assert rounds[0] != rounds[1] or rounds[1] != rounds[2]
 
@@ -113,11 +119,11 @@ def test_the_order_goes_on_from_its_state(tmp_path: Path) -> None:
     views = views_of(tmp_path, 5)
     straight = ShuffledViews(ViewCache(views), torch.Generator().manual_seed(2))
     for _ in range(3):
-        straight.next()
+        next_name(straight)
     again = ShuffledViews(ViewCache(views), torch.Generator())
     again.load_state(straight.state())
     again.generator.set_state(straight.generator.get_state())
-    assert [straight.next().camera.name for _ in range(9)] == [again.next().camera.name for _ in range(9)]
+    assert [next_name(straight) for _ in range(9)] == [next_name(again) for _ in range(9)]
 
 
 def test_the_state_of_other_photos_is_refused(tmp_path: Path) -> None:
@@ -141,3 +147,28 @@ def test_transparent_renderings_over_any_background(gray: float, tmp_path: Path)
     assert torch.allclose(photo.color, color * alpha + gray * (1 - alpha), atol=3e-3) and photo.mask is None
     plain = ViewCache([view])[0]
     assert plain.alpha is None and torch.equal(plain.over(background), photo.color)
+
+
+def test_a_bounded_cache_shows_the_same_and_decodes_the_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, kept, rounds, decoded = 7, 3, 4, 0
+    honest, views = views_module.load_image, views_of(tmp_path, count)
+
+    def load_image(view: View) -> LoadedImage:
+        nonlocal decoded
+        decoded += 1
+        return honest(view)
+
+    def walk(limit: int) -> list[tuple[int, torch.Tensor]]:
+        order, shown = ShuffledViews(ViewCache(views, limit=limit), torch.Generator().manual_seed(3)), []
+        for _ in range(rounds * count):
+            ((index, photo),) = order.next_batch(1)
+            assert photo is not None and (limit == 0 or len(order.photos._bytes) <= limit)
+            shown.append((index, photo.color))
+        return shown
+
+    expected = walk(limit=0)
+    monkeypatch.setattr(views_module, "load_image", load_image)
+    found = walk(limit=kept)
+    assert all(one[0] == other[0] and torch.equal(one[1], other[1]) for one, other in zip(expected, found, strict=True))
+    # With the order known, what is kept from a round to the next is what comes up first: two or three of three.
+    assert count * rounds - (rounds - 1) * kept <= decoded <= count * rounds - (rounds - 1) * (kept - 1)

@@ -139,6 +139,6 @@ def test_backward_of_the_weighted_sum_gives_the_same_bits() -> None:
         if by_sum:
             weighted_sum(terms, weights).backward()
         else:
-            backward_weighted_sum(terms, weights)
+            backward_weighted_sum([(terms, weights)])
         gradients.append(leaf.grad)
     assert gradients[0] is not None and gradients[0].any() and torch.equal(*gradients)

@@ -1,0 +1,148 @@
+"""Pictures and gradients of Gaussians that are spread over ranks are those of one process with the same photos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from arguments import DepthOptions, OptimizationOptions, RegularizerOptions
+from gaussian_renderer import RenderSettings
+from gaussian_renderer.sharded import Request, render_batch, widths_of
+from scene.gaussians.model import PARAMETERS, Gaussians
+from scene.gaussians.shard import Shard
+from scene.loading.image_cache import LoadedView
+from tests.helpers.clouds import random_gaussians
+from tests.helpers.ranks import run_ranks
+from tests.helpers.scenes import cameras
+from training.batch import Shot, forward
+from training.corrections import Corrections
+from training.loss import Loss
+from training.startup import share_of
+from utils.distributed import ONE, Ranks
+
+COUNT, CAMERAS = 90, 3
+SETTINGS = RenderSettings(near=0.05, sh_degree=2, absgrad=True)
+IMAGES = ("color", "inv_depth", "depth", "alpha", "distortion")
+
+
+def cloud(dtype: torch.dtype) -> Gaussians:
+    """With copies, so that depths are the same."""
+    gaussians = random_gaussians(COUNT // 2, sh_degree=2)
+    gaussians.scales.detach().add_(1.0)
+    return Gaussians({name: torch.cat([gaussians.parameters[name].detach().to(dtype)] * 2) for name in PARAMETERS})
+
+
+def whole_gradients(ranks: Ranks, gaussians: Gaussians, beside: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """By name, in the order of one process."""
+    ids = torch.arange(len(gaussians)) if gaussians.shard is None else gaussians.shard.ids
+    order = ranks.gather(ids).argsort()
+    found = {name: gaussians.parameters[name].grad for name in PARAMETERS} | (beside or {})
+    return {name: ranks.gather(each)[order] for name, each in found.items() if each is not None}
+
+
+def rendered(ranks: Ranks, dtype: torch.dtype) -> tuple[dict[Any, Tensor], dict[str, Tensor], int]:
+    """The pictures that this rank draws, all gradients of a sum over all pixels with weights by chance, and bytes."""
+    gaussians = cloud(dtype)
+    if ranks.size > 1:
+        gaussians = share_of(gaussians, ranks)
+    background = torch.tensor([0.1, 0.2, 0.3], dtype=dtype)
+    batch = render_batch(gaussians, [Request(camera, background, SETTINGS) for camera in cameras(CAMERAS, 60, 45)])
+    loss, pictures = batch.anchor, dict[Any, Tensor]()
+    for index, view in enumerate(batch.views):
+        view.seen.means2d.retain_grad()
+        generator = torch.Generator().manual_seed(index)
+        for name in IMAGES if view.output is not None else ():
+            image = getattr(view.output, name)
+            pictures[index, name] = image.detach()
+            loss = loss + (image * torch.randn(image.shape, generator=generator, dtype=dtype)).sum()
+    loss.backward()
+    seen = {f"means2d {index}": view.seen.means2d.grad for index, view in enumerate(batch.views)}
+    absolute = {f"absgrad {index}": vars(view.seen.means2d)["absgrad"] for index, view in enumerate(batch.views)}
+    return pictures, whole_gradients(ranks, gaussians, seen | absolute), ranks.sent
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_gradients_are_those_of_one_process(size: int, dtype: torch.dtype) -> None:
+    pictures, expected, _ = rendered(ONE, dtype)
+    color, depth = pictures[0, "color"], pictures[0, "depth"]
+    assert color.std() > 0.05 and (depth > 0).float().mean() > 0.3
+    assert all(gradient.abs().max() > 1e-3 for gradient in expected.values())
+    tolerance = 1e-9 if dtype == torch.float64 else 2e-6
+    results = run_ranks(size, rendered, dtype)
+    drawn = {place: picture for found, _, _ in results for place, picture in found.items()}
+    assert drawn.keys() == pictures.keys()
+    for place, picture in pictures.items():
+        assert torch.equal(drawn[place], picture), place  # the order of the splats is that of one process
+    for _, gradients, _ in results:
+        for name, gradient in expected.items():
+            assert (gradients[name] - gradient).abs().max() <= tolerance * gradient.abs().max(), name
+
+
+def test_bytes_are_those_of_the_formula() -> None:
+    """docs/distributed.md: of each visible splat of another rank's camera 4·(columns + 2) + 8 bytes, and back
+    4·columns."""
+    size, columns = 2, sum(widths_of(3, SETTINGS))
+    gaussians = cloud(torch.float32)
+    requests = [Request(camera, torch.zeros(3), SETTINGS) for camera in cameras(CAMERAS, 60, 45)]
+    visible = [view.seen.radii > 0 for view in render_batch(gaussians, requests).views]
+    results = run_ranks(size, rendered, torch.float32)
+    for rank, (_, _, sent) in enumerate(results):
+        own, others = slice(rank, None, size), slice(1 - rank, None, size)
+        there = sum(int(seen[own].sum()) for camera, seen in enumerate(visible) if camera % size != rank)
+        back = sum(int(seen[others].sum()) for camera, seen in enumerate(visible) if camera % size == rank)
+        assert there > 10 and back > 10
+        assert sent == there * (4 * (columns + 2) + 8) + back * 4 * columns
+
+
+# ---- the loss of a training step
+
+
+def loss_gradients(ranks: Ranks, flags: dict[str, Any]) -> tuple[dict[str, Tensor], float]:
+    gaussians = cloud(torch.float32)
+    if ranks.size > 1:
+        gaussians = share_of(gaussians, ranks)
+    objective = Loss.of(
+        OptimizationOptions(), DepthOptions(), RegularizerOptions(**flags), {}, iterations=100, extent=2.0
+    )
+    generator, shots = torch.Generator().manual_seed(1), []
+    for index, camera in enumerate(cameras(CAMERAS, 60, 45)):
+        photo = LoadedView(camera, torch.rand(3, 45, 60, generator=generator), None)
+        own = photo if index % ranks.size == ranks.rank else None
+        settings = RenderSettings(near=0.05, sh_degree=2)
+        shots.append(Shot(index + 1, camera, own, torch.zeros(3), settings, objective.weights(index + 1)))
+    steps, loss = forward(gaussians, Corrections(), objective, shots)
+    loss.backward()
+    assert {"erank", "ray", "opacity", "scale"} <= steps[0].terms.keys()
+    return whole_gradients(ranks, gaussians), float(ranks.sum_(loss.detach().clone()))
+
+
+def test_terms_of_the_gaussians_are_means_over_all_ranks() -> None:
+    flags = dict(lambda_erank="0.3", lambda_ray="0.3", lambda_opacity=0.2, lambda_scale=0.2, ray_ratio_max=0.5)
+    expected, loss = loss_gradients(ONE, flags)
+    for gradients, found in run_ranks(2, loss_gradients, flags):
+        assert found == pytest.approx(loss, rel=1e-6) and loss > 0.5
+        for name, gradient in expected.items():
+            assert gradient.abs().max() > 0
+            assert (gradients[name] - gradient).abs().max() <= 2e-6 * gradient.abs().max(), name
+
+
+def empty_handed(ranks: Ranks) -> float:
+    """A step of which one rank owns no Gaussian and draws no photo."""
+    gaussians = cloud(torch.float32)
+    ids = torch.arange(len(gaussians))[: None if ranks.rank == 0 else 0]
+    shard = Shard(ranks, ids, len(gaussians))
+    gaussians = Gaussians({name: gaussians.parameters[name].detach()[shard.ids] for name in PARAMETERS}, shard)
+    batch = render_batch(gaussians, [Request(cameras(1)[0], torch.zeros(3), SETTINGS)])
+    loss = batch.anchor + sum(view.output.color.sum() for view in batch.views if view.output is not None)
+    loss.backward()
+    assert gaussians.means.grad is not None
+    return float(gaussians.means.grad.abs().sum())
+
+
+def test_a_rank_may_have_nothing() -> None:
+    first, second = run_ranks(2, empty_handed)
+    assert first > 0 and second == 0

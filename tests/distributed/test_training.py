@@ -1,0 +1,198 @@
+"""train.py on several ranks: one model, the same as of one rank with as many photos in a step."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import train
+from scene.io.ply import read
+from scene.loading.image_cache import ShuffledViews
+from tests.helpers.ranks import Ended, run_processes
+from tests.helpers.ring import BUSY
+from training.checkpoint import load_checkpoint
+from training.distributed import watch
+from training.distributed.checkpoint import load_sharded
+from training.startup import read_options
+from training.strategies import surveys
+from utils.distributed import Launch
+from utils.errors import UserError
+from utils.metrics_log import read_log
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
+
+FLAGS = f"{BUSY} --iterations 24 --quiet --test_iterations 10"
+
+
+def train_on(size: int, dataset: Path, model: Path, flags: str = "") -> list[Any]:
+    words = ["-s", str(dataset), "-m", str(model), *FLAGS.split(), *flags.split()]
+    return run_processes(size, train.main, words)
+
+
+def ply_of(model: Path, iteration: int = 24) -> Path:
+    return model / "point_cloud" / f"iteration_{iteration}" / "point_cloud.ply"
+
+
+def sorted_rows(path: Path) -> np.ndarray:
+    """All numbers of a PLY, the Gaussians in an order of their own."""
+    arrays = vars(read(path))
+    rows = np.concatenate([each.reshape(len(each), -1) for each in arrays.values()], axis=1)
+    return np.asarray(rows[np.lexsort(rows.T)])
+
+
+@pytest.fixture(scope="module")
+def on_three(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on three ranks, and its checkpoint in the middle."""
+    model = tmp_path_factory.mktemp("three") / "model"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.outputs.write_summary", lambda folder: [])
+        patched.setattr("training.outputs.write_viewer_page", lambda *_, **__: "")
+        train_on(3, dataset, model, "--checkpoint_iterations 12")
+    return model
+
+
+def test_two_ranks_train_as_one_with_two_photos(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = "--random_background --optimizer_type sparse_adam --exposure on"
+    monkeypatch.setattr(surveys, "RESET_HEALS", 0)  # so that a survey comes, at step 19
+    flags += " --opacity_reset_interval 500 --iterations 38 --max_gaussians 900 --eval"
+    train_on(1, dataset, tmp_path / "one", f"{flags} --batch_size 2")
+    for name in ("two", "again"):
+        train_on(2, dataset, tmp_path / name, flags)
+    one, two = (sorted_rows(ply_of(tmp_path / name, 38)) for name in ("one", "two"))
+    assert one.shape == two.shape and len(one) > 300
+    assert np.abs(one - two).max() < 1e-3 * np.abs(one).max()
+    assert ply_of(tmp_path / "two", 38).read_bytes() == ply_of(tmp_path / "again", 38).read_bytes()
+    facts = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")]
+    assert [each["ranks"] for each in facts] == [1, 2] and facts[1]["status"] == "finished"
+    logs = [read_log(tmp_path / name / "metrics.jsonl") for name in ("one", "two")]
+    assert [line["iteration"] for line in logs[0]] == [line["iteration"] for line in logs[1]]
+    changes = [[line["densification"] for line in log if "densification" in line] for log in logs]
+    assert changes[0] == changes[1] and any(each["weight"] + each["needle"] for each in changes[0])
+    for lines in zip(*logs, strict=True):
+        for name in ("loss", "test"):
+            found = [line[name]["PSNR"] if name == "test" else line[name] for line in lines if name in line]
+            assert not found or found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_a_checkpoint_of_three_ranks_goes_on_on_any_number(on_three: Path, dataset: Path, tmp_path: Path) -> None:
+    shards = json.loads((on_three / "chkpnt12" / "sealed.json").read_text())["counts"]
+    whole = load_sharded(on_three / "chkpnt12", ("gaussians", "strategy"), torch.device("cpu"))
+    assert len(shards) == 3 and len(whole["gaussians"]["means"]) == sum(shards) > 90
+    assert bool((whole["ids"].diff() > 0).all())
+    for size in (1, 2, 3):
+        model = tmp_path / str(size)
+        shutil.copytree(on_three, model)
+        shutil.rmtree(model / "point_cloud")
+        run_processes(size, train.main, ["-m", str(model), "--resume", "--batch_size", "3"])
+        numbers = sorted_rows(ply_of(model))
+        assert numbers.shape == sorted_rows(ply_of(on_three)).shape
+        assert np.abs(numbers - sorted_rows(ply_of(on_three))).max() < 1e-3 * np.abs(numbers).max()
+    assert ply_of(tmp_path / "3").read_bytes() == ply_of(on_three).read_bytes()
+
+
+def test_a_checkpoint_of_one_rank_goes_on_on_two(dataset: Path, tmp_path: Path) -> None:
+    train_on(1, dataset, tmp_path / "one", "--batch_size 2 --checkpoint_iterations 12")
+    expected = sorted_rows(ply_of(tmp_path / "one"))
+    assert len(load_checkpoint(tmp_path / "one" / "chkpnt12.pth")["gaussians"]["means"]) > 90
+    shutil.rmtree(tmp_path / "one" / "point_cloud")
+    run_processes(2, train.main, ["-m", str(tmp_path / "one"), "--resume"])
+    found = sorted_rows(ply_of(tmp_path / "one"))
+    assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+def test_a_damaged_checkpoint_is_refused(on_three: Path, tmp_path: Path) -> None:
+    shutil.copytree(on_three / "chkpnt12", tmp_path / "chkpnt12")
+    (part,) = tmp_path.glob("chkpnt12/__1_*.distcp")
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(UserError, match="__1_0.distcp is damaged"):
+        load_sharded(tmp_path / "chkpnt12", (), torch.device("cpu"))
+    part.unlink()
+    with pytest.raises(UserError, match="__1_0.distcp is damaged"):
+        load_sharded(tmp_path / "chkpnt12", (), torch.device("cpu"))
+    with pytest.raises(UserError, match="not a checkpoint of several ranks"):
+        load_sharded(tmp_path, (), torch.device("cpu"))
+
+
+def train_until(step: int, victim: int, words: list[str]) -> str:
+    """Train, but rank `victim` is killed at its `step`-th step; what the others say, who are ended by it."""
+    honest, seen = ShuffledViews.next_batch, 0
+
+    def next_batch(self: ShuffledViews, *batch: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == step and os.environ["RANK"] == str(victim):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return honest(self, *batch)
+
+    pytest.MonkeyPatch().setattr(ShuffledViews, "next_batch", next_batch)  # of this process alone
+    try:
+        train.main(words)
+    except UserError as error:
+        return str(error)
+    return "finished"
+
+
+def test_a_killed_rank_ends_all_and_the_run_goes_on(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "BEAT", 0.1)
+    monkeypatch.setattr(watch, "GRACE", 1.0)
+    model, words = tmp_path / "killed", ["-s", str(dataset), *FLAGS.split(), "--checkpoint_iterations", "8"]
+    results = run_processes(2, train_until, 7, 1, [*words, "-m", str(model)], may_fail=True)
+    assert "rank 0 stops, since rank 1 has ended without a word" in results[0]
+    assert isinstance(results[1], Ended) and results[1].status == -signal.SIGKILL
+    assert json.loads((model / "run.json").read_text())["status"].startswith("failed")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")  # as torchrun --max-restarts has it: the same command again
+    run_processes(2, train.main, [*words, "-m", str(model)])
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT")
+    train_on(2, dataset, tmp_path / "straight")
+    assert ply_of(model).read_bytes() == ply_of(tmp_path / "straight").read_bytes()
+
+
+def fails(words: list[str]) -> str:
+    """What this rank says of rank 1's trouble."""
+    if os.environ["RANK"] == "1":
+        pytest.MonkeyPatch().setattr(ShuffledViews, "next_batch", no_memory)
+    return train_until(1000, 0, words)
+
+
+def no_memory(self: ShuffledViews, *batch: Any) -> Any:
+    raise MemoryError
+
+
+def test_a_rank_that_fails_says_why_on_all(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "BEAT", 0.1)
+    monkeypatch.setattr(watch, "GRACE", 1.0)
+    words = ["-s", str(dataset), "-m", str(tmp_path / "out"), *FLAGS.split()]
+    first, second = run_processes(2, fails, words)
+    assert "rank 1" in second and "out of memory" in second
+    assert "rank 0 stops, since rank 1 has: " in first and "out of memory" in first
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("--viewer", "--viewer does not work on 2 ranks"),
+        ("--refine_poses", "--refine_poses does not work on 2 ranks"),
+        ("--audit_gradients", "--audit_gradients"),
+        ("--dry_run", "--dry_run"),
+        ("--minutes 3", "--minutes"),
+        ("--strategy mcmc", "--strategy mcmc does not work on 2 ranks, default and adc do"),
+        ("--strategy budget", "--strategy budget"),
+        ("--batch_size 1", "--batch_size 1: 2 ranks"),
+    ],
+)
+def test_what_ranks_cannot_do_is_refused_by_name(flags: str, named: str) -> None:
+    words = ["-s", "nowhere", "-m", "nowhere", *flags.split()]
+    with pytest.raises(UserError, match=named):
+        read_options(words, Launch(1, 2))
