@@ -21,6 +21,7 @@ from scene.types import Camera, GaussianArrays
 from utils.distributed import Exchange, Ranks
 
 WITH_GRADIENT = ("means2d", "inv_cov_factor", "opacities", "colors", "depths", "depth_slopes", "features")
+NOTHING = torch.zeros(())  # where nothing is exchanged
 
 
 class Request(NamedTuple):
@@ -76,7 +77,7 @@ def render_batch(gaussians: Gaussians, requests: Sequence[Request]) -> Batch:
             blend(each, request.camera, request.background, request.settings, request.sensor)
             for each, request in zip(splats, requests, strict=True)
         ]
-        return Batch([BatchView(output, output, 1.0) for output in outputs], gaussians.means.new_zeros(()))
+        return Batch([BatchView(output, output, 1.0) for output in outputs], NOTHING)
     ranks = gaussians.ranks
     drawn_by = [index % ranks.size for index in range(len(requests))]
     sharing = Sharing(gaussians, splats, drawn_by, requests[0].settings)

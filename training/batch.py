@@ -6,6 +6,7 @@ On one rank with one photo this is a training step as it always was, to the bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -51,40 +52,36 @@ class Forward(NamedTuple):
     """A training step after its forward pass."""
 
     steps: list[Step]  # one for each photo
+    visible: Tensor  # (N,) bool: the rank's Gaussians that some photo sees
     anchor: Tensor  # of `Batch`
 
     def backward(self) -> None:
         """Leave the gradients of the rank's part of the loss, which is the sum over the photos. A call of all ranks."""
         backward_weighted_sum([(step.terms, step.weights) for step in self.steps], self.anchor)
 
-    @property
-    def visible(self) -> Tensor:
-        """(N,) bool: the rank's Gaussians that some photo sees."""
-        each = [step.seen.radii > 0 for step in self.steps]
-        return each[0] if len(each) == 1 else torch.stack(each).any(dim=0)
-
 
 def forward(gaussians: Gaussians, corrections: Corrections, objective: Loss, shots: Sequence[Shot]) -> Forward:
     """Render the photos and take the terms of their loss. A call of all ranks."""
     requests = [_request(shot, objective) for shot in shots]
     views, anchor = render_batch(gaussians, requests)
+    visible = [view.seen.radii > 0 for view in views]
     steps = []
-    for shot, (seen, output, share) in zip(shots, views, strict=True):
+    for shot, (seen, output, share), shown in zip(shots, views, visible, strict=True):
         terms = {}
         if output is not None and shot.photo is not None:
             output = corrections.exposed(output, shot.camera)
             terms = objective.image_terms(output, shot.photo, shot.background, shot.weights)
         terms |= objective.row_terms(
             gaussians,
-            seen.radii > 0,
-            _center(shot, gaussians.means),
+            shown,
+            partial(_center, shot, gaussians.means),
             shot.weights,
             seen_here=share,
             owned_here=len(gaussians) / max(gaussians.total, 1),
         )
         seen = output if isinstance(seen, RasterOutput) and output is not None else seen
         steps.append(Step(*shot[:5], seen=seen, output=output, terms=in_order(terms), weights=shot.weights))
-    return Forward(steps, anchor)
+    return Forward(steps, visible[0] if len(visible) == 1 else torch.stack(visible).any(dim=0), anchor)
 
 
 def _request(shot: Shot, objective: Loss) -> Request:

@@ -6,8 +6,9 @@ Lengths are taken in scene extents, so that no weight depends on the unit of the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -145,7 +146,8 @@ class Loss:
     ) -> dict[str, Tensor]:
         """The terms that have a weight, for a photo rendered before `background`, as `drawn` says, by its `sensor`."""
         of_image = self.image_terms(output, photo, background, weights)
-        return in_order(of_image | self.row_terms(gaussians, output.radii > 0, photo.center(gaussians.means), weights))
+        center = partial(photo.center, gaussians.means)
+        return in_order(of_image | self.row_terms(gaussians, output.radii > 0, center, weights))
 
     def image_terms(
         self, output: RasterOutput, photo: LoadedView, background: Tensor, weights: dict[str, float]
@@ -176,7 +178,7 @@ class Loss:
         self,
         gaussians: Gaussians,
         visible: Tensor,
-        center: Tensor,
+        center: Callable[[], Tensor],
         weights: dict[str, float],
         *,
         seen_here: float = 1.0,
@@ -195,7 +197,7 @@ class Loss:
                 gaussians.means,
                 gaussians.activated_scales,
                 gaussians.quats,
-                center,
+                center(),
                 visible,
                 self.regularizers.ray_ratio_max,
             )

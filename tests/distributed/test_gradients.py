@@ -22,6 +22,7 @@ from training.corrections import Corrections
 from training.loss import Loss
 from training.startup import share_of
 from utils.distributed import ONE, Ranks
+from utils.losses.photometric import weighted_sum
 
 COUNT, CAMERAS = 90, 3
 SETTINGS = RenderSettings(near=0.05, sh_degree=2, absgrad=True)
@@ -114,10 +115,11 @@ def loss_gradients(ranks: Ranks, flags: dict[str, Any]) -> tuple[dict[str, Tenso
         own = photo if index % ranks.size == ranks.rank else None
         settings = RenderSettings(near=0.05, sh_degree=2)
         shots.append(Shot(index + 1, camera, own, torch.zeros(3), settings, objective.weights(index + 1)))
-    steps, loss = forward(gaussians, Corrections(), objective, shots)
-    loss.backward()
-    assert {"erank", "ray", "opacity", "scale"} <= steps[0].terms.keys()
-    return whole_gradients(ranks, gaussians), float(ranks.sum_(loss.detach().clone()))
+    made = forward(gaussians, Corrections(), objective, shots)
+    made.backward()
+    assert {"erank", "ray", "opacity", "scale"} <= made.steps[0].terms.keys()
+    losses = [weighted_sum(step.terms, step.weights) for step in made.steps if step.terms]
+    return whole_gradients(ranks, gaussians), float(ranks.sum_(torch.stack(losses).sum().detach()))
 
 
 def test_terms_of_the_gaussians_are_means_over_all_ranks() -> None:
