@@ -112,8 +112,7 @@ def densify(
     small = gaussians.activated_scales.amax(dim=1) <= clone_below
     clone, split = candidates & small, candidates & ~small
     clones = {name: gaussians.parameters[name].detach()[clone] for name in PARAMETERS}
-    random = shape is None
-    children = _children(gaussians, split, generator) if random else split_longest(gaussians, split, shape)
+    children = split_longest(gaussians, split, shape) if shape else _children(gaussians, split, generator)
     added = {name: torch.cat([clones[name], children[name]]) for name in PARAMETERS}
     edit_rows(gaussians, optimizer, statistics, ~split, added)
     return Densified(cloned=len(clones["means"]), split=len(children["means"]) // SPLIT_CHILDREN)
