@@ -113,10 +113,7 @@ def densify(
     small = gaussians.activated_scales.amax(dim=1) <= clone_below
     clone, split = candidates & small, candidates & ~small
     clones = {name: gaussians.parameters[name].detach()[clone] for name in PARAMETERS}
-    if shape is None:
-        children = _children(gaussians, split, generator)
-    else:
-        children = split_longest(gaussians, split, shape)
+    children = split_longest(gaussians, split, shape) if shape else _children(gaussians, split, generator)
     added = {name: torch.cat([clones[name], children[name]]) for name in PARAMETERS}
     parents = [clone.nonzero().squeeze(1), *[split.nonzero().squeeze(1)] * SPLIT_CHILDREN]
     counts = gaussians.ranks.sum_(torch.stack([clone.sum(), split.sum()])).tolist()
