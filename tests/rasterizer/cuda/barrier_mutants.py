@@ -30,11 +30,10 @@ def barriers() -> Iterator[Barrier]:
                 yield Barrier(f"{path.name}:{number}", found[0].rstrip("("))
 
 
-def place_of(report: str) -> str:
-    """Where the first race of ThreadSanitizer's report is; empty if it has none."""
-    if RACE not in report:
-        return ""
-    return " and ".join(re.findall(r"^ +#\d .*/cuda/(\w+\.cuh?:\d+) ", report, re.MULTILINE)[:1]) or "somewhere"
+def racing(report: str) -> str:
+    """The function of the kernels in which ThreadSanitizer finds the first race; empty if it finds none."""
+    function = re.search(r"#0 .*?dgr::cuda::(\w+)", report)
+    return function[1] if RACE in report and function else ""
 
 
 def main() -> int:
@@ -48,9 +47,9 @@ def main() -> int:
     said = reports(result.stderr, "mutant")
     caught = 0
     for barrier in found:
-        race = place_of(said.get(barrier.place, ""))
+        race = racing(said.get(barrier.place, ""))
         caught += race != ""
-        print(f"{barrier.place} without {barrier.text}: {f'a race at {race}' if race else 'NO RACE FOUND'}")
+        print(f"{barrier.place} without {barrier.text}: {f'a race in {race}' if race else 'NO RACE FOUND'}")
     print(f"{caught} of {len(found)} deleted barriers found")
     return 0 if found and caught == len(found) else 1
 
