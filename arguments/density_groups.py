@@ -66,9 +66,10 @@ class DensificationOptions:
     """Densification"""
 
     strategy: str = option(
-        "default",
-        "densification strategy, which decides which Gaussians are added, split and pruned: adc has the rules of the "
-        "3DGS paper, budget grows to --max_gaussians where the error is largest, mcmc is 3DGS-MCMC",
+        "budget",
+        "densification strategy, which decides which Gaussians are added, split and pruned: budget grows to "
+        "--max_gaussians where the error is largest, threshold grows by --densify_grad_threshold, adc has the rules of "
+        "the 3DGS paper, mcmc is 3DGS-MCMC",
     )
     densify_from_iter: int | None = option(
         None,

@@ -17,7 +17,7 @@ from tests.end_to_end.test_train import assert_same, log_lines, run
 from tests.helpers.ring import BUSY
 from training import corrections, loss
 from training.async_scalars import AsyncScalars
-from training.strategies import default
+from training.strategies import threshold
 from training.strategies.densify import DENSITY_ROWS
 from utils.errors import UserError
 
@@ -94,7 +94,7 @@ PLACES = {  # where memory runs out in iteration 8 -> a call made there, and the
     "render": (corrections, "render", 8, 7),
     "loss": (loss, "photometric", 8, 7),
     "optimizer": (optimizer.ops, "adam", 8, 7),
-    "densify": (default, "densify", 2, 8),
+    "densify": (threshold, "densify", 2, 8),
     "edit": (optimizer, "_with_zero_rows", 2 * ROWS_EDITED + ROWS_EDITED // 2, 8),  # the first two were in iteration 4
 }
 

@@ -20,7 +20,7 @@ from scene.loading.image_cache import ShuffledViews
 from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers.ring import BUSY, POINTS, VIEWS, camera_at, make_dataset
 from training import loss, outputs
-from training.strategies.default import densification_limits
+from training.strategies.threshold import densification_limits
 from utils.errors import UserError
 from utils.run_lock import RunLock
 

@@ -77,7 +77,7 @@ def test_a_replan_that_cannot_be_is_refused(text: str) -> None:
         parse_train_options(["--replan", text])
 
 
-@pytest.mark.parametrize("strategy", ["default", "budget", "mcmc"])
+@pytest.mark.parametrize("strategy", ["threshold", "budget", "mcmc"])
 def test_finish_now_goes_through_the_end_and_is_replayed(
     strategy: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

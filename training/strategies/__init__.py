@@ -5,12 +5,12 @@ from __future__ import annotations
 from training.strategies.adc import AdcStrategy
 from training.strategies.base import Strategy, StrategyInputs
 from training.strategies.budget import BudgetStrategy
-from training.strategies.default import DefaultStrategy
 from training.strategies.mcmc import McmcStrategy
+from training.strategies.threshold import ThresholdStrategy
 from utils.errors import UserError
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    "default": DefaultStrategy,
+    "threshold": ThresholdStrategy,
     "adc": AdcStrategy,
     "budget": BudgetStrategy,
     "mcmc": McmcStrategy,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from training.strategies.base import StrategyInputs
-from training.strategies.default import DefaultStrategy, Limits
 from training.strategies.densify import GRAD_THRESHOLD
 from training.strategies.limits import growth_steps
+from training.strategies.threshold import Limits, ThresholdStrategy
 
 
-class AdcStrategy(DefaultStrategy):
+class AdcStrategy(ThresholdStrategy):
     """The default strategy with the paper's gradient threshold for photos of any size, and without surveys."""
 
     per_pixel, at_least = 4.0, 200_000  # against running away, not a budget: the paper has none

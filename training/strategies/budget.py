@@ -28,7 +28,7 @@ from utils.errors import UserError
 from utils.options import option
 from utils.sampling import draw_without_replacement
 
-PER_PIXEL, AT_LEAST = 0.2, 20_000  # of the default budget: Gaussians for a pixel of a photo, and in any case
+PER_PIXEL, AT_LEAST = 0.2, 30_000  # of the default budget: Gaussians for a pixel of a photo, and in any case
 FEW_EVENTS = 10  # with fewer to come, growth may be faster
 FASTEST, FASTEST_AT_THE_END = 1.2, 1.5  # times as many Gaussians after an event as before it, at most
 LEAST_OPACITY = 1e-3  # to which decay goes; what is there is pruned
@@ -80,7 +80,9 @@ class BudgetStrategy(Strategy):
         density, scene = inputs.densification, inputs.scene
         self.budget = gaussian_limit(density, scene, PER_PIXEL, AT_LEAST)
         if self.budget == 0:
-            raise UserError("--max_gaussians 0: --strategy budget needs a number to grow to")
+            raise UserError(
+                "--max_gaussians 0: --strategy budget needs a number to grow to; --strategy threshold may do without"
+            )
         start, stop = growth_steps(density, inputs.iterations)
         self.events = event_steps(start, stop, density.densification_interval)
         given, usual = density.densify_grad_threshold, default_grad_threshold(photo_pixels(scene))

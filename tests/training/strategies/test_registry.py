@@ -70,8 +70,8 @@ def test_a_registered_strategy_trains_and_goes_on(
     assert further["strategy"]["state"] == {"dropped": 4}
     assert len(further["gaussians"]["means"]) == len(kept["gaussians"]["means"]) - 1
 
-    with pytest.raises(UserError, match="--strategy default: the checkpoint was made with --strategy drop_last"):
-        run(dataset, model, "--resume --iterations 10 --strategy default")
+    with pytest.raises(UserError, match="--strategy budget: the checkpoint was made with --strategy drop_last"):
+        run(dataset, model, "--resume --iterations 10 --strategy budget")
 
 
 def test_an_unknown_strategy_is_refused_before_anything_is_written(
@@ -80,5 +80,5 @@ def test_an_unknown_strategy_is_refused_before_anything_is_written(
     with pytest.raises(SystemExit) as raised:
         run(dataset, tmp_path / "out", "--strategy nothing --iterations 2")
     error = capsys.readouterr().err
-    assert raised.value.code == 2 and "--strategy: invalid choice: 'nothing'" in error and "default" in error
+    assert raised.value.code == 2 and "--strategy: invalid choice: 'nothing'" in error and "budget" in error
     assert not (tmp_path / "out").exists()

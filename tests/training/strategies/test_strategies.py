@@ -25,7 +25,7 @@ from utils.sampling import draw_with_replacement, draw_without_replacement
 pytestmark = pytest.mark.usefixtures("without_pages")
 
 BUSY = "--densification_interval 4 --densify_from_iter 3 --densify_until_iter 18 --densify_grad_threshold 0.00002"
-NAMES = ("default", "adc", "budget", "mcmc")
+NAMES = ("threshold", "adc", "budget", "mcmc")
 
 
 def run(dataset: Path, model: Path, flags: str) -> bytes:
@@ -78,14 +78,14 @@ def test_moments_stay_with_their_rows(name: str, dataset: Path, tmp_path: Path) 
     moments = state["optimizer"]["moments"]
     assert all(len(each) == count for pair in moments.values() for each in pair)
     added = count - int(moments["means"][1].abs().sum(dim=1).gt(0).sum())
-    assert 0 < added < count or name in ("default", "adc")
+    assert 0 < added < count or name in ("threshold", "adc")
 
 
-def test_adc_is_the_default_with_the_papers_settings(dataset: Path, tmp_path: Path) -> None:
+def test_adc_is_threshold_with_the_papers_settings(dataset: Path, tmp_path: Path) -> None:
     off = "--prune_min_weight 0 --floater_views 0 --spike_ratio 0 --max_gaussians 0"
     flags = BUSY.replace("0.00002", "0.0002") + " --max_gaussians 0"
     adc = run(dataset, tmp_path / "adc", f"--strategy adc {flags}")
-    assert adc == run(dataset, tmp_path / "default", f"{flags} {off}")
+    assert adc == run(dataset, tmp_path / "threshold", f"--strategy threshold {flags} {off}")
     assert len(adc) > 0
 
 
@@ -151,7 +151,7 @@ def test_the_unit_of_the_scene_does_not_matter(name: str, dataset: Path, tmp_pat
     assert ends[1]["gaussians"] == pytest.approx(ends[0]["gaussians"], rel=0.02) and ends[0]["gaussians"] != 80
 
 
-@pytest.mark.parametrize(("name", "asked"), [("default", False), ("budget", True)])
+@pytest.mark.parametrize(("name", "asked"), [("threshold", False), ("budget", True)])
 def test_absolute_gradients_are_gathered_on_request(
     name: str, asked: bool, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,8 +32,8 @@ class Limits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DefaultOptions:
-    """Options of the strategies default and adc"""
+class ThresholdOptions:
+    """Options of the strategies threshold and adc"""
 
     split: str = option(
         "random",
@@ -43,10 +43,10 @@ class DefaultOptions:
     )
 
 
-class DefaultStrategy(Strategy):
+class ThresholdStrategy(Strategy):
     """Adaptive density control of one run: gathers what each step shows, and changes the Gaussians when it is due."""
 
-    Options = DefaultOptions
+    Options = ThresholdOptions
     per_pixel, at_least = 1.0, 100_000  # of the default limit: Gaussians for a pixel of a photo, and in any case
     sharded = True
 
