@@ -37,7 +37,7 @@ from scene.types import Camera, Scene
 from training.batch import Shot, forward
 from training.distributed.following import FollowingOutputs, SilentLogger
 from training.distributed.startup import scaling_text
-from training.distributed.watch import together
+from training.distributed.watch import mark_begun, together
 from training.forecast import PROBE_SECONDS, forecast
 from training.interrupt import Interrupt, Wish
 from training.live import live_viewer
@@ -96,6 +96,7 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
             run = plan_run(run, scene, state, started, probe_of(options, scene, state))
         options = replace(options, run=run)
         folder = ranks.led(lambda: prepare_folder(options, scene, lock))
+        mark_begun()
 
         def keep(run: RunOptions) -> None:
             if ranks.leads:

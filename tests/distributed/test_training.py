@@ -19,7 +19,7 @@ from scene.loading.image_cache import ShuffledViews
 from tests.helpers.ranks import Ended, run_processes
 from tests.helpers.ring import BUSY
 from training.checkpoint import load_checkpoint
-from training.distributed import watch
+from training.distributed import startup, watch
 from training.distributed.checkpoint import load_sharded
 from training.startup import read_options
 from training.strategies import surveys
@@ -153,7 +153,11 @@ def test_a_killed_rank_ends_all_and_the_run_goes_on(
     assert isinstance(results[1], Ended) and results[1].status == -signal.SIGKILL
     assert json.loads((model / "run.json").read_text())["status"].startswith("failed")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")  # as torchrun --max-restarts has it: the same command again
-    run_processes(2, train.main, [*words, "-m", str(model)])
+    with pytest.raises(AssertionError, match="holds a run already"):  # another's, as far as is known
+        run_processes(2, train.main, [*words, "-m", str(model)])
+    with monkeypatch.context() as patched:
+        patched.setattr(startup, "has_begun", lambda: True)
+        run_processes(2, train.main, [*words, "-m", str(model)])
     monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT")
     train_on(2, dataset, tmp_path / "straight")
     assert ply_of(model).read_bytes() == ply_of(tmp_path / "straight").read_bytes()

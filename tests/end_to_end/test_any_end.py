@@ -21,7 +21,7 @@ import train
 from tests.end_to_end.test_late_and_full import failing
 from tests.end_to_end.test_train import run
 from tests.helpers.ring import BUSY, make_dataset
-from training import corrections, interrupt, loss, outputs, run_logger
+from training import batch, interrupt, loss, outputs, run_logger
 from training.checkpoint import save_checkpoint
 from utils import files
 from utils.errors import UserError
@@ -44,8 +44,8 @@ def full_disk(*arguments: Any, **named: Any) -> Any:
 
 
 def at_step(step: int, act: Callable[[], object]) -> Callable[..., Any]:
-    """`corrections.render`, before whose `step`-th call something happens."""
-    honest, calls = corrections.render, 0
+    """`batch.render_batch`, before whose `step`-th call something happens."""
+    honest, calls = batch.render_batch, 0
 
     def render(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
@@ -78,7 +78,7 @@ def test_any_error_leaves_the_state(
 ) -> None:
     model = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(corrections, "render", failing(corrections.render, 8, error))
+        patched.setattr(batch, "render_batch", failing(batch.render_batch, 8, error))
         with pytest.raises(BaseException) as raised:
             run(dataset, model, BUSY, STEPS)
     said = f"{raised.value}\n{capsys.readouterr().err}"
@@ -96,7 +96,7 @@ def test_a_signal_leaves_the_state(
     before = signal.signal(number, signal.SIG_DFL)  # whatever starts the tests may ignore it
     try:
         with monkeypatch.context() as patched, pytest.raises(SystemExit) as raised:
-            patched.setattr(corrections, "render", at_step(5, lambda: signal.raise_signal(number)))
+            patched.setattr(batch, "render_batch", at_step(5, lambda: signal.raise_signal(number)))
             run(dataset, model, BUSY, STEPS)
     finally:
         signal.signal(number, before)
@@ -114,7 +114,7 @@ def pressed_twice() -> None:
 def interrupted_twice(model: Path, dataset: Path, answer: str, patched: pytest.MonkeyPatch) -> None:
     """A run in whose fifth step Ctrl-C is pressed twice, and `answer` given to what it asks."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    patched.setattr(corrections, "render", at_step(5, pressed_twice))
+    patched.setattr(batch, "render_batch", at_step(5, pressed_twice))
     patched.setattr(interrupt, "ask", lambda question: answer)
     try:
         run(dataset, model, f"{BUSY} --eval", STEPS)
@@ -161,8 +161,8 @@ def test_the_question_is_asked_on_a_terminal(dataset: Path, tmp_path: Path) -> N
     code = (
         "import signal, sys; sys.argv = ['train.py']\n"
         "from tests.end_to_end.test_any_end import at_step, pressed_twice\n"
-        "import train; from training import corrections\n"
-        "corrections.render = at_step(5, pressed_twice)\n"
+        "import train; from training import batch\n"
+        "batch.render_batch = at_step(5, pressed_twice)\n"
         f"train.main(['-s', {str(dataset)!r}, '-m', {str(tmp_path / 'out')!r}, '--iterations', '40', '--quiet'])"
     )
     run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave)
@@ -181,7 +181,7 @@ def test_under_nohup_a_closed_terminal_changes_nothing(
 ) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        monkeypatch.setattr(corrections, "render", at_step(5, lambda: signal.raise_signal(signal.SIGHUP)))
+        monkeypatch.setattr(batch, "render_batch", at_step(5, lambda: signal.raise_signal(signal.SIGHUP)))
         assert run(dataset, tmp_path / "out", BUSY, STEPS).read_bytes() == straight
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -216,7 +216,7 @@ def test_a_state_that_is_not_finite_is_not_kept(dataset: Path, tmp_path: Path, m
         raise UserError("the end")
 
     monkeypatch.setattr(train, "first_state", kept)
-    monkeypatch.setattr(corrections, "render", at_step(8, spoil))
+    monkeypatch.setattr(batch, "render_batch", at_step(8, spoil))
     words = r"the end\n.*after 7 iterations was not kept.*means.*the newest checkpoint is .*chkpnt4.pth"
     with pytest.raises(UserError, match=words):
         run(dataset, tmp_path / "out", "--checkpoint_iterations 4")
@@ -317,7 +317,7 @@ def test_a_bad_test_photo_costs_itself(
     data = make_dataset(tmp_path / "data")
     spoilt = data / "images/08.png"
     monkeypatch.setattr(
-        corrections, "render", at_step(1, lambda: spoilt.write_text("no photo"))
+        batch, "render_batch", at_step(1, lambda: spoilt.write_text("no photo"))
     )  # after the scene was read
     train.main(["-s", str(data), "-m", str(tmp_path / "out"), "--eval", *"--iterations 6 --test_iterations 3".split()])
     shown = capsys.readouterr().out

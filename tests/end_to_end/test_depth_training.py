@@ -13,10 +13,11 @@ import torch
 
 import train
 from arguments import parse_train_options
+from gaussian_renderer.sharded import Batch, BatchView
 from tests.helpers.faults import DropGradient
 from tests.helpers.rgbd import sphere_depth, write_scene
 from train import loss_of
-from training import corrections
+from training import batch
 from utils.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -90,13 +91,15 @@ def test_the_distortion_falls_by_its_weight(dataset: Path, tmp_path: Path) -> No
 
 
 def test_a_dropped_gradient_stops_the_run(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = corrections.render
+    honest = batch.render_batch
 
-    def faulty(*arguments: Any, **named: Any) -> Any:
-        output = honest(*arguments, **named)
-        return output._replace(distortion=DropGradient.apply(output.distortion))
+    def faulty(*arguments: Any) -> Any:
+        ((_, output, share),), anchor = honest(*arguments)
+        assert output is not None
+        output = output._replace(distortion=DropGradient.apply(output.distortion))
+        return Batch([BatchView(output, output, share)], anchor)
 
-    monkeypatch.setattr(corrections, "render", faulty)
+    monkeypatch.setattr(batch, "render_batch", faulty)
     with pytest.raises(UserError, match=r"lambda_dist = 10 has no effect: the term distortion is .*iteration 100"):
         run(dataset, tmp_path / "out", "--lambda_dist 10")
     assert json.loads((tmp_path / "out/run.json").read_text())["iterations"] < 100
@@ -159,13 +162,13 @@ def test_knots_scale_with_the_run_and_weights_follow() -> None:
 
 def test_splats_are_held_against_the_depth_maps(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every step, by the depth of the photo that is rendered; the term and its weight are in the log."""
-    honest, held = corrections.render, []
+    honest, held = batch.render_batch, list[Any]()
 
-    def watched(gaussians: Any, camera: Any, *arguments: Any, sensor: Any, **named: Any) -> Any:
-        held.append((camera, sensor))
-        return honest(gaussians, camera, *arguments, sensor=sensor, **named)
+    def watched(gaussians: Any, requests: Any) -> Any:
+        held.extend((request.camera, request.sensor) for request in requests)
+        return honest(gaussians, requests)
 
-    monkeypatch.setattr(corrections, "render", watched)
+    monkeypatch.setattr(batch, "render_batch", watched)
     run(dataset, tmp_path / "out", "--lambda_sensor 30 --lambda_erank 0.001")
     assert len(held) == 120
     for camera, sensor in held[::20]:

@@ -15,7 +15,7 @@ from scene.gaussians import optimizer
 from scene.gaussians.model import PARAMETERS
 from tests.end_to_end.test_train import assert_same, log_lines, run
 from tests.helpers.ring import BUSY
-from training import corrections, loss
+from training import batch, loss
 from training.async_scalars import AsyncScalars
 from training.strategies import threshold
 from training.strategies.densify import DENSITY_ROWS
@@ -91,7 +91,7 @@ def failing(function: Callable[..., Any], call: int, error: Exception) -> Callab
 
 ROWS_EDITED = 2 * len(PARAMETERS) + len(DENSITY_ROWS)  # by `_with_zero_rows` in one `edit_rows`
 PLACES = {  # where memory runs out in iteration 8 -> a call made there, and the last whole iteration
-    "render": (corrections, "render", 8, 7),
+    "render": (batch, "render_batch", 8, 7),
     "loss": (loss, "photometric", 8, 7),
     "optimizer": (optimizer.ops, "adam", 8, 7),
     "densify": (threshold, "densify", 2, 8),
@@ -127,7 +127,7 @@ def test_a_first_step_without_memory_keeps_nothing(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = RuntimeError("CUDA out of memory")  # as an extension says it
-    monkeypatch.setattr(corrections, "render", failing(corrections.render, 1, error))
+    monkeypatch.setattr(batch, "render_batch", failing(batch.render_batch, 1, error))
     with pytest.raises(UserError, match="out of memory after 0 iterations"):
         run(dataset, tmp_path / "out")
     assert not list((tmp_path / "out").glob("chkpnt*"))

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
 
 from scene.gaussians.shard import Shard
@@ -96,6 +95,10 @@ def _make_empty(folder: Path) -> None:
 
 
 def _write(entries: dict[str, Any], folder: Path, ranks: Ranks) -> None:
+    from torch.distributed import (
+        checkpoint as dcp,  # here: the import takes a second, which most runs need not wait for
+    )
+
     with _without_advice():
         writer = dcp.FileSystemWriter(folder, single_file_per_rank=True, sync_files=True)
         dcp.save(entries, storage_writer=writer, process_group=ranks.host)
@@ -159,6 +162,8 @@ def _check_seal(folder: Path) -> dict[str, Any]:
 def _load(
     folder: Path, sealed: Mapping[str, Any], required: Iterable[str], device: torch.device, ranks: Ranks
 ) -> dict[str, Any]:
+    from torch.distributed import checkpoint as dcp
+
     known = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
     writers = range(ranks.rank, int(sealed["ranks"]), ranks.size)
     wanted = {name: _like(known[name], "cpu") for name in [REST]}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arguments import OptimizationOptions, PoseOptions, RunOptions
 from training.checkpoint import latest_checkpoint
+from training.distributed.watch import has_begun
 from training.strategies.base import Strategy
 from utils.distributed import Launch
 from utils.errors import UserError
@@ -44,11 +45,14 @@ def check_ranks(
 
 
 def restarted(arguments: Sequence[str], model_path: str, launch: Launch) -> list[str]:
-    """The arguments of processes that torchrun has started again: they go on from the last checkpoint, if any."""
-    if launch.restarts == 0 or not model_path:
+    """The arguments of processes that torchrun has started again: they go on from the last checkpoint, if there is one
+    of the run that they had begun. Another run that was in their way is left alone."""
+    if launch.restarts == 0 or not model_path or not has_begun():
         return list(arguments)
     kept = [word for word in arguments if word not in ("--overwrite", "--resume")]
-    return [*kept, "--resume" if latest_checkpoint(Path(model_path)) else "--overwrite"]
+    if latest_checkpoint(Path(model_path)):
+        return [*kept, "--resume"]
+    return [*kept, "--overwrite"]
 
 
 def scaling_text(photos: int, size: int) -> str:

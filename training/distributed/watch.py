@@ -26,6 +26,7 @@ BEAT = 2.0  # seconds between two signs of life
 SILENCE = 40.0  # seconds without one, after which a rank is taken for dead
 GRACE = 6.0  # seconds in which a rank that fails waits for others to say that they have, too
 LEFT = "left"  # the sign of a rank that has done its part
+BEGUN = "train/begun"
 FAILED = 3  # the exit status of what ended because another rank did
 
 
@@ -44,13 +45,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         if self.launch.size > 1:
-            store = dist.TCPStore(
-                os.environ["MASTER_ADDR"],
-                int(os.environ["MASTER_PORT"]),
-                is_master=False,
-                timeout=timedelta(seconds=20),
-            )
-            self._store = dist.PrefixStore(f"watch/{self.launch.restarts}", store)
+            self._store = dist.PrefixStore(f"watch/{self.launch.restarts}", _connected())
             self._say("alive")
             self._thread.start()
         return self
@@ -134,6 +129,28 @@ class Watch:
         assert self._store is not None
         key = f"{what}/{rank}"
         return self._store.get(key).decode(errors="replace") if self._store.check([key]) else ""
+
+
+def mark_begun() -> None:
+    """Let processes that torchrun starts again know that these had a model folder of their own."""
+    if (store := _store_of_torchrun()) is not None:
+        store.set(BEGUN, "1")
+
+
+def has_begun() -> bool:
+    """Whether processes before these, of the same torchrun, had a model folder of their own."""
+    store = _store_of_torchrun()
+    return store is not None and store.check([BEGUN])
+
+
+def _store_of_torchrun() -> dist.Store | None:
+    """What outlives the processes that torchrun starts; None without it."""
+    return _connected() if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else None
+
+
+def _connected() -> dist.Store:
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=20))
 
 
 @contextmanager
