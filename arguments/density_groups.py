@@ -68,8 +68,8 @@ class DensificationOptions:
     strategy: str = option(
         "budget",
         "densification strategy, which decides which Gaussians are added, split and pruned: budget grows to "
-        "--max_gaussians where the error is largest, threshold grows by --densify_grad_threshold, adc has the rules of "
-        "the 3DGS paper, mcmc is 3DGS-MCMC",
+        "--max_gaussians where the error is largest, threshold by --densify_grad_threshold, adc by the rules of the "
+        "3DGS paper, mcmc is 3DGS-MCMC; under torchrun the default is threshold",
     )
     densify_from_iter: int | None = option(
         None,

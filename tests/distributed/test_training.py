@@ -191,7 +191,7 @@ def test_a_rank_that_fails_says_why_on_all(dataset: Path, tmp_path: Path, monkey
         ("--audit_gradients", "--audit_gradients"),
         ("--dry_run", "--dry_run"),
         ("--minutes 3", "--minutes"),
-        ("--strategy mcmc", "--strategy mcmc does not work on 2 ranks, default and adc do"),
+        ("--strategy mcmc", "--strategy mcmc does not work on 2 ranks, threshold and adc do"),
         ("--strategy budget", "--strategy budget"),
         ("--batch_size 1", "--batch_size 1: 2 ranks"),
     ],

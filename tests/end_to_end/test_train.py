@@ -51,7 +51,7 @@ def test_a_run_learns_and_leaves_its_files(dataset: Path, tmp_path: Path, capsys
     run(dataset, tmp_path / "short", "--eval", iterations=1)
     used = json.loads((tmp_path / "short/run.json").read_text())["files"]
     assert used == {"used": {"photo": 9, "COLMAP file": 3}, "not_used": []}
-    ply = run(dataset, tmp_path / "long", "--eval --save_iterations 100", iterations=300)
+    ply = run(dataset, tmp_path / "long", "--eval --save_iterations 100 --strategy threshold", iterations=300)
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("short", "long")]
     before, after = results[0]["ours_1"]["PSNR"], results[1]["ours_300"]["PSNR"]
     assert after > before + 5
@@ -243,11 +243,12 @@ def test_gaussians_are_added_up_to_the_limit(dataset: Path, tmp_path: Path) -> N
     assert free > POINTS + 10 and POINTS - 20 < limited <= POINTS + 5
 
 
-def test_what_is_masked_out_has_no_part(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["threshold", "budget"])
+def test_what_is_masked_out_has_no_part(strategy: str, tmp_path: Path) -> None:
     plies = []
     for gray in (0, 200):
         dataset = make_dataset(tmp_path / f"data{gray}", outside=gray)
-        plies.append(run(dataset, tmp_path / f"out{gray}", BUSY).read_bytes())
+        plies.append(run(dataset, tmp_path / f"out{gray}", f"{BUSY} --strategy {strategy}").read_bytes())
     assert plies[0] == plies[1]
 
 

@@ -18,8 +18,8 @@ from utils.image_io import to_bytes
 WIDTH, HEIGHT, VIEWS, POINTS = 48, 36, 9, 80
 # Densification, pruning and opacity resets all happen within a few steps.
 BUSY = (
-    "--densify_from_iter 3 --densify_until_iter 18 --densification_interval 4 --opacity_reset_interval 10 "
-    "--densify_grad_threshold 0.00005"
+    "--strategy threshold --densify_from_iter 3 --densify_until_iter 18 --densification_interval 4 "
+    "--opacity_reset_interval 10 --densify_grad_threshold 0.00005"
 )
 
 

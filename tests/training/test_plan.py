@@ -221,11 +221,12 @@ def test_the_probe_leaves_no_trace(dataset: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_a_guess_is_corrected_while_it_grows(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = "--max_gaussians 100 --strategy threshold"  # whose counts nobody knows before
     with monkeypatch.context() as patched:
         clock = Clock(patched, 0.4, measured=0.1)
-        run(dataset, tmp_path / "out", "--minutes 1 --max_gaussians 100")
+        run(dataset, tmp_path / "out", f"--minutes 1 {few}")
         assert STEPS_HAVE * 60 < clock.now < 60
     first, *later = plan_of(tmp_path / "out")["again"].removeprefix("--iterations ").replace("--replan ", "").split()
     step, length = map(int, later[0].split(":"))
     assert step == -(-int(first) // 10) and 3 * length < int(first)  # at a tenth of the run
-    assert replayed(dataset, tmp_path / "out", tmp_path / "again", "--max_gaussians 100") == last_ply(tmp_path / "out")
+    assert replayed(dataset, tmp_path / "out", tmp_path / "again", few) == last_ply(tmp_path / "out")

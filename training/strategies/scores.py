@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d, max_pool2d, pad
 
 from scene.loading.image_cache import LoadedView
 from training.strategies.base import Draw
+from utils.losses.photometric import select
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green, blue: ITU-R BT.601
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
@@ -56,7 +57,8 @@ def _weighted_sums(draw: Draw, photo: LoadedView, count: int) -> Tensor:
         error = (draw.plain(photo.camera).color - target).abs().mean(dim=0)
     maps = torch.stack([error, edges(target), torch.zeros_like(error)])
     if photo.mask is not None:
-        maps = maps * photo.mask
+        maps = select(maps, photo.mask) * photo.mask
+        maps[1] = select(maps[1], -max_pool2d(-photo.mask, 3, stride=1, padding=1)[0])  # what looks beyond the mask
     colors = target.new_zeros(count, 3, requires_grad=True)
     output = draw.plain(photo.camera, colors=colors)
     (sums,) = torch.autograd.grad(output.color, colors, maps)
