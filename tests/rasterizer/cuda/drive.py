@@ -42,9 +42,8 @@ def run_kernels(on: Backend, dtype: torch.dtype) -> None:
     lists = [[torch.rand(130, columns, dtype=dtype) for columns in (5, 1)] for _ in range(4)]
     for visible in (None, torch.arange(130) % 3 == 0):
         on.operators.adam(*lists, [0.1, 0.2], visible, 1, 0.9, 0.999, 1e-8)
-    for scene, images in SCENES.values():
-        for absgrad in (True, False):
-            run(on, scene, cotangents_of(scene, images), dtype, absgrad)
+    for number, (scene, images) in enumerate(SCENES.values()):
+        run(on, scene, cotangents_of(scene, images), dtype, absgrad=number % 2 == 0)
 
 
 def run_faults(operators: Any, names: Sequence[str]) -> None:
