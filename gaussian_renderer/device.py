@@ -32,7 +32,7 @@ def use_device(wanted: str, local_rank: int | None = None) -> torch.device:
             raise UserError(f"--device {wanted}: of several ranks each takes a GPU of its own; give cuda, or nothing")
         index = local_rank
     if index is not None and index >= count:
-        raise UserError(f"--device {wanted or 'cuda'}: cuda:{index} is not there: the GPUs are 0 to {count - 1}")
+        raise UserError(f"--device cuda:{index} is not there: the GPUs are 0 to {count - 1}")
     device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(device)
     return device
