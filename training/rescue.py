@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from scene.gaussians.gather import parts
-from scene.io.ply import write_parts
+from scene.io import write_ply_of
 from training.camera_list import write_cameras
 from training.checkpoint import checkpoint_path, latest_checkpoint, save_checkpoint, sharded_path, step_of
 from training.distributed.checkpoint import save_sharded
@@ -50,7 +50,7 @@ class Rescue:
         cloud = parts(gaussians)
         try:
             if gaussians.ranks.leads:
-                write_parts(path, gaussians.total, gaussians.shs_rest.shape[1] + 1, cloud)
+                write_ply_of(cloud, path, gaussians.total, gaussians.shs_rest.shape[1] + 1)
         finally:
             for _ in cloud:  # the other ranks send what they have, whether or not it can be written
                 pass

@@ -6,6 +6,7 @@ page is, raises a UserError in its `read`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from scene.io import compressed_ply, glb, ply, sog, splat, spz
@@ -26,6 +27,11 @@ FORMATS: dict[str, Format] = {  # suffix, in lower case -> format
 def write_gaussians(path: Path, gaussians: GaussianArrays) -> None:
     """Write in the format of the suffix, atomically. Raises: UserError for an unknown suffix."""
     format_of(path).write(path, gaussians)
+
+
+def write_ply_of(parts: Iterable[GaussianArrays], path: Path, count: int, sh_count: int) -> None:
+    """Write a PLY of `count` Gaussians with `sh_count` coefficients, which come part by part, atomically."""
+    ply.write_parts(path, count, sh_count, parts)
 
 
 def read_gaussians(path: Path) -> GaussianArrays:
