@@ -30,9 +30,11 @@ def use_device(wanted: str, local_rank: int | None = None) -> torch.device:
     if local_rank is not None:
         if ":" in wanted:
             raise UserError(f"--device {wanted}: of several ranks each takes a GPU of its own; give cuda, or nothing")
+        if local_rank >= count:
+            raise UserError(f"--nproc_per_node: there are {count} GPUs, one for each rank; --device cpu needs none")
         index = local_rank
     if index is not None and index >= count:
-        raise UserError(f"--device cuda:{index} is not there: the GPUs are 0 to {count - 1}")
+        raise UserError(f"--device {wanted} is not there: the GPUs are 0 to {count - 1}")
     device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(device)
     return device
