@@ -264,7 +264,7 @@ def _(*_inputs: Any) -> None:
 def _differentiable(operator: Any, context: Any, backward: Any) -> Any:
     """`operator` with the derivative that is registered for it, by the shortest way there.
 
-    What torch.library makes of a registration takes 70 µs a call. It stays in charge where it is needed: while torch
+    What torch makes of a registration takes 70 µs a call. It stays in charge where it is needed: while torch
     compiles, and in functional transforms.
     """
 

@@ -37,7 +37,7 @@ def racing(report: str) -> str:
 
 
 def main() -> int:
-    if not THREAD.library():
+    if not THREAD.runtime_path():
         print("skipped: g++ here has no ThreadSanitizer: libtsan is missing")
         return 0
     found = list(barriers())

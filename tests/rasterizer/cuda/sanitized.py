@@ -24,7 +24,7 @@ class Sanitizer:
     options: dict[str, str]  # environment variables
     fixed_addresses: bool = False  # it wants memory to lie where it did before addresses were made random
 
-    def library(self) -> str:
+    def runtime_path(self) -> str:
         """The path of its runtime; empty where g++ has none."""
         command = ["g++", f"-print-file-name={self.runtime}"]
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -36,7 +36,7 @@ class Sanitizer:
     def drive(self, library: Path, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs drive.py with these arguments."""
         paths = os.pathsep.join([str(ROOT), str(ROOT / "submodules/diff-gaussian-rasterization")])
-        variables = {"PYTHONPATH": paths, "LD_PRELOAD": self.library(), "OMP_NUM_THREADS": "1", **self.options}
+        variables = {"PYTHONPATH": paths, "LD_PRELOAD": self.runtime_path(), "OMP_NUM_THREADS": "1", **self.options}
         fixed = ["setarch", "-R"] if self.fixed_addresses and shutil.which("setarch") else []
         command = [*fixed, sys.executable, "-m", "tests.rasterizer.cuda.drive", str(library), *words]
         return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)

@@ -116,7 +116,7 @@ def test_sanitizers_find_a_fault(sanitized: Path) -> None:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not THREAD.library():
+    if not THREAD.runtime_path():
         pytest.skip("g++ here has no ThreadSanitizer: libtsan is missing")
     return build_for_races(tmp_path_factory.mktemp("watched"))
 
