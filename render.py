@@ -155,7 +155,8 @@ class Trained:
 
     def draw_path(self, request: PathRequest, show: str, video: Path | None) -> None:
         """A flight, to path/ and to a video."""
-        path = camera_path(request, [view.camera for view in self.scene.train], self.scene.points, self.scene.extent)
+        points = self.scene.measured if len(self.scene.measured) else self.scene.points
+        path = camera_path(request, [view.camera for view in self.scene.train], points, self.scene.extent)
         folder = self.folder / "path" / self.place
         count = len(path.cameras)
         say(f"Path: {path.text}; {count_text(count, 'frame')}, {count / path.fps:.3g} s", self.quiet)

@@ -35,6 +35,7 @@ from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x, halved_camera
 from scene.types import Camera, Scene
 from training.batch import Shot, forward
+from training.corrections import Corrections
 from training.distributed.following import FollowingOutputs, SilentLogger
 from training.distributed.startup import scaling_text
 from training.distributed.watch import mark_begun, together
@@ -157,7 +158,7 @@ def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
     }
 
 
-def draw_of(gaussians: Gaussians, background: Tensor, settings: RenderSettings) -> Draw:
+def draw_of(gaussians: Gaussians, corrections: Corrections, background: Tensor, settings: RenderSettings) -> Draw:
     """What a strategy may render between two steps, with the rasterizer's statistics and without."""
     drawn_by = cycle(range(gaussians.ranks.size))
 
@@ -167,7 +168,7 @@ def draw_of(gaussians: Gaussians, background: Tensor, settings: RenderSettings) 
             return render(gaussians, camera, background, how, colors=colors)
         return render_shared(gaussians, Request(camera, background, how), next(drawn_by))
 
-    return Draw(partial(drawn, True), partial(drawn, False), background)
+    return Draw(partial(drawn, True), partial(drawn, False), background, corrections.exposed)
 
 
 def next_shots(
@@ -240,7 +241,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             state.step_done()
             changes = []
             for step in steps:
-                draw = draw_of(gaussians, step.background, settings_at_step(step.iteration))
+                draw = draw_of(gaussians, corrections, step.background, settings_at_step(step.iteration))
                 changed = strategy.after_step(step.iteration, draw)
                 changes.append(Change(step.iteration, changed, dict(strategy.compared)))
             state.balance()

@@ -3,12 +3,12 @@
     python benchmarks/spikes.py SCENE [SCENE ...] [--iterations 3000] [--only NAME ...] [--seeds 0 1 2] \\
       [--folder out/spikes] [-- more flags of train.py]
 
-The variants: no distortion; the approximation that trainers have used, which gives 0.1 × the gradient of the mean
-distortion to the inverse depth and drops the rest (made here, around the rasterizer); the exact gradient of the same,
-of its logarithm, and of each surface apart (--distortion plain, log, gap); the logarithm with the depth of centers; the
-last of the three with the sensor's term, the effective rank, splits along the longest axis, the normals' term, and all
-of them. All have depth along rays but the one that says so, and prune as by default: for the clouds as they grow give
--- --prune_min_weight 0 --floater_views 0 --spike_ratio 0.
+The variants: no distortion, with pruning and without; the approximation that trainers have used, which gives 0.1 × the
+gradient of the mean distortion to the inverse depth and drops the rest (made here, around the rasterizer); the exact
+gradient of the same, of its logarithm, and of each surface apart (--distortion plain, log, gap); the logarithm, which
+is the default, with the depth of centers, the sensor's term, the effective rank, splits along the longest axis, the
+normals' term, and all of the last four. All but those that say so have depth along rays and prune as by default; for
+the clouds as they grow give -- --prune_min_weight 0 --floater_views 0 --spike_ratio 0.
 
 Against the true surface where the scene has truth/points.ply, as the synthetic one has, else against its fused depth
 maps; without either there is no distance to tell a spike by, and needles are counted whatever they lie on. "far" is off
@@ -40,23 +40,25 @@ from scene.types import GaussianArrays, Scene
 from utils.image_io import read_png
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_DISTORTION = ("--lambda_dist", "0")
+UNPRUNED = ("--prune_min_weight", "0", "--floater_views", "0", "--spike_ratio", "0")
 SENSOR = ("--lambda_sensor", "0:30 3000:30 15000:10")
 ERANK = ("--lambda_erank", "15000:0 15001:0.0003")
 NORMAL = ("--lambda_normal", "15000:0 15001:0.05")
 LONG_AXIS = ("--split", "long_axis")
-GAP = ("--distortion", "gap")
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "no distortion": ("--lambda_dist", "0"),
+    "unpruned, no distortion": (*NO_DISTORTION, *UNPRUNED),
+    "no distortion": NO_DISTORTION,
     "approximation": ("--distortion", "plain"),
     "plain": ("--distortion", "plain"),
     "log": ("--distortion", "log"),
     "log, centers": ("--distortion", "log", "--depth_model", "center"),
-    "gap": GAP,
-    "gap + sensor": (*GAP, *SENSOR),
-    "gap + rank": (*GAP, *ERANK),
-    "gap + long axis": (*GAP, *LONG_AXIS),
-    "gap + normals": (*GAP, *NORMAL),
-    "gap + all": (*GAP, *SENSOR, *ERANK, *LONG_AXIS, *NORMAL),
+    "gap": ("--distortion", "gap"),
+    "log + sensor": SENSOR,
+    "log + rank": ERANK,
+    "log + long axis": LONG_AXIS,
+    "log + normals": NORMAL,
+    "log + all": (*SENSOR, *ERANK, *LONG_AXIS, *NORMAL),
 }
 APPROXIMATED = "approximation"
 PART_OF_INVERSE_DEPTH = 0.1

@@ -18,6 +18,7 @@ from scene.depth.maps import SUFFIXES
 from scene.depth.scale import Depths, attach_depth
 from scene.extent import measure_extent
 from scene.far import FOLDER, FarViews, split_far
+from scene.gaussians.filled_start import add_where_none
 from scene.gaussians.random_start import random_start
 from scene.image_header import Header
 from scene.images import resized
@@ -73,7 +74,7 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
         raise UserError(f"{source}: all {held_out} photos are test views, and none is left to train on")
     points, said, measured = _start(recording.points, train)
     extent, near, away = measure_extent([view.camera for view in train], measured)
-    notes = [note for note in (thinned, *recording.notes, depths.text, said) if note]
+    notes = [note for note in (thinned, *recording.notes, depths.text, *said) if note]
     summary = _summary(source, recording, (train, test, far), points, extent, notes)
     warnings = (*recording.warnings, *damaged, *depths.warnings, *away, *own.warnings)
     used = _used(recording, ordered) | _used_far(distant, far)
@@ -81,9 +82,7 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     found = (train, test, points, extent, near, summary, warnings, ledger)
     meters = recording.meters_per_unit or (distant.own and distant.own.meters_per_unit) or depths.meters_per_unit
     where = tuple(origin.tolist())
-    return Scene(
-        source, recording.kind, *found, points_measured=len(measured) > 0, origin=where, far=far, meters_per_unit=meters
-    )
+    return Scene(source, recording.kind, *found, measured=measured, origin=where, far=far, meters_per_unit=meters)
 
 
 # ---- which photos
@@ -209,12 +208,14 @@ def _given_twice(maps: Mapping[str, DepthMap]) -> Path | None:
     return next((path for path, count in counts.items() if count > 1), None)
 
 
-def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, str, PointCloud]:
-    """The scene's points, more of them where they are few, what is to be said of that, and those that are measured."""
-    if len(points) or any(view.depth for view in train):
-        fused, said = add_fused(points, train)
-        return fused, said, fused
-    return *random_start(train), points
+def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, list[str], PointCloud]:
+    """The points to start from, what is to be said of them, and those of them that are measured."""
+    if not len(points) and not any(view.depth for view in train):
+        random, said = random_start(train)
+        return random, [said], points
+    measured, fused = add_fused(points, train)
+    filled, guessed = add_where_none(measured, train)
+    return filled, [fused, guessed], measured
 
 
 # ---- what became of the files

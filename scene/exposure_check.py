@@ -95,7 +95,7 @@ def measure_exposures(scene: Scene) -> Exposures:
     with ThreadPoolExecutor() as pool:
         whole = [(view, photo) for view, photo in zip(views, pool.map(_show, views), strict=True) if photo is not None]
     views, shown = [view for view, _ in whole], [photo for _, photo in whole]
-    gains = compare_points(shown, scene.points) if scene.points_measured else None
+    gains = compare_points(shown, scene.measured) if len(scene.measured) else None
     if gains is None or not gains.known:
         gains = compare_features(views, shown)
     if gains.known:

@@ -133,6 +133,15 @@ class PointCloud:
     def __len__(self) -> int:
         return len(self.positions)
 
+    def joined(self, *others: PointCloud) -> PointCloud:
+        """These points, and then those of others."""
+        clouds = self, *others
+        positions = np.concatenate([cloud.positions for cloud in clouds])
+        return PointCloud(positions, np.concatenate([cloud.colors for cloud in clouds]))
+
+
+NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -151,13 +160,13 @@ class Scene:
     kind: str  # "COLMAP", "Blender", "nerfstudio", ...
     train: tuple[View, ...]
     test: tuple[View, ...]
-    points: PointCloud
+    points: PointCloud  # to start from
     extent: float  # world units: 1.1 × the largest distance of a camera from the cameras' mean, outliers left out
     near: float  # world units: what is not farther from a camera than this is not drawn
     summary: str  # one paragraph for people: what was found, what was skipped
     warnings: tuple[str, ...] = ()  # what is probably not as it should be, a sentence each
     ledger: Ledger = field(default_factory=Ledger)  # what became of each file of the folder
-    points_measured: bool = True  # False: a random start, which lies on no surface
+    measured: PointCloud = NO_POINTS  # those of `points` that lie on a surface
     origin: tuple[float, ...] = (0.0, 0.0, 0.0)  # of the scene's coordinates, in the dataset's frame (scene.origin)
     far: tuple[View, ...] = ()  # test views far from the path of the training views (scene.far)
     meters_per_unit: float | None = None  # length of a world unit; None where nothing says it

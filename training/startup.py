@@ -144,7 +144,7 @@ def first_gaussians(options: TrainOptions, scene: Scene, device: torch.device) -
         say(line, options.run.quiet)
         return gaussians
     centers = np.stack([view.camera.center for view in scene.train])
-    return initialize(at_most(scene.points, limit), degree, scene.extent, device, centers)
+    return initialize(start_points(scene, limit), degree, scene.extent, device, centers)
 
 
 def strategy_inputs(
@@ -228,6 +228,17 @@ def _load(path: Path, device: torch.device, ranks: Ranks = ONE) -> dict[str, Any
             raise
         line = shlex.join(["python", "train.py", "-m", str(path.parent), "--resume", "--start_checkpoint", str(before)])
         raise UserError(f"{error}; the one before, {before}, is whole: {line} goes on from it") from None
+
+
+def start_points(scene: Scene, limit: int) -> PointCloud:
+    """At most `limit` of the points that the scene starts from, the measured ones first; all for 0."""
+    known = len(scene.measured)
+    if limit == 0 or known == 0:
+        return at_most(scene.points, limit)
+    measured = at_most(scene.measured, limit)
+    guessed = PointCloud(scene.points.positions[known:], scene.points.colors[known:])
+    room = limit - len(measured)
+    return measured.joined(at_most(guessed, room)) if room > 0 else measured
 
 
 def at_most(points: PointCloud, count: int) -> PointCloud:

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from scene.depth.maps import load_depth, z_of
 from scene.images import load_image
-from scene.types import PointCloud, View
+from scene.types import NO_POINTS, PointCloud, View
 from utils.errors import DamagedFile
 
 CELLS = 50_000  # about as many, of which those seen by one view only go
@@ -30,7 +30,7 @@ def fuse_depth(views: Sequence[View], cells: int = CELLS) -> PointCloud:
     """
     with_depth = [view for view in views if view.depth is not None]
     if not with_depth:
-        return PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
+        return NO_POINTS
     total = sum(view.camera.width * view.camera.height for view in with_depth)
     every = -(-total // PIXELS)
     with ThreadPoolExecutor() as pool:
@@ -63,9 +63,7 @@ def add_fused(points: PointCloud, views: Sequence[View]) -> tuple[PointCloud, st
         spacing = np.median(cKDTree(fused.positions).query(fused.positions, k=2)[0][:, 1])
         alone = cKDTree(points.positions).query(fused.positions)[0] > spacing
         fused = PointCloud(fused.positions[alone], fused.colors[alone])
-    positions = np.concatenate([points.positions, fused.positions])
-    colors = np.concatenate([points.colors, fused.colors])
-    return PointCloud(positions, colors), f"{len(fused):,} of the points are fused from depth"
+    return points.joined(fused), f"{len(fused):,} of the points are fused from depth"
 
 
 def back_project(view: View, every: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -73,9 +73,7 @@ def random_start(views: Sequence[View], count: int = POINTS, seed: int = 0) -> t
     inside = _inside(cells, looks, count - behind, rng)
     if behind:
         far = _along_rays(looks, aim.distance, behind, rng, BEYOND)
-        inside = PointCloud(
-            *(np.concatenate(pair) for pair in ((inside.positions, far.positions), (inside.colors, far.colors)))
-        )
+        inside = inside.joined(far)
     return inside, f"no points are given, so {count} random ones where the cameras look are the start"
 
 

@@ -12,12 +12,11 @@ from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
 from scene.camera_models import checked
-from scene.types import CameraModel, Confidence, DepthCamera, PointCloud
+from scene.types import NO_POINTS, CameraModel, Confidence, DepthCamera, PointCloud
 from utils.errors import UserError
 
 SHEAR = 0.05  # by which the axes of a pose may miss being orthogonal and of one length: files round
 FARTHEST = 1e10  # world units, of a camera or point: squares of what lies beyond leave float32
-NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, z backward -> y down, z forward
 MILLIMETRES = 1 / 1000  # a step of depth, in metres
 SURE_DEPTH = "depth of the highest confidence alone is used"

@@ -17,10 +17,10 @@ from scipy.spatial.transform import Rotation
 
 from scene.camera_models import checked
 from scene.pairing import IMAGE_SUFFIXES, Pairing, pair
-from scene.readers.base import FARTHEST, NO_POINTS, ParsedDataset, PosedImage, ReadOptions, lost_frames, rigid
+from scene.readers.base import FARTHEST, ParsedDataset, PosedImage, ReadOptions, lost_frames, rigid
 from scene.readers.json_input import Finite, Pixels, Positive, decoded, read_json
 from scene.readers.photo_paths import PhotoFinder
-from scene.types import CameraModel, PointCloud
+from scene.types import NO_POINTS, CameraModel, PointCloud
 from utils.errors import UserError
 
 FILE = "reconstruction.json"

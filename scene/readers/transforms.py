@@ -13,7 +13,6 @@ from scene.io.points import read_points
 from scene.pairing import IMAGE_SUFFIXES, pair
 from scene.readers.base import (
     FARTHEST,
-    NO_POINTS,
     OPENCV_FROM_OPENGL,
     ParsedDataset,
     PosedImage,
@@ -25,7 +24,7 @@ from scene.readers.json_input import decoded, read_json, unknown_keys
 from scene.readers.photo_paths import PhotoFinder, is_file
 from scene.readers.transforms_lens import lens_of
 from scene.readers.transforms_schema import HARMLESS_IN_FILE, HARMLESS_IN_FRAME, File, Frame
-from scene.types import PointCloud
+from scene.types import NO_POINTS, PointCloud
 from utils.errors import UserError
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out

@@ -38,7 +38,7 @@ def write_transforms(folder: Path, cameras: list[Camera], name: str = "transform
 def test_colmap(tmp_path: Path) -> None:
     cameras = write_colmap(tmp_path)
     scene = load_scene(tmp_path, eval_split=True)
-    assert scene.kind == "COLMAP" and len(scene.points) == 50
+    assert scene.kind == "COLMAP" and len(scene.measured) == 50
     assert [view.camera.name for view in scene.test] == ["000.png", "008.png"]
     assert len(scene.train) == 8 and scene.train[0].camera.name == "001.png"
     assert scene.train[0].camera.fx == cameras[1].fx and scene.train[0].camera.cx == cameras[1].cx

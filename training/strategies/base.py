@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -31,6 +31,7 @@ class Draw(NamedTuple):
     surveyed: Render  # with the rasterizer's statistics
     plain: Render  # without
     background: Tensor  # (3,) of both
+    exposed: Callable[[RasterOutput, Camera], RasterOutput]  # as a training photo shows it, where exposures are learned
 
 
 class Observed(Protocol):

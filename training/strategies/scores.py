@@ -54,7 +54,8 @@ def _weighted_sums(draw: Draw, photo: LoadedView, count: int) -> Tensor:
     """
     target = photo.over(draw.background)
     with torch.no_grad():
-        error = (draw.plain(photo.camera).color - target).abs().mean(dim=0)
+        shown = draw.exposed(draw.plain(photo.camera), photo.camera).color
+        error = (shown - target).abs().mean(dim=0)
     maps = torch.stack([error, edges(target), torch.zeros_like(error)])
     if photo.mask is not None:
         maps = select(maps, photo.mask) * photo.mask

@@ -105,7 +105,7 @@ def test_only_training_views_are_fused(tmp_path: Path) -> None:
     rgbd.write_depth(tmp_path, cameras[:1])
     scene = load_scene(tmp_path, eval_split=True)
     assert [view.camera.name for view in scene.test] == ["000.png"] and scene.test[0].depth is not None
-    assert len(scene.points) == 300
+    assert len(scene.measured) == 300
 
 
 @pytest.mark.slow
@@ -113,6 +113,6 @@ def test_the_synthetic_room_starts_from_its_depth(tmp_path: Path) -> None:
     write_scene(tmp_path / "room", views=4, width=96, height=72, quiet=True)
     scene, plain = load_scene(tmp_path / "room"), load_scene(tmp_path / "room", depths="none")
     assert scene.warnings == () and "depth: 4 maps, mm, " in scene.summary
-    assert len(scene.points) > len(plain.points) + 200
-    added = scene.points.positions[len(plain.points) :]
+    assert len(scene.measured) > len(plain.measured) + 200
+    added = scene.measured.positions[len(plain.measured) :]
     assert np.median(distance_to_surface(added.astype(float))) < 0.04  # pixels are 4 cm wide at 4 m

@@ -39,7 +39,7 @@ def test_the_folder_is_named_or_ignored(tmp_path: Path) -> None:
     rgbd.write_depth(tmp_path, cameras[:1], name="kinect")
     assert list(scales(load_scene(tmp_path, depths="kinect"))) == ["000.png"]
     ignored = load_scene(tmp_path, depths="none")
-    assert scales(ignored) == {} and "depth" not in ignored.summary and len(ignored.points) == 3000
+    assert scales(ignored) == {} and "depth" not in ignored.summary and len(ignored.measured) == 3000
     with pytest.raises(UserError, match="the depth folder .*gone is not there"):
         load_scene(tmp_path, depths="gone")
 
@@ -189,8 +189,8 @@ def test_listed_maps_are_read(tmp_path: Path) -> None:
     scene = load_scene(tmp_path)
     assert scales(scene) == {f"images/{camera.name}": 0.0005 for camera in cameras[:3]}
     assert "1 listed depth maps are missing" in scene.warnings[0] and "depth/003.png" in scene.warnings[0]
-    assert "random" not in scene.summary and f"{len(scene.points):,} of the points are fused" in scene.summary
-    np.testing.assert_allclose(np.linalg.norm(scene.points.positions, axis=1), rgbd.RADIUS, rtol=0.02)
+    assert "random" not in scene.summary and f"{len(scene.measured):,} of the points are fused" in scene.summary
+    np.testing.assert_allclose(np.linalg.norm(scene.measured.positions, axis=1), rgbd.RADIUS, rtol=0.02)
     assert "random" in load_scene(tmp_path, depths="none").summary
 
 
@@ -218,9 +218,9 @@ def test_another_unit_of_length_changes_nothing_but_scale(world: float, tmp_path
         found.append(load_scene(tmp_path / name))
     metres, other = found
     tolerance = 1e-6 if world == 1000 else 0.002  # millimetres are a unit that is recognised exactly
-    assert len(metres.points) > 1000 and len(other.points) == pytest.approx(len(metres.points), rel=0.01)
+    assert len(metres.measured) > 1000 and len(other.measured) == pytest.approx(len(metres.measured), rel=0.01)
     if world == 1000:
-        np.testing.assert_allclose(metres.points.positions * world, other.points.positions, rtol=1e-6, atol=1e-3)
+        np.testing.assert_allclose(metres.measured.positions * world, other.measured.positions, rtol=1e-6, atol=1e-3)
     for one, two in zip(metres.train, other.train, strict=True):
         np.testing.assert_allclose(depth_of(one)[0] * world, depth_of(two)[0], rtol=tolerance)
         np.testing.assert_array_equal(depth_of(one)[1], depth_of(two)[1])
@@ -228,7 +228,7 @@ def test_another_unit_of_length_changes_nothing_but_scale(world: float, tmp_path
 
 def test_the_kitchen_needs_no_flag() -> None:
     scene = load_scene(real_scene("rgbd_kitchen"), eval_split=True)
-    assert scene.warnings == () and len(scene.points) == 40_552
+    assert scene.warnings == () and len(scene.measured) == 40_552
     assert "depth: 80 maps, mm, " in scene.summary and "74 % valid" in scene.summary
     depth, valid = depth_of(scene.test[0])
     assert 0.4 < valid.mean() < 0.9 and 0.5 < np.median(depth[valid]) < 4

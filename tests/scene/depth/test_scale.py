@@ -100,7 +100,7 @@ def test_without_points_the_views_tell_the_unit(world: float, scale: float, tmp_
     rgbd.write_depth(tmp_path, cameras)
     scene = load_scene(tmp_path)
     assert set(scales(scene).values()) == {scale} and scene.warnings == () and "depth: 4 maps, mm" in scene.summary
-    np.testing.assert_allclose(np.linalg.norm(scene.points.positions, axis=1), world * rgbd.RADIUS, rtol=0.02)
+    np.testing.assert_allclose(np.linalg.norm(scene.measured.positions, axis=1), world * rgbd.RADIUS, rtol=0.02)
 
 
 def test_without_points_and_movement_millimetres_are_taken_and_said(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def test_models_are_found_where_tools_put_them(tmp_path: Path, model: str, photo
     for camera in cameras:
         scenes.write_photo(tmp_path / photos / camera.name, 20, 15)
     scene = load_scene(tmp_path, images=Path(photos).name)
-    assert scene.kind == "COLMAP" and len(scene.train) == 4 and len(scene.points) == 50
+    assert scene.kind == "COLMAP" and len(scene.train) == 4 and len(scene.measured) == 50
     assert scene.train[0].camera.width == 20 and scene.train[0].camera.fx == pytest.approx(cameras[0].fx / 2)
     assert set(scene.ledger.unused.values()) == set()
 
@@ -322,5 +322,5 @@ def test_points_of_a_ply_alone(tmp_path: Path) -> None:
     (tmp_path / "sparse" / "0" / "points3D.txt").unlink()
     write_points(tmp_path / "sparse" / "0" / "points3D.ply", points)
     scene = load_scene(tmp_path)
-    np.testing.assert_allclose(scene.points.positions, points.positions, atol=1e-6)
+    np.testing.assert_allclose(scene.measured.positions, points.positions, atol=1e-6)
     assert scene.ledger.unused == {}

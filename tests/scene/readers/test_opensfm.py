@@ -27,8 +27,8 @@ def test_what_is_loaded_is_the_truth(tmp_path: Path, place: str) -> None:
         np.testing.assert_allclose(view.camera.camera_from_world, truth.camera_from_world, atol=1e-9)
         found, true = ([c.fx, c.fy, c.cx, c.cy, c.width, c.height] for c in (view.camera, truth))
         np.testing.assert_allclose(found, true)
-    np.testing.assert_allclose(scene.points.positions, rgbd.sphere_points(200).positions, rtol=1e-5)
-    np.testing.assert_allclose(scene.points.colors, rgbd.sphere_points(200).colors, atol=1e-5)
+    np.testing.assert_allclose(scene.measured.positions, rgbd.sphere_points(200).positions, rtol=1e-5)
+    np.testing.assert_allclose(scene.measured.colors, rgbd.sphere_points(200).colors, atol=1e-5)
 
 
 def test_photos_of_open_drone_map_lie_beside_its_folder(tmp_path: Path) -> None:

@@ -106,8 +106,8 @@ def test_fused_points_are_on_the_known_surface(
 ) -> None:
     write(tmp_path / name)
     scene = load_scene(tmp_path / name)
-    off = np.linalg.norm(scene.points.positions, axis=1) / rgbd.RADIUS - 1
-    assert len(scene.points) > 500 and "of the points are fused from depth" in scene.summary
+    off = np.linalg.norm(scene.measured.positions, axis=1) / rgbd.RADIUS - 1
+    assert len(scene.measured) > 500 and "of the points are fused from depth" in scene.summary
     assert np.abs(off).max() < 0.02 and abs(np.median(off)) < 0.004
 
 

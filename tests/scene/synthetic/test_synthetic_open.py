@@ -100,7 +100,7 @@ def test_the_outdoor_scene_has_points_on_the_foreground_alone(tmp_path: Path) ->
     scene = load(tmp_path / "made", eval_split=True)
     assert (scene.kind, len(scene.train), len(scene.test)) == ("COLMAP", 7, 2)
     assert all(view.depth is None for view in scene.train)
-    distance = np.linalg.norm(scene.points.positions - to_world((0.1, 2.8, 0.5)), axis=1)
+    distance = np.linalg.norm(scene.measured.positions - to_world((0.1, 2.8, 0.5)), axis=1)
     assert len(distance) > 100
     assert distance.max() < FOREGROUND + 0.01
     red, _, blue = load_image(scene.train[0]).color[:, 0]

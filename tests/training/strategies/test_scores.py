@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.loading.image_cache import LoadedView
@@ -26,10 +27,13 @@ def camera(angle: float = 0.0) -> Camera:
     return Camera(f"{angle}", WIDTH, HEIGHT, 35.0, 36.0, 19.5, 15.5, looking_at_origin(angle))
 
 
-def draw_of(gaussians: Gaussians) -> Draw:
+def draw_of(gaussians: Gaussians, gain: float = 1.0) -> Draw:
+    def exposed(output: RasterOutput, _: Camera) -> RasterOutput:
+        return output._replace(color=gain * output.color)
+
     background = torch.zeros(3)
     plain = partial(render, gaussians, background=background, settings=SETTINGS)
-    return Draw(plain, plain, background)
+    return Draw(plain, plain, background, exposed)
 
 
 def photo_of(gaussians: Gaussians, view: Camera, mask: Tensor | None = None) -> LoadedView:
@@ -70,6 +74,17 @@ def test_scores_are_sums_of_weight_times_error_and_edge(masked: bool) -> None:
     torch.testing.assert_close(found.error, torch.stack([each[0] for each in expected]).amax(dim=0))
     torch.testing.assert_close(found.edge, torch.stack([each[1] for each in expected]).mean(dim=0))
     assert found.error.std() > 0.1 and found.edge.std() > 0.1
+
+
+def test_errors_are_taken_in_the_exposure_of_the_photo() -> None:
+    gaussians = random_gaussians(12, sh_degree=0)
+    gaussians.scales.detach().add_(1.0)
+    photo = photo_of(random_gaussians(12, sh_degree=0, seed=8), camera())
+    brighter = photo._replace(color=2 * photo.color)
+    as_it_is, doubled = score(draw_of(gaussians), [photo], 12), score(draw_of(gaussians, 2.0), [brighter], 12)
+    assert as_it_is.error.std() > 0.1
+    torch.testing.assert_close(doubled.error, as_it_is.error)
+    assert (score(draw_of(gaussians), [brighter], 12).error - as_it_is.error).abs().max() > 0.03
 
 
 def test_edges_of_a_step() -> None:
