@@ -385,6 +385,69 @@ static Tensor photometric_backward_op(Tensor image, Tensor other, std::optional<
   return v_image;
 }
 
+// ---- depth terms
+
+template <class T>
+static const T* read_optional(const std::optional<Tensor>& t) {
+  return t ? read<T>(*t) : nullptr;
+}
+
+static std::tuple<Tensor, Tensor> inv_depth_l1_op(Tensor inv_depth, Tensor alpha, Tensor target,
+                                                  std::optional<Tensor> valid, std::optional<Tensor> weight,
+                                                  double unit, double depth_max) {
+  Tensor value = empty(alpha, {}), share = empty(alpha, {});
+  Allocations allocations = {alpha};
+  run("inv_depth_l1", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const InvDepthInput<T> in = {read<T>(inv_depth), read<T>(alpha), read<T>(target), read_optional<bool>(valid),
+                                 read_optional<T>(weight)};
+    const WeightedMean<T> mean = {write<T>(value), write<T>(share)};
+    return inv_depth_l1<T>({alpha.numel(), unit, depth_max}, in, mean, allocations.allocator(), stream);
+  });
+  return {value, share};
+}
+
+static std::tuple<Tensor, Tensor> inv_depth_l1_backward_op(Tensor inv_depth, Tensor alpha, Tensor target,
+                                                           std::optional<Tensor> valid, std::optional<Tensor> weight,
+                                                           double unit, double depth_max, Tensor share,
+                                                           Tensor v_value) {
+  Tensor v_inv_depth = new_like(inv_depth), v_alpha = new_like(alpha);
+  run("inv_depth_l1_backward", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const InvDepthInput<T> in = {read<T>(inv_depth), read<T>(alpha), read<T>(target), read_optional<bool>(valid),
+                                 read_optional<T>(weight)};
+    const InvDepthGradients<T> out = {write<T>(v_inv_depth), write<T>(v_alpha)};
+    return inv_depth_l1_backward<T>({alpha.numel(), unit, depth_max}, in, {read<T>(v_value), read<T>(share)}, out,
+                                    stream);
+  });
+  return {v_inv_depth, v_alpha};
+}
+
+static std::tuple<Tensor, Tensor> mean_distortion_op(Tensor distortion, Tensor alpha, std::optional<Tensor> mask,
+                                                     double unit, double scale) {
+  Tensor value = empty(alpha, {}), share = empty(alpha, {});
+  Allocations allocations = {alpha};
+  run("mean_distortion", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const DistortionInput<T> in = {read<T>(distortion), read<T>(alpha), read_optional<T>(mask)};
+    const WeightedMean<T> mean = {write<T>(value), write<T>(share)};
+    return mean_distortion<T>({alpha.numel(), unit, scale}, in, mean, allocations.allocator(), stream);
+  });
+  return {value, share};
+}
+
+static Tensor mean_distortion_backward_op(Tensor distortion, Tensor alpha, std::optional<Tensor> mask, double unit,
+                                          double scale, Tensor share, Tensor v_value) {
+  Tensor v_distortion = new_like(distortion);
+  run("mean_distortion_backward", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const DistortionInput<T> in = {read<T>(distortion), read<T>(alpha), read_optional<T>(mask)};
+    return mean_distortion_backward<T>({alpha.numel(), unit, scale}, in, {read<T>(v_value), read<T>(share)},
+                                       write<T>(v_distortion), stream);
+  });
+  return v_distortion;
+}
+
 // ---- adam
 
 static void adam_op(std::vector<Tensor> values, std::vector<Tensor> gradients, std::vector<Tensor> firsts,
@@ -413,6 +476,10 @@ static void implement(torch::stable::detail::StableLibrary& m) {
   m.impl("blend_statistics", TORCH_BOX(&blend_statistics_op));
   m.impl("photometric", TORCH_BOX(&photometric_op));
   m.impl("photometric_backward", TORCH_BOX(&photometric_backward_op));
+  m.impl("inv_depth_l1", TORCH_BOX(&inv_depth_l1_op));
+  m.impl("inv_depth_l1_backward", TORCH_BOX(&inv_depth_l1_backward_op));
+  m.impl("mean_distortion", TORCH_BOX(&mean_distortion_op));
+  m.impl("mean_distortion_backward", TORCH_BOX(&mean_distortion_backward_op));
   m.impl("adam", TORCH_BOX(&adam_op));
 }
 

@@ -60,6 +60,18 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
       "photometric_backward(Tensor image, Tensor other, Tensor? mask, Tensor share, Tensor partials, bool is_target, "
       "Tensor v_l1, Tensor v_dssim) -> Tensor v_image");
   m.def(
+      "inv_depth_l1(Tensor inv_depth, Tensor alpha, Tensor target, Tensor? valid, Tensor? weight, float unit, "
+      "float depth_max) -> (Tensor value, Tensor share)");
+  m.def(
+      "inv_depth_l1_backward(Tensor inv_depth, Tensor alpha, Tensor target, Tensor? valid, Tensor? weight, "
+      "float unit, float depth_max, Tensor share, Tensor v_value) -> (Tensor v_inv_depth, Tensor v_alpha)");
+  m.def(
+      "mean_distortion(Tensor distortion, Tensor alpha, Tensor? mask, float unit, float scale) -> "
+      "(Tensor value, Tensor share)");
+  m.def(
+      "mean_distortion_backward(Tensor distortion, Tensor alpha, Tensor? mask, float unit, float scale, "
+      "Tensor share, Tensor v_value) -> Tensor v_distortion");
+  m.def(
       "adam(Tensor(a!)[] values, Tensor[] gradients, Tensor(b!)[] firsts, Tensor(c!)[] seconds, float[] rates, "
       "Tensor? visible, int step, float beta1, float beta2, float epsilon) -> ()");
   m.def("instruction_set() -> str");

@@ -213,6 +213,52 @@ struct PhotometricCotangents {
   T* v_x;            // (C, H, W)
 };
 
+// A weighted mean over pixels of what two images differ by; see math/depth_terms.h.
+constexpr int WEIGHTED_SUMS = 2;  // Σ w·f, Σ w
+
+struct InvDepthSettings {
+  int64_t pixels;
+  double unit;       // world units: depths are taken in it
+  double depth_max;  // in `unit`: a target that is as far, or infinite, does not count
+};
+template <class T>
+struct InvDepthInput {
+  const T* inv_depth;  // (H, W) Σ(w/z), 1/world units
+  const T* alpha;      // (H, W) Σw; a pixel where it is 0 does not count
+  const T* target;     // (H, W) Z*, world units; one that is not above 0 does not count
+  const bool* valid;   // (H, W) whether the target counts; null: all do
+  const T* weight;     // (H, W) ≥ 0; null: all 1
+};
+template <class T>
+struct InvDepthGradients {
+  T* inv_depth;  // (H, W)
+  T* alpha;      // (H, W)
+};
+
+struct DistortionSettings {
+  int64_t pixels;
+  double unit;   // world units: depths are taken in it
+  double scale;  // s of s²·ln(1 + D/s²), in `unit`; 0: D itself
+};
+template <class T>
+struct DistortionInput {
+  const T* distortion;  // (H, W) world units²
+  const T* alpha;       // (H, W) Σw; a pixel where it is 0 does not count
+  const T* mask;        // (H, W) weights ≥ 0; null: all 1
+};
+
+// Of a weighted mean.
+template <class T>
+struct WeightedMean {
+  T* value;  // () Σ w·f / Σ w
+  T* share;  // () 1/Σ w; both are 0 where there is no weight
+};
+template <class T>
+struct MeanCotangent {
+  const T* value;  // () of the mean
+  const T* share;  // ()
+};
+
 struct AdamSettings {
   int64_t step;  // 1 for the first
   double beta1, beta2, epsilon;

@@ -1,8 +1,9 @@
 """The native operators as torch sees them: loading, shapes for tracing (fakes), and derivatives.
 
 `project` turns Gaussians into splats, `isect_tiles` deals splats to tiles, `blend` composes the pixels; `photometric`
-compares images; `adam` moves parameters.
-Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. `project`, `blend` and `photometric` are differentiable.
+compares images, `inv_depth_l1` and `mean_distortion` look at depths; `adam` moves parameters.
+Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. All but `isect_tiles`, `blend_statistics` and `adam` are
+differentiable.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SURFACES = 4  # that a pixel has at most; csrc/params.h has the same
 
 isect_tiles = _ops.isect_tiles
 blend_statistics = _ops.blend_statistics
-adam = _ops.adam  # project, blend and photometric stand at the end
+adam = _ops.adam  # what is differentiable stands at the end
 
 
 @contextmanager
@@ -84,6 +85,8 @@ for _name in ("project", "blend"):
         "results in plain torch, slow and exact",
     )
 _differentiable_once("photometric", "For second derivatives write L1 and SSIM in torch's own operators")
+for _name in ("inv_depth_l1", "mean_distortion"):
+    _differentiable_once(_name, "For second derivatives write the mean in torch's own operators")
 
 
 def _without_graph(operator: Any, *inputs: Any) -> Any:
@@ -250,6 +253,60 @@ def _(image: Tensor, *_inputs: Any) -> Tensor:
     return torch.empty_like(image)
 
 
+# ---- depth terms: a mean, and 1 over the sum of its weights
+
+_INV_DEPTH_INPUTS, _DISTORTION_INPUTS = 7, 5  # of which tensors come first
+
+
+def _mean_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*(each for each in inputs if not isinstance(each, float)), output[1])
+    ctx.numbers = [each for each in inputs if isinstance(each, float)]
+
+
+@memory_errors()
+def _inv_depth_l1_backward(ctx: Any, v_value: Tensor | None, _v: None) -> tuple[Any, ...]:
+    if v_value is None:
+        return (None,) * _INV_DEPTH_INPUTS
+    *tensors, share = ctx.saved_tensors
+    gradients = _without_graph(_ops.inv_depth_l1_backward.default, *tensors, *ctx.numbers, share, v_value)
+    return (*gradients, *(None,) * (_INV_DEPTH_INPUTS - 2))
+
+
+@memory_errors()
+def _mean_distortion_backward(ctx: Any, v_value: Tensor | None, _v: None) -> tuple[Any, ...]:
+    if v_value is None:
+        return (None,) * _DISTORTION_INPUTS
+    *tensors, share = ctx.saved_tensors
+    gradient = _without_graph(_ops.mean_distortion_backward.default, *tensors, *ctx.numbers, share, v_value)
+    return (gradient, *(None,) * (_DISTORTION_INPUTS - 1))
+
+
+library.register_autograd(
+    "diff_gaussian_rasterization::inv_depth_l1", _inv_depth_l1_backward, setup_context=_mean_context
+)
+library.register_autograd(
+    "diff_gaussian_rasterization::mean_distortion", _mean_distortion_backward, setup_context=_mean_context
+)
+
+
+@library.register_fake("diff_gaussian_rasterization::inv_depth_l1")
+@library.register_fake("diff_gaussian_rasterization::mean_distortion")
+def _(image: Tensor, *_inputs: Any) -> tuple[Tensor, Tensor]:
+    return image.new_empty(()), image.new_empty(())
+
+
+@library.register_fake("diff_gaussian_rasterization::inv_depth_l1_backward")
+def _(inv_depth: Tensor, alpha: Tensor, *_inputs: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(inv_depth), torch.empty_like(alpha)
+
+
+@library.register_fake("diff_gaussian_rasterization::mean_distortion_backward")
+def _(distortion: Tensor, *_inputs: Any) -> Tensor:
+    return torch.empty_like(distortion)
+
+
 # ---- adam: in place, no gradient
 
 
@@ -288,3 +345,5 @@ def _differentiable(operator: Any, context: Any, backward: Any) -> Any:
 project = _differentiable(_ops.project.default, _project_context, _project_backward)
 blend = _differentiable(_ops.blend.default, _blend_context, _blend_backward)
 photometric = _differentiable(_ops.photometric.default, _photometric_context, _photometric_backward)
+inv_depth_l1 = _differentiable(_ops.inv_depth_l1.default, _mean_context, _inv_depth_l1_backward)
+mean_distortion = _differentiable(_ops.mean_distortion.default, _mean_context, _mean_distortion_backward)

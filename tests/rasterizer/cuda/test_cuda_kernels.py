@@ -154,7 +154,7 @@ def test_ties_in_depth_stay_in_order(kernels: Backend) -> None:
     assert_same(run(kernels, scene.with_tensors(means=means)), expected)
 
 
-# ---- photometric and Adam
+# ---- photometric, depth terms and Adam
 
 PHOTOMETRIC_SHAPES = [(1, 1, 1), (2, 13, 17), (1, 1, 40), (3, 37, 70), (2, 16, 32), (1, 33, 65), (3, 0, 5)]
 
@@ -211,6 +211,40 @@ def test_photometric_has_the_same_bits_in_every_run(kernels: Backend, dtype: tor
             kernels.operators.schedule(seed, seed)
         for found, expected in zip(kernels.operators.photometric(image, target, None, 4), first, strict=True):
             assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 13, 17), (1, 41, 107), (1, 0, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["all pixels", "weighted"])
+def test_depth_terms(kernels: Backend, shape: tuple[int, int, int], dtype: torch.dtype, weighted: bool) -> None:
+    rng = torch.Generator().manual_seed(4)
+    alpha, depth, target, weight, distortion = (torch.rand(shape, generator=rng, dtype=torch.float64) for _ in range(5))
+    alpha, target = torch.where(alpha > 0.2, alpha, 0.0), torch.where(target > 0.1, 1 + target, 0.0)
+    inv_depth, valid = alpha / (1 + depth), weight > 0.1
+    extra = [valid, torch.where(weight > 0.3, weight, 0.0)] if weighted else [None, None]
+    v, tolerance = torch.tensor(0.7, dtype=torch.float64), 1e-11 if dtype == torch.float64 else 1e-5
+
+    def given(*tensors: Tensor | None) -> list[Tensor | None]:
+        placed = [None if tensor is None else tensor.to(kernels.device) for tensor in tensors]
+        return [each.to(dtype) if each is not None and each.is_floating_point() else each for each in placed]
+
+    inverse = ([inv_depth, alpha, target, *extra], (1.3, 1.4))
+    for name, (inputs, numbers) in {
+        "inv_depth_l1": inverse,
+        "mean_distortion": ([distortion, alpha, extra[1]], (1.3, 0.2)),
+    }.items():
+        expected = getattr(ON_CPU.operators, name)(*inputs, *numbers)
+        found = getattr(kernels.operators, name)(*given(*inputs), *numbers)
+        backward = f"{name}_backward"
+        wanted = getattr(ON_CPU.operators, backward)(*inputs, *numbers, expected[1], v)
+        gradients = getattr(kernels.operators, backward)(*given(*inputs), *numbers, *given(expected[1], v))
+        assert alpha.numel() < 2 or (expected[0] > 1e-3 and all(each.any() for each in wanted))
+        for one, other in zip((*found, *_tuple(gradients)), (*expected, *_tuple(wanted)), strict=True):
+            assert_near(one, other, tolerance)
+
+
+def _tuple(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (result,) if isinstance(result, Tensor) else result
 
 
 @pytest.mark.parametrize("rows", [0, 1, 127, 300])
