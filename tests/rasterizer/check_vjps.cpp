@@ -9,6 +9,7 @@
 
 #include "math/blend.h"
 #include "math/depth_terms.h"
+#include "math/exposure.h"
 #include "math/photometric.h"
 #include "math/splat.h"
 
@@ -520,6 +521,28 @@ static void check_distortion(const char* name, double scale) {
       [=](const Numbers& x, const Numbers& v) { return Numbers{robust_distortion_vjp(pixel_of(x), rule, v[0])}; });
 }
 
+static void check_exposure() {
+  const auto exposure_of = [](const Numbers& x) {
+    Exposure<double> exposure;
+    std::copy(x.begin() + 3, x.end(), exposure.at);
+    return exposure;
+  };
+  check(
+      "exposure", [] { return random_numbers(3 + EXPOSURE, -1, 1); },
+      [=](const Numbers& x) {
+        const Vec3<double> shown = expose(exposure_of(x), vec3(x, 0));
+        return Numbers{shown.x, shown.y, shown.z};
+      },
+      [=](const Numbers& x, const Numbers& v) {
+        Numbers gradient;
+        append(gradient, expose_vjp(exposure_of(x), vec3(v, 0)));
+        double sums[EXPOSURE] = {};
+        add_exposure_vjp(vec3(x, 0), vec3(v, 0), sums);
+        gradient.insert(gradient.end(), sums, sums + EXPOSURE);
+        return gradient;
+      });
+}
+
 int main() {
   check_quaternions();
   check_camera();
@@ -541,6 +564,7 @@ int main() {
   check_ssim();
   check_difference();
   check_inv_depth();
+  check_exposure();
   check_distortion("mean distortion", 0);
   check_distortion("mean robust distortion", 0.8);
   return failures;

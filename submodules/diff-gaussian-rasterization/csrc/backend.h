@@ -100,10 +100,16 @@ template <class T>
 int mean_distortion_backward(const DistortionSettings&, const DistortionInput<T>&, const MeanCotangent<T>&,
                              T* v_distortion, void* stream);
 
-// A step for each of `count` parameters, all of `rows` rows; visible: (rows), or null for all.
+// An image in its photo's exposure, and its gradients.
 template <class T>
-int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, int64_t rows, const bool* visible,
-         void* stream);
+int expose(const ExposureInput<T>&, T* shown, void* stream);
+template <class T>
+int expose_backward(const ExposureInput<T>&, const T* v_shown, T* v_color, T* v_exposure, const Allocator&,
+                    void* stream);
+
+// A step for each of `count` parameters, all of the same rows.
+template <class T>
+int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, const AdamRows&, void* stream);
 
 }  // namespace DGR_BACKEND
 }  // namespace dgr
@@ -137,5 +143,8 @@ int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, int64_
                                   const Allocator&, void*);                                                        \
   template int mean_distortion_backward<T>(const DistortionSettings&, const DistortionInput<T>&,                   \
                                            const MeanCotangent<T>&, T*, void*);
+#define DGR_INSTANTIATE_EXPOSURE(T)                           \
+  template int expose<T>(const ExposureInput<T>&, T*, void*); \
+  template int expose_backward<T>(const ExposureInput<T>&, const T*, T*, T*, const Allocator&, void*);
 #define DGR_INSTANTIATE_ADAM(T) \
-  template int adam<T>(const AdamSettings&, const AdamArrays<T>*, int, int64_t, const bool*, void*);
+  template int adam<T>(const AdamSettings&, const AdamArrays<T>*, int, const AdamRows&, void*);

@@ -38,7 +38,7 @@ struct ProjectSettings {
   double scale_modifier;
   double alpha_min;
   int sh_degree;  // 0..3; −1: `features` are colors as they are
-  int sh_count;   // coefficients a Gaussian has in `features`, at least (degree + 1)²
+  int sh_count;   // coefficients that a Gaussian has, at least (degree + 1)²
   int channels;   // C of its color; 3 with SH
   bool antialiasing;
   double
@@ -53,6 +53,7 @@ struct GaussianArrays {
   const T* quats;      // (N, 4) w x y z
   const T* opacities;  // (N)
   const T* features;   // (N, sh_count, 3), or (N, C) colors
+  const T* sh_rest;    // (N, sh_count − 1, 3) where `features` has the first coefficients alone, (N, 3); else null
   const T* viewmat;    // (4, 4) world to camera
 };
 
@@ -81,7 +82,8 @@ struct GaussianCotangents {
   T* v_scales;                // (N, 3)
   T* v_quats;                 // (N, 4)
   T* v_opacities;             // (N)
-  T* v_features;              // (N, sh_count, 3) or (N, C)
+  T* v_features;              // (N, sh_count, 3), (N, C) or (N, 3): as the features
+  T* v_sh_rest;               // (N, sh_count − 1, 3), or null
 };
 
 template <class T>
@@ -259,9 +261,23 @@ struct MeanCotangent {
   const T* share;  // ()
 };
 
+// An image in its photo's exposure; see math/exposure.h.
+template <class T>
+struct ExposureInput {
+  int64_t pixels;
+  const T* color;     // (3, H, W)
+  const T* exposure;  // (3, 4)
+};
+
 struct AdamSettings {
   int64_t step;  // 1 for the first
   double beta1, beta2, epsilon;
+};
+// What moves.
+struct AdamRows {
+  int64_t count;
+  const bool* visible;  // (count) which rows; null: all
+  const bool* finite;   // () whether anything does; null: yes
 };
 
 // One parameter of N rows; all arrays are (N, columns).

@@ -15,7 +15,7 @@ from . import ops
 from .checks import check_device, check_number, check_tensor
 
 
-@ops.memory_errors()
+@ops.memory_errors
 def inv_depth_l1(
     inv_depth: Tensor,
     alpha: Tensor,
@@ -57,7 +57,7 @@ def inv_depth_l1(
     return value
 
 
-@ops.memory_errors()
+@ops.memory_errors
 def mean_distortion(
     distortion: Tensor, alpha: Tensor, mask: Tensor | None = None, *, unit: float = 1.0, scale: float = 0.0
 ) -> Tensor:

@@ -47,9 +47,11 @@ def run_kernels(on: Backend, dtype: torch.dtype) -> None:
         apart = (depth, depth * 0.7, weight, *numbers)
         _, share = on.operators.mean_distortion(*apart)
         on.operators.mean_distortion_backward(*apart, share, one)
+    color, exposure = torch.rand(3, 17, 133, dtype=dtype), torch.rand(3, 4, dtype=dtype)
+    on.operators.expose_backward(color, exposure, on.operators.expose(color, exposure))
     lists = [[torch.rand(130, columns, dtype=dtype) for columns in (5, 1)] for _ in range(4)]
     for visible in (None, torch.arange(130) % 3 == 0):
-        on.operators.adam(*lists, [0.1, 0.2], visible, 1, 0.9, 0.999, 1e-8)
+        on.operators.adam(*lists, [0.1, 0.2], visible, None if visible is None else visible.any(), 1, 0.9, 0.999, 1e-8)
     for number, (scene, images) in enumerate(SCENES.values()):
         run(on, scene, cotangents_of(scene, images), dtype, absgrad=number % 2 == 0)
 

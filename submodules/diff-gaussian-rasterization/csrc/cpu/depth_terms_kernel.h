@@ -5,11 +5,6 @@
 
 DGR_NAMESPACE_BEGIN
 
-// f(first, count) for the strips of W pixels in [begin, end), of which the last may have fewer.
-template <class L, class F>
-DGR_FN void for_each_lanes(int64_t begin, int64_t end, const F& f) {
-  for (int64_t first = begin; first < end; first += L::width) f(first, end - first);
-}
 template <class L, class T>
 DGR_FN void write_sums(const WeightedSums<L>& sums, T* out) {
   out[0] = sum(sums.values);

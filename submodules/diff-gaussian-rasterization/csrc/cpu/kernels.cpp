@@ -6,6 +6,7 @@
 #include "blend_forward.h"
 #include "blend_statistics.h"
 #include "depth_terms_kernel.h"
+#include "exposure_kernel.h"
 #include "isect_kernel.h"
 #include "photometric_kernel.h"
 #include "project_kernel.h"
@@ -59,6 +60,8 @@ struct Table {
         inv_depth_l1_backward_piece<L, T>,
         mean_distortion_piece<L, T>,
         mean_distortion_backward_piece<L, T>,
+        expose_piece<L, T>,
+        expose_backward_piece<L, T>,
         adam_piece<L, T>};
     return table;
   }

@@ -46,6 +46,9 @@ struct Kernels {
   void (*mean_distortion)(const DistortionSettings&, const DistortionInput<T>&, int64_t begin, int64_t end, T* sums);
   void (*mean_distortion_backward)(const DistortionSettings&, const DistortionInput<T>&, const MeanCotangent<T>&,
                                    T* v_distortion, int64_t begin, int64_t end);
+  // Pixels [begin, end) in an exposure; backward: `sums` (12) is what they add to the exposure's gradient.
+  void (*expose)(const ExposureInput<T>&, T* shown, int64_t begin, int64_t end);
+  void (*expose_backward)(const ExposureInput<T>&, const T* v_shown, T* v_color, int64_t begin, int64_t end, T* sums);
   // Numbers [begin, end) of the arrays.
   void (*adam)(const AdamSettings&, const AdamArrays<T>&, int64_t begin, int64_t end);
 };

@@ -197,6 +197,12 @@ DGR_FN void store_some(T* numbers, int64_t count, L value) {
     for (int l = 0; l < count; ++l) numbers[l] = value.v[l];
 }
 
+// f(first, count) for the strips of W numbers in [begin, end), of which the last may have fewer.
+template <class L, class F>
+DGR_FN void for_each_lanes(int64_t begin, int64_t end, const F& f) {
+  for (int64_t first = begin; first < end; first += L::width) f(first, end - first);
+}
+
 // The weights of `count` numbers, of which the first is at `first`: all 1 where there are none; those of lanes beyond are 0.
 template <class L, class T>
 DGR_FN L load_weights(const T* weights, int64_t first, int64_t count) {

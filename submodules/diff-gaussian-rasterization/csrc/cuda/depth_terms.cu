@@ -1,28 +1,17 @@
 // The depth terms on CUDA: a thread for some pixels, the blocks' sums added up by one block, in their order.
 #include "../math/depth_terms.h"
 #include "device.cuh"
+#include "pixels.cuh"
 #include "reduce.cuh"
 
 namespace dgr {
 namespace cuda {
 
-constexpr int TERM_THREADS = 256;
-constexpr int PIXELS_OF_THREAD = 8;
-constexpr int TERM_PIXELS = TERM_THREADS * PIXELS_OF_THREAD;  // of a block
-
-// f(pixel) for those of a thread: neighbors in a warp read neighbors in memory.
-template <class F>
-__device__ __forceinline__ void for_each_pixel(int64_t pixels, const F& f) {
-  const int64_t first = int64_t(blockIdx.x) * TERM_PIXELS + threadIdx.x;
-#pragma unroll
-  for (int k = 0; k < PIXELS_OF_THREAD; ++k)
-    if (first + k * TERM_THREADS < pixels) f(first + k * TERM_THREADS);
-}
 // Thread i < WEIGHTED_SUMS writes the i-th sum of its block.
 template <class T>
 __device__ __forceinline__ void write_sums(const WeightedSums<T>& sums, T* blocks) {
   T values[WEIGHTED_SUMS] = {sums.values, sums.weights};
-  const T total = block_sum<WEIGHTED_SUMS, TERM_THREADS / WARP>(values);
+  const T total = block_sum<WEIGHTED_SUMS, PIXEL_THREADS / WARP>(values);
   if (threadIdx.x < WEIGHTED_SUMS) blocks[int64_t(blockIdx.x) * WEIGHTED_SUMS + threadIdx.x] = total;
 }
 // From the blocks' sums, by a single block.
@@ -42,9 +31,9 @@ __global__ void __launch_bounds__(SUM_THREADS) weighted_mean(const T* blocks, in
 template <class T, class Settings, class Input>
 static int mean_of_blocks(void (*kernel)(Settings, Input, T*), const Settings& settings, const Input& in,
                           const WeightedMean<T>& mean, const Allocator& allocator, void* stream) {
-  const int64_t blocks = blocks_for(settings.pixels, TERM_PIXELS);
+  const int64_t blocks = blocks_for(settings.pixels, BLOCK_PIXELS);
   T* sums = scratch<T>(allocator, blocks * WEIGHTED_SUMS);
-  DGR_TRY(launch(kernel, unsigned(blocks), TERM_THREADS, stream, settings, in, sums));
+  DGR_TRY(launch(kernel, unsigned(blocks), PIXEL_THREADS, stream, settings, in, sums));
   return launch(weighted_mean<T>, 1, SUM_THREADS, stream, sums, blocks, mean);
 }
 
@@ -57,7 +46,7 @@ __device__ __forceinline__ InvDepthPixel<T> load_pixel(const InvDepthInput<T>& i
 }
 
 template <class T>
-__global__ void __launch_bounds__(TERM_THREADS) inv_depth_l1_kernel(InvDepthSettings s, InvDepthInput<T> in, T* sums) {
+__global__ void __launch_bounds__(PIXEL_THREADS) inv_depth_l1_kernel(InvDepthSettings s, InvDepthInput<T> in, T* sums) {
   const T unit = T(s.unit), depth_max = T(s.depth_max);
   WeightedSums<T> own = {T(0), T(0)};
   for_each_pixel(s.pixels, [&](int64_t i) {
@@ -68,7 +57,7 @@ __global__ void __launch_bounds__(TERM_THREADS) inv_depth_l1_kernel(InvDepthSett
 }
 
 template <class T>
-__global__ void __launch_bounds__(TERM_THREADS)
+__global__ void __launch_bounds__(PIXEL_THREADS)
     inv_depth_l1_backward_kernel(InvDepthSettings s, InvDepthInput<T> in, MeanCotangent<T> v,
                                  InvDepthGradients<T> out) {
   const T unit = T(s.unit), depth_max = T(s.depth_max), v_sum = *v.value * *v.share;
@@ -88,7 +77,7 @@ int inv_depth_l1(const InvDepthSettings& settings, const InvDepthInput<T>& in, c
 template <class T>
 int inv_depth_l1_backward(const InvDepthSettings& settings, const InvDepthInput<T>& in, const MeanCotangent<T>& v,
                           const InvDepthGradients<T>& out, void* stream) {
-  return launch(inv_depth_l1_backward_kernel<T>, blocks_for(settings.pixels, TERM_PIXELS), TERM_THREADS, stream,
+  return launch(inv_depth_l1_backward_kernel<T>, blocks_for(settings.pixels, BLOCK_PIXELS), PIXEL_THREADS, stream,
                 settings, in, v, out);
 }
 
@@ -100,7 +89,7 @@ __device__ __forceinline__ DistortionPixel<T> load_pixel(const DistortionInput<T
 }
 
 template <class T>
-__global__ void __launch_bounds__(TERM_THREADS)
+__global__ void __launch_bounds__(PIXEL_THREADS)
     mean_distortion_kernel(DistortionSettings s, DistortionInput<T> in, T* sums) {
   const DistortionRule<T> rule = distortion_rule<T>(s);
   WeightedSums<T> own = {T(0), T(0)};
@@ -112,7 +101,7 @@ __global__ void __launch_bounds__(TERM_THREADS)
 }
 
 template <class T>
-__global__ void __launch_bounds__(TERM_THREADS)
+__global__ void __launch_bounds__(PIXEL_THREADS)
     mean_distortion_backward_kernel(DistortionSettings s, DistortionInput<T> in, MeanCotangent<T> v, T* v_distortion) {
   const DistortionRule<T> rule = distortion_rule<T>(s);
   const T v_sum = *v.value * *v.share;
@@ -128,7 +117,7 @@ int mean_distortion(const DistortionSettings& settings, const DistortionInput<T>
 template <class T>
 int mean_distortion_backward(const DistortionSettings& settings, const DistortionInput<T>& in,
                              const MeanCotangent<T>& v, T* v_distortion, void* stream) {
-  return launch(mean_distortion_backward_kernel<T>, blocks_for(settings.pixels, TERM_PIXELS), TERM_THREADS, stream,
+  return launch(mean_distortion_backward_kernel<T>, blocks_for(settings.pixels, BLOCK_PIXELS), PIXEL_THREADS, stream,
                 settings, in, v, v_distortion);
 }
 
