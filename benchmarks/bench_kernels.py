@@ -74,6 +74,7 @@ def kernels(
         3,
         False,
         depth_reach(depth_model, 1 / 255),
+        None,
     )
     *splats, cutoff_sigmas, radii, _ = ops.project(*tensors, *settings)
     means2d, inv_cov_factor, depths = splats[0], splats[1], splats[4]

@@ -67,7 +67,7 @@ def render(gaussians: dict[str, torch.Tensor], width: int, height: int, sh_degre
 
 
 def count_intersections(gaussians: dict[str, torch.Tensor], width: int, height: int) -> int:
-    settings = (width, height, 0.9 * width, 0.9 * width, width / 2, height / 2, 0.2, 1.0, 1 / 255, 0, False, 0.0)
+    settings = (width, height, 0.9 * width, 0.9 * width, width / 2, height / 2, 0.2, 1.0, 1 / 255, 0, False, 0.0, None)
     tensors = [gaussians[name] for name in ("means", "scales", "quats", "opacities", "shs")]
     *splats, cutoff_sigmas, radii, _ = ops.project(*tensors, torch.eye(4), *settings)
     means2d, inv_cov_factor, depths = splats[0], splats[1], splats[4]

@@ -41,6 +41,7 @@ VIEWS, DISTANCE = 8, 3.0
 COUNTED = 10  # steps whose operations are counted
 MAKE_NO_WORK = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "alias"}
 WARM_UP = 50  # steps
+AFTER_THE_END = 1000  # steps: growth would begin then, for which each step gathers statistics
 
 
 class Launches(TorchDispatchMode):
@@ -118,7 +119,7 @@ def operations() -> Iterator[list[Counter[str]]]:
 
 def run(folder: Path, steps: int, flags: Sequence[str] = ()) -> None:
     """Train without a change of the Gaussians' number; statistics are gathered all the same."""
-    growth = ["--densify_from_iter", str(steps + 1), "--densify_until_iter", str(steps + 2)]
+    growth = ["--densify_from_iter", str(steps), "--densify_until_iter", str(steps + AFTER_THE_END)]
     words = ["-s", str(folder / "scene"), "-m", str(folder / "out"), "--overwrite", "--quiet"]
     train.main([*words, "--iterations", str(steps), *growth, *flags])
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diff_gaussian_rasterization import expose
 from utils.errors import UserError
 from utils.metrics_log import read_object
 
@@ -46,8 +47,7 @@ class Exposures:
 
     def show(self, color: Tensor, name: str) -> Tensor:
         """(3,H,W): a rendering as the photo `name` would show it; nothing is clamped."""
-        matrix = torch.from_numpy(self.of(name)).to(color)
-        return (matrix[:, :3].T @ color.flatten(1) + matrix[:, 3:]).view_as(color)
+        return expose(color, torch.from_numpy(self.of(name)).to(color))
 
     def _trust(self) -> float:
         """From 0 to 1: the slope of a photo's matrix over the mean of its neighbours', both less the identity."""

@@ -61,14 +61,14 @@ class Batch(NamedTuple):
 def render_batch(gaussians: Gaussians, requests: Sequence[Request]) -> Batch:
     """Draw cameras, the b-th of them on rank b modulo the number of ranks. A call of all ranks, and so is the backward
     pass of their losses, which must be made once."""
-    activated = {degree: activate(gaussians, degree) for degree in {each.settings.sh_degree for each in requests}}
+    activated = activate(gaussians)
     splats = [
         project(
             gaussians,
             each.camera,
             each.settings,
             viewmat=each.viewmat,
-            activated=activated[each.settings.sh_degree],
+            activated=activated,
         )
         for each in requests
     ]

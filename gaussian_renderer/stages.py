@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,13 +46,11 @@ class Activated(NamedTuple):
 
     scales: Tensor  # (N, 3)
     opacities: Tensor  # (N, 1)
-    shs: Tensor | None  # (N, K, 3); None where colors replace them
 
 
-def activate(gaussians: Gaussians, sh_degree: int, with_shs: bool = True) -> Activated:
-    """The activations of the Gaussians, with spherical harmonics up to a degree."""
-    shs = gaussians.shs(sh_degree) if with_shs else None
-    return Activated(gaussians.activated_scales, gaussians.activated_opacities, shs)
+def activate(gaussians: Gaussians) -> Activated:
+    """The activations of the Gaussians."""
+    return Activated(gaussians.activated_scales, gaussians.activated_opacities)
 
 
 def project(
@@ -64,15 +63,16 @@ def project(
     activated: Activated | None = None,
 ) -> Splats:
     """The Gaussians as the camera sees them. `colors` and `viewmat` as of `gaussian_renderer.render`."""
-    activated = activated or activate(gaussians, settings.sh_degree, colors is None)
+    activated = activated or activate(gaussians)
     if viewmat is None:
-        viewmat = torch.as_tensor(camera.camera_from_world, dtype=gaussians.means.dtype)
-        viewmat = viewmat.to(gaussians.device, non_blocking=True)
+        viewmat = _viewmat(camera, gaussians.means)
     shape = gaussians.means, activated.scales, gaussians.quats
     return project_splats(
         *shape,
         activated.opacities,
-        shs=activated.shs,
+        shs=gaussians.shs_dc if colors is None else None,
+        # Harmonics that are not in use are left out of the graph: their parameter has no gradient, and does not move.
+        sh_rest=gaussians.shs_rest if colors is None and settings.sh_degree > 0 else None,
         colors=colors,
         viewmat=viewmat,
         fx=camera.fx,
@@ -88,6 +88,12 @@ def project(
         depth_model=settings.depth_model,
         features=ray_variance(*shape, viewmat, settings.near) if settings.ray_variance else None,
     )
+
+
+def _viewmat(camera: Camera, like: Tensor) -> Tensor:
+    """(4, 4) of the dtype and on the device of `like`; rounded by numpy, which is no operation of a device's."""
+    dtype = np.float64 if like.dtype == torch.float64 else np.float32
+    return torch.from_numpy(camera.camera_from_world.astype(dtype)).to(like.device, non_blocking=True)
 
 
 def blend(

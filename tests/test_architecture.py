@@ -24,8 +24,9 @@ ABOVE = {"gaussian_renderer", LIVE, "diff_gaussian_rasterization"}
 # room -> the rooms that it may import, besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "utils": set(),
-    "utils.losses": {"utils", "diff_gaussian_rasterization"},  # L1 and SSIM are an operator of the extension
-    "utils.losses.depth": {"utils"},
+    # L1 and SSIM, the mean distortion and the default depth loss are operators of the extension
+    "utils.losses": {"utils", "diff_gaussian_rasterization"},
+    "utils.losses.depth": {"utils", "diff_gaussian_rasterization"},
     "utils.metrics": {"utils", "utils.losses"},
     "utils.reporting": {"utils", "utils.metrics"},
     "arguments": {"utils", "utils.losses.depth"},  # the names and formulas of the losses

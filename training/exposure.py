@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from arguments import ExposureOptions
+from diff_gaussian_rasterization import expose
 from gaussian_renderer.exposures import FILE
 from training.view_parameters import ViewParameters
 from utils.files import write_json
@@ -34,13 +35,8 @@ class Exposure:
         return self.parameters.values["exposures"]
 
     def apply(self, color: Tensor, name: str) -> Tensor:
-        """(3,H,W): a rendering, background included, as the photo `name` would show it. Nothing is clamped.
-
-        In float64, in which the sum over all pixels on the way back is the same for any number of threads.
-        """
-        matrix = self.matrices[self.parameters.rows[name]].double()
-        pixels = color.double().flatten(1)
-        return (matrix[:, :3].T @ pixels + matrix[:, 3:]).to(color.dtype).view_as(color)
+        """(3,H,W): a rendering, background included, as the photo `name` would show it. Nothing is clamped."""
+        return expose(color, self.matrices[self.parameters.rows[name]])
 
     def rate(self, iteration: int, iterations: int) -> float:
         """The learning rate at a step of a run: log-linear, and delayed as mip-NeRF's (Barron et al. 2021)."""

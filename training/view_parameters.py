@@ -41,7 +41,7 @@ class ViewParameters:
             [self.second[name] for name in moved],
             [rates[name] * images**0.5 for name in moved],
             step=-(-self.steps // images),
-            visible=finite.expand(len(self.rows)),
+            finite=finite,
             beta1=BETA1**images,
             beta2=BETA2**images,
             epsilon=EPSILON / images**0.5,

@@ -95,12 +95,6 @@ class Gaussians:
         opacities: Tensor = Sigmoid.apply(self.opacities)
         return opacities
 
-    def shs(self, degree: int) -> Tensor:
-        """(N, (degree + 1)², 3): the coefficients up to `degree`. Those above it are left out of the graph."""
-        if degree == 0:
-            return self.shs_dc
-        return torch.cat([self.shs_dc, self.shs_rest[:, : (degree + 1) ** 2 - 1]], dim=1)
-
     @torch.no_grad()
     def to_arrays(self) -> GaussianArrays:
         """A copy in numpy, as it is written to a PLY file."""

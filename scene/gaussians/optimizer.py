@@ -42,7 +42,7 @@ class Optimizer:
         self.moments = {name: _zero_moments(gaussians.parameters[name]) for name in PARAMETERS}
 
     @torch.no_grad()
-    @ops.memory_errors()
+    @ops.memory_errors
     def step(self, visible: Tensor, finite: Tensor | None = None, images: int = 1) -> None:
         """Move the Gaussians along their gradients, which are then forgotten. `visible`: (N,) bool.
 
@@ -54,9 +54,6 @@ class Optimizer:
         moved = [name for name in PARAMETERS if self.gaussians.parameters[name].grad is not None]
         parameters = [self.gaussians.parameters[name] for name in moved]
         moments = [self.moments[name] for name in moved]
-        rows = visible if self.visible_only else None
-        if finite is not None:
-            rows = finite.expand(visible.shape) if rows is None else rows & finite
         # The operator itself: `adam_` would look again at 24 tensors of which shape and place are known.
         ops.adam(
             parameters,
@@ -64,7 +61,8 @@ class Optimizer:
             [each.first for each in moments],
             [each.second for each in moments],
             [self.rates[name] * images**0.5 for name in moved],
-            None if rows is None else rows.contiguous(),
+            visible.contiguous() if self.visible_only else None,
+            finite,
             -(-(self.steps + images) // images),
             BETA1**images,
             BETA2**images,

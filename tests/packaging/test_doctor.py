@@ -172,7 +172,7 @@ def test_a_library_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_memory_errors_are_torchs(raised: Exception, seen: type[Exception]) -> None:
-    @ops.memory_errors()
+    @ops.memory_errors
     def work() -> None:
         raise raised
 

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "math/blend.h"
+#include "math/depth_terms.h"
+#include "math/exposure.h"
 #include "math/photometric.h"
 #include "math/splat.h"
 
@@ -484,6 +486,63 @@ static void check_difference() {
       });
 }
 
+// Of a pixel whose rendered inverse depth is clearly on either side of the map's.
+static void check_inv_depth() {
+  constexpr double UNIT = 1.7, DEPTH_MAX = 9;
+  const auto pixel_of = [](const Numbers& x) { return InvDepthPixel<double>{x[0], x[1], 2.0, 0.6}; };
+  check(
+      "inverse depth",
+      [] {
+        const double alpha = uniform(0.3, 1), apart = uniform(0, 1) < 0.5 ? 0.6 : 1.5;
+        return Numbers{alpha * apart / 2, alpha};
+      },
+      [=](const Numbers& x) {
+        const InvDepthPixel<double> pixel = pixel_of(x);
+        WeightedSums<double> sums = {0, 0};
+        add_weighted(sums, counts(pixel, UNIT, DEPTH_MAX), pixel.weight, absolute(inv_depth_error(pixel, UNIT)));
+        return Numbers{sums.values};
+      },
+      [=](const Numbers& x, const Numbers& v) {
+        const InvDepthCotangent<double> g = inv_depth_error_vjp(pixel_of(x), UNIT, DEPTH_MAX, v[0]);
+        return Numbers{g.inv_depth, g.alpha};
+      });
+}
+static void check_distortion(const char* name, double scale) {
+  const DistortionRule<double> rule = distortion_rule<double>({1, 1.7, scale});
+  const auto pixel_of = [](const Numbers& x) { return DistortionPixel<double>{x[0], 0.5, 0.6}; };
+  check(
+      name, [] { return random_numbers(1, 0.01, 2); },
+      [=](const Numbers& x) {
+        const DistortionPixel<double> pixel = pixel_of(x);
+        WeightedSums<double> sums = {0, 0};
+        add_weighted(sums, counts(pixel), pixel.weight, robust_distortion(pixel, rule));
+        return Numbers{sums.values};
+      },
+      [=](const Numbers& x, const Numbers& v) { return Numbers{robust_distortion_vjp(pixel_of(x), rule, v[0])}; });
+}
+
+static void check_exposure() {
+  const auto exposure_of = [](const Numbers& x) {
+    Exposure<double> exposure;
+    std::copy(x.begin() + 3, x.end(), exposure.at);
+    return exposure;
+  };
+  check(
+      "exposure", [] { return random_numbers(3 + EXPOSURE, -1, 1); },
+      [=](const Numbers& x) {
+        const Vec3<double> shown = expose(exposure_of(x), vec3(x, 0));
+        return Numbers{shown.x, shown.y, shown.z};
+      },
+      [=](const Numbers& x, const Numbers& v) {
+        Numbers gradient;
+        append(gradient, expose_vjp(exposure_of(x), vec3(v, 0)));
+        double sums[EXPOSURE] = {};
+        add_exposure_vjp(vec3(x, 0), vec3(v, 0), sums);
+        gradient.insert(gradient.end(), sums, sums + EXPOSURE);
+        return gradient;
+      });
+}
+
 int main() {
   check_quaternions();
   check_camera();
@@ -504,5 +563,9 @@ int main() {
   check_blend<Depths::Surfaces>({"surfaces and sensor, linear", false, true, 0.35});
   check_ssim();
   check_difference();
+  check_inv_depth();
+  check_exposure();
+  check_distortion("mean distortion", 0);
+  check_distortion("mean robust distortion", 0.8);
   return failures;
 }

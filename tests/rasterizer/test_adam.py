@@ -75,6 +75,18 @@ def test_rows_out_of_sight_are_left_alone() -> None:
         assert (state.values[i][visible] != start[i][visible]).any()
 
 
+@pytest.mark.parametrize("finite", [False, True])
+def test_nothing_moves_where_not_all_is_finite(finite: bool) -> None:
+    one, other = (State(300, torch.float32) for _ in range(2))
+    gradients = one.step()
+    inputs = (other.values, gradients, other.firsts, other.seconds, RATES)
+    before = [value.clone() for value in other.values]
+    adam_(*inputs, step=1, finite=torch.tensor(finite), epsilon=1e-15)
+    for value, start, moved, first in zip(other.values, before, one.values, other.firsts, strict=True):
+        assert torch.equal(value, moved if finite else start) and not torch.equal(moved, start)
+        assert bool(first.any()) == finite
+
+
 def test_the_same_bits_for_any_number_of_threads() -> None:
     results = []
     for threads in (1, 2, 4):
@@ -92,7 +104,7 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
 @pytest.mark.slow
 def test_opcheck() -> None:
     values, gradients, firsts, seconds = ([torch.rand(6, 3), torch.rand(6, 1)] for _ in range(4))
-    settings = ([0.1, 0.2], torch.arange(6) > 2, 2, 0.9, 0.999, 1e-8)
+    settings = ([0.1, 0.2], torch.arange(6) > 2, torch.tensor(True), 2, 0.9, 0.999, 1e-8)
     library.opcheck(ops.adam, (values, gradients, firsts, seconds, *settings))
 
 
@@ -110,6 +122,7 @@ def arguments() -> dict[str, object]:
         ({"seconds": [torch.ones(3, 4).T]}, r"seconds\[0\] is not contiguous"),
         ({"values": [torch.ones(4, 3).int()]}, r"values\[0\] has dtype torch.int32"),
         ({"visible": torch.ones(3, dtype=torch.bool)}, r"visible is torch.bool \(3,\); it must be torch.bool \(4,\)"),
+        ({"finite": torch.ones(1, dtype=torch.bool)}, r"finite is torch.bool \(1,\); it must be torch.bool \(\)"),
         ({"step": 0}, "step is 0; it must be an integer of at least 1"),
         ({"beta2": 1.0}, "beta2 is 1; it must be"),
     ],

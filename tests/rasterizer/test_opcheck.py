@@ -23,7 +23,7 @@ def project_arguments(scene: RasterScene, dtype: torch.dtype, gradient: bool) ->
     s = scene.settings
     return (
         *tensors, s["width"], s["height"], s["fx"], s["fy"], s["cx"], s["cy"], 0.2, 1.0, Thresholds().alpha_min,
-        s.get("sh_degree", -1), True, depth_reach(s["depth_model"], Thresholds().alpha_min),
+        s.get("sh_degree", -1), True, depth_reach(s["depth_model"], Thresholds().alpha_min), None,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from utils.losses.photometric import masked_mean, select
+from diff_gaussian_rasterization import mean_distortion
+from utils.losses.photometric import select
 from utils.quaternion import rotate_back
 
 
@@ -26,11 +27,7 @@ def distortion(
     and grows slowly where they lie farther apart than s. At the edge of an object a pixel sees two depths, and is right
     to: as a square, these few pixels outweigh all others, and are put right by making the edge transparent.
     """
-    counted = (alpha > 0) if mask is None else (alpha > 0) * mask
-    values = select(distortion, counted) / extent**2  # before the logarithm, where what does not count may be anything
-    if scale > 0:
-        values = scale**2 * torch.log1p(values / scale**2)
-    return values.sum() / counted.sum().clamp(min=1) if mask is None else masked_mean(values, counted)
+    return mean_distortion(distortion, alpha, mask, unit=extent, scale=scale)
 
 
 def largest_distortion(distortion: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:

@@ -85,10 +85,31 @@ template <class T>
 int photometric_backward(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricCotangents<T>&,
                          void* stream);
 
-// A step for each of `count` parameters, all of `rows` rows; visible: (rows), or null for all.
+// The mean of |1/Z − 1/Z*|, and its gradients.
 template <class T>
-int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, int64_t rows, const bool* visible,
-         void* stream);
+int inv_depth_l1(const InvDepthSettings&, const InvDepthInput<T>&, const WeightedMean<T>&, const Allocator&,
+                 void* stream);
+template <class T>
+int inv_depth_l1_backward(const InvDepthSettings&, const InvDepthInput<T>&, const MeanCotangent<T>&,
+                          const InvDepthGradients<T>&, void* stream);
+// The mean of the distortion, plain or robust, and its gradient.
+template <class T>
+int mean_distortion(const DistortionSettings&, const DistortionInput<T>&, const WeightedMean<T>&, const Allocator&,
+                    void* stream);
+template <class T>
+int mean_distortion_backward(const DistortionSettings&, const DistortionInput<T>&, const MeanCotangent<T>&,
+                             T* v_distortion, void* stream);
+
+// An image in its photo's exposure, and its gradients.
+template <class T>
+int expose(const ExposureInput<T>&, T* shown, void* stream);
+template <class T>
+int expose_backward(const ExposureInput<T>&, const T* v_shown, T* v_color, T* v_exposure, const Allocator&,
+                    void* stream);
+
+// A step for each of `count` parameters, all of the same rows.
+template <class T>
+int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, const AdamRows&, void* stream);
 
 }  // namespace DGR_BACKEND
 }  // namespace dgr
@@ -113,5 +134,17 @@ int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, int64_
                               const PhotometricMeans<T>&, const Allocator&, void*);                      \
   template int photometric_backward<T>(const PhotometricShape&, const PhotometricInput<T>&,              \
                                        const PhotometricCotangents<T>&, void*);
+#define DGR_INSTANTIATE_DEPTH_TERMS(T)                                                                             \
+  template int inv_depth_l1<T>(const InvDepthSettings&, const InvDepthInput<T>&, const WeightedMean<T>&,           \
+                               const Allocator&, void*);                                                           \
+  template int inv_depth_l1_backward<T>(const InvDepthSettings&, const InvDepthInput<T>&, const MeanCotangent<T>&, \
+                                        const InvDepthGradients<T>&, void*);                                       \
+  template int mean_distortion<T>(const DistortionSettings&, const DistortionInput<T>&, const WeightedMean<T>&,    \
+                                  const Allocator&, void*);                                                        \
+  template int mean_distortion_backward<T>(const DistortionSettings&, const DistortionInput<T>&,                   \
+                                           const MeanCotangent<T>&, T*, void*);
+#define DGR_INSTANTIATE_EXPOSURE(T)                           \
+  template int expose<T>(const ExposureInput<T>&, T*, void*); \
+  template int expose_backward<T>(const ExposureInput<T>&, const T*, T*, T*, const Allocator&, void*);
 #define DGR_INSTANTIATE_ADAM(T) \
-  template int adam<T>(const AdamSettings&, const AdamArrays<T>*, int, int64_t, const bool*, void*);
+  template int adam<T>(const AdamSettings&, const AdamArrays<T>*, int, const AdamRows&, void*);

@@ -36,6 +36,10 @@ static const T* read_if_any(const Tensor& t) {
   return t.numel() == 0 ? nullptr : read<T>(t);
 }
 template <class T>
+static const T* read_optional(const std::optional<Tensor>& t) {
+  return t ? read<T>(*t) : nullptr;
+}
+template <class T>
 static T* write(Tensor& t) {
   return t.mutable_data_ptr<T>();
 }
@@ -100,20 +104,29 @@ static void run(const char* name, const Tensor& tensor, const F& f) {
 
 struct ProjectTensors {
   const Tensor &means, &scales, &quats, &opacities, &features, &viewmat;
+  const std::optional<Tensor>& sh_rest;
 
   template <class T>
   GaussianArrays<T> arrays() const {
-    return {means.size(0),      read<T>(means),    read<T>(scales), read<T>(quats),
-            read<T>(opacities), read<T>(features), read<T>(viewmat)};
+    return {means.size(0),
+            read<T>(means),
+            read<T>(scales),
+            read<T>(quats),
+            read<T>(opacities),
+            read<T>(features),
+            sh_rest ? read_if_any<T>(*sh_rest) : nullptr,
+            read<T>(viewmat)};
   }
 };
 
-static ProjectSettings settings_of(const Tensor& features, int64_t width, int64_t height, double fx, double fy,
-                                   double cx, double cy, double near, double scale_modifier, double alpha_min,
-                                   int64_t sh_degree, bool antialiasing, double depth_reach) {
+static ProjectSettings settings_of(const Tensor& features, const std::optional<Tensor>& sh_rest, int64_t width,
+                                   int64_t height, double fx, double fy, double cx, double cy, double near,
+                                   double scale_modifier, double alpha_min, int64_t sh_degree, bool antialiasing,
+                                   double depth_reach) {
   const Image image = {int(width), int(height)};
   const bool has_sh = sh_degree >= 0;
-  const int sh_count = has_sh ? int(features.size(1)) : 0, channels = has_sh ? 3 : int(features.size(1));
+  const int sh_count = has_sh ? int(features.size(1) + (sh_rest ? sh_rest->size(1) : 0)) : 0,
+            channels = has_sh ? 3 : int(features.size(1));
   return {image,          fx,       fy,       cx,           cy,         near, scale_modifier, alpha_min,
           int(sh_degree), sh_count, channels, antialiasing, depth_reach};
 }
@@ -121,10 +134,10 @@ static ProjectSettings settings_of(const Tensor& features, int64_t width, int64_
 static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_op(
     Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, int64_t width,
     int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
-    int64_t sh_degree, bool antialiasing, double depth_reach) {
-  const ProjectSettings settings = settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min,
-                                               sh_degree, antialiasing, depth_reach);
-  const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
+    int64_t sh_degree, bool antialiasing, double depth_reach, std::optional<Tensor> sh_rest) {
+  const ProjectSettings settings = settings_of(features, sh_rest, width, height, fx, fy, cx, cy, near, scale_modifier,
+                                               alpha_min, sh_degree, antialiasing, depth_reach);
+  const ProjectTensors in = {means, scales, quats, opacities, features, viewmat, sh_rest};
   const int64_t n = means.size(0);
   Tensor means2d = empty(means, {n, 2}), inv_cov_factor = empty(means, {n, 3}), opacities2d = empty(means, {n}),
          colors = empty(means, {n, settings.channels}), depths = empty(means, {n}),
@@ -140,26 +153,30 @@ static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
   return {means2d, inv_cov_factor, opacities2d, colors, depths, depth_slopes, cutoff_sigmas, radii, num_nonfinite};
 }
 
-static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backward_op(
+static std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> project_backward_op(
     Tensor means, Tensor scales, Tensor quats, Tensor opacities, Tensor features, Tensor viewmat, int64_t width,
     int64_t height, double fx, double fy, double cx, double cy, double near, double scale_modifier, double alpha_min,
-    int64_t sh_degree, bool antialiasing, double depth_reach, Tensor radii, Tensor v_means2d, Tensor v_inv_cov_factor,
-    Tensor v_opacities2d, Tensor v_colors, Tensor v_depths, Tensor v_depth_slopes) {
-  const ProjectSettings settings = settings_of(features, width, height, fx, fy, cx, cy, near, scale_modifier, alpha_min,
-                                               sh_degree, antialiasing, depth_reach);
-  const ProjectTensors in = {means, scales, quats, opacities, features, viewmat};
+    int64_t sh_degree, bool antialiasing, double depth_reach, std::optional<Tensor> sh_rest, Tensor radii,
+    Tensor v_means2d, Tensor v_inv_cov_factor, Tensor v_opacities2d, Tensor v_colors, Tensor v_depths,
+    Tensor v_depth_slopes) {
+  const ProjectSettings settings = settings_of(features, sh_rest, width, height, fx, fy, cx, cy, near, scale_modifier,
+                                               alpha_min, sh_degree, antialiasing, depth_reach);
+  const ProjectTensors in = {means, scales, quats, opacities, features, viewmat, sh_rest};
   Tensor v_means = new_like(means), v_scales = new_like(scales), v_quats = new_like(quats),
-         v_opacities = new_like(opacities), v_features = new_like(features), v_viewmat = new_like(viewmat);
+         v_opacities = new_like(opacities), v_features = new_like(features), v_viewmat = new_like(viewmat),
+         v_sh_rest = sh_rest ? new_like(*sh_rest) : empty(means, {0});
   Allocations allocations = {means};
   run("project_backward", means, [&](auto t, void* stream) {
     using T = decltype(t);
-    const GaussianCotangents<T> v = {read<T>(v_means2d),   read<T>(v_inv_cov_factor), read<T>(v_opacities2d),
-                                     read<T>(v_colors),    read<T>(v_depths),         read_if_any<T>(v_depth_slopes),
-                                     read<int32_t>(radii), write<T>(v_means),         write<T>(v_scales),
-                                     write<T>(v_quats),    write<T>(v_opacities),     write<T>(v_features)};
+    const GaussianCotangents<T> v = {
+        read<T>(v_means2d),        read<T>(v_inv_cov_factor), read<T>(v_opacities2d),
+        read<T>(v_colors),         read<T>(v_depths),         read_if_any<T>(v_depth_slopes),
+        read<int32_t>(radii),      write<T>(v_means),         write<T>(v_scales),
+        write<T>(v_quats),         write<T>(v_opacities),     write<T>(v_features),
+        write_if_any<T>(v_sh_rest)};
     return project_backward<T>(settings, in.arrays<T>(), v, write<T>(v_viewmat), allocations.allocator(), stream);
   });
-  return {v_means, v_scales, v_quats, v_opacities, v_features, v_viewmat};
+  return {v_means, v_scales, v_quats, v_opacities, v_features, v_viewmat, v_sh_rest};
 }
 
 // ---- isect_tiles
@@ -385,11 +402,91 @@ static Tensor photometric_backward_op(Tensor image, Tensor other, std::optional<
   return v_image;
 }
 
+// ---- depth terms
+
+static std::tuple<Tensor, Tensor> inv_depth_l1_op(Tensor inv_depth, Tensor alpha, Tensor target,
+                                                  std::optional<Tensor> valid, std::optional<Tensor> weight,
+                                                  double unit, double depth_max) {
+  Tensor value = empty(alpha, {}), share = empty(alpha, {});
+  Allocations allocations = {alpha};
+  run("inv_depth_l1", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const InvDepthInput<T> in = {read<T>(inv_depth), read<T>(alpha), read<T>(target), read_optional<bool>(valid),
+                                 read_optional<T>(weight)};
+    const WeightedMean<T> mean = {write<T>(value), write<T>(share)};
+    return inv_depth_l1<T>({alpha.numel(), unit, depth_max}, in, mean, allocations.allocator(), stream);
+  });
+  return {value, share};
+}
+
+static std::tuple<Tensor, Tensor> inv_depth_l1_backward_op(Tensor inv_depth, Tensor alpha, Tensor target,
+                                                           std::optional<Tensor> valid, std::optional<Tensor> weight,
+                                                           double unit, double depth_max, Tensor share,
+                                                           Tensor v_value) {
+  Tensor v_inv_depth = new_like(inv_depth), v_alpha = new_like(alpha);
+  run("inv_depth_l1_backward", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const InvDepthInput<T> in = {read<T>(inv_depth), read<T>(alpha), read<T>(target), read_optional<bool>(valid),
+                                 read_optional<T>(weight)};
+    const InvDepthGradients<T> out = {write<T>(v_inv_depth), write<T>(v_alpha)};
+    return inv_depth_l1_backward<T>({alpha.numel(), unit, depth_max}, in, {read<T>(v_value), read<T>(share)}, out,
+                                    stream);
+  });
+  return {v_inv_depth, v_alpha};
+}
+
+static std::tuple<Tensor, Tensor> mean_distortion_op(Tensor distortion, Tensor alpha, std::optional<Tensor> mask,
+                                                     double unit, double scale) {
+  Tensor value = empty(alpha, {}), share = empty(alpha, {});
+  Allocations allocations = {alpha};
+  run("mean_distortion", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const DistortionInput<T> in = {read<T>(distortion), read<T>(alpha), read_optional<T>(mask)};
+    const WeightedMean<T> mean = {write<T>(value), write<T>(share)};
+    return mean_distortion<T>({alpha.numel(), unit, scale}, in, mean, allocations.allocator(), stream);
+  });
+  return {value, share};
+}
+
+static Tensor mean_distortion_backward_op(Tensor distortion, Tensor alpha, std::optional<Tensor> mask, double unit,
+                                          double scale, Tensor share, Tensor v_value) {
+  Tensor v_distortion = new_like(distortion);
+  run("mean_distortion_backward", alpha, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const DistortionInput<T> in = {read<T>(distortion), read<T>(alpha), read_optional<T>(mask)};
+    return mean_distortion_backward<T>({alpha.numel(), unit, scale}, in, {read<T>(v_value), read<T>(share)},
+                                       write<T>(v_distortion), stream);
+  });
+  return v_distortion;
+}
+
+// ---- exposure
+
+static Tensor expose_op(Tensor color, Tensor exposure) {
+  Tensor shown = new_like(color);
+  run("expose", color, [&](auto t, void* stream) {
+    using T = decltype(t);
+    return expose<T>({color.numel() / 3, read<T>(color), read<T>(exposure)}, write<T>(shown), stream);
+  });
+  return shown;
+}
+
+static std::tuple<Tensor, Tensor> expose_backward_op(Tensor color, Tensor exposure, Tensor v_shown) {
+  Tensor v_color = new_like(color), v_exposure = new_like(exposure);
+  Allocations allocations = {color};
+  run("expose_backward", color, [&](auto t, void* stream) {
+    using T = decltype(t);
+    return expose_backward<T>({color.numel() / 3, read<T>(color), read<T>(exposure)}, read<T>(v_shown),
+                              write<T>(v_color), write<T>(v_exposure), allocations.allocator(), stream);
+  });
+  return {v_color, v_exposure};
+}
+
 // ---- adam
 
 static void adam_op(std::vector<Tensor> values, std::vector<Tensor> gradients, std::vector<Tensor> firsts,
-                    std::vector<Tensor> seconds, std::vector<double> rates, std::optional<Tensor> visible, int64_t step,
-                    double beta1, double beta2, double epsilon) {
+                    std::vector<Tensor> seconds, std::vector<double> rates, std::optional<Tensor> visible,
+                    std::optional<Tensor> finite, int64_t step, double beta1, double beta2, double epsilon) {
   if (values.empty()) return;
   const int64_t rows = values[0].size(0);
   run("adam", values[0], [&](auto t, void* stream) {
@@ -398,8 +495,8 @@ static void adam_op(std::vector<Tensor> values, std::vector<Tensor> gradients, s
     for (size_t i = 0; i < values.size(); ++i)
       arrays.push_back({rows == 0 ? 0 : values[i].numel() / rows, write<T>(values[i]), read<T>(gradients[i]),
                         write<T>(firsts[i]), write<T>(seconds[i]), rates[i]});
-    return adam<T>({step, beta1, beta2, epsilon}, arrays.data(), int(arrays.size()), rows,
-                   visible ? read<bool>(*visible) : nullptr, stream);
+    return adam<T>({step, beta1, beta2, epsilon}, arrays.data(), int(arrays.size()),
+                   {rows, read_optional<bool>(visible), read_optional<bool>(finite)}, stream);
   });
 }
 
@@ -413,6 +510,12 @@ static void implement(torch::stable::detail::StableLibrary& m) {
   m.impl("blend_statistics", TORCH_BOX(&blend_statistics_op));
   m.impl("photometric", TORCH_BOX(&photometric_op));
   m.impl("photometric_backward", TORCH_BOX(&photometric_backward_op));
+  m.impl("inv_depth_l1", TORCH_BOX(&inv_depth_l1_op));
+  m.impl("inv_depth_l1_backward", TORCH_BOX(&inv_depth_l1_backward_op));
+  m.impl("mean_distortion", TORCH_BOX(&mean_distortion_op));
+  m.impl("mean_distortion_backward", TORCH_BOX(&mean_distortion_backward_op));
+  m.impl("expose", TORCH_BOX(&expose_op));
+  m.impl("expose_backward", TORCH_BOX(&expose_backward_op));
   m.impl("adam", TORCH_BOX(&adam_op));
 }
 

@@ -38,7 +38,7 @@ struct ProjectSettings {
   double scale_modifier;
   double alpha_min;
   int sh_degree;  // 0..3; −1: `features` are colors as they are
-  int sh_count;   // coefficients a Gaussian has in `features`, at least (degree + 1)²
+  int sh_count;   // coefficients that a Gaussian has, at least (degree + 1)²
   int channels;   // C of its color; 3 with SH
   bool antialiasing;
   double
@@ -53,6 +53,7 @@ struct GaussianArrays {
   const T* quats;      // (N, 4) w x y z
   const T* opacities;  // (N)
   const T* features;   // (N, sh_count, 3), or (N, C) colors
+  const T* sh_rest;    // (N, sh_count − 1, 3) where `features` has the first coefficients alone, (N, 3); else null
   const T* viewmat;    // (4, 4) world to camera
 };
 
@@ -81,7 +82,8 @@ struct GaussianCotangents {
   T* v_scales;                // (N, 3)
   T* v_quats;                 // (N, 4)
   T* v_opacities;             // (N)
-  T* v_features;              // (N, sh_count, 3) or (N, C)
+  T* v_features;              // (N, sh_count, 3), (N, C) or (N, 3): as the features
+  T* v_sh_rest;               // (N, sh_count − 1, 3), or null
 };
 
 template <class T>
@@ -213,9 +215,69 @@ struct PhotometricCotangents {
   T* v_x;            // (C, H, W)
 };
 
+// A weighted mean over pixels of what two images differ by; see math/depth_terms.h.
+constexpr int WEIGHTED_SUMS = 2;  // Σ w·f, Σ w
+
+struct InvDepthSettings {
+  int64_t pixels;
+  double unit;       // world units: depths are taken in it
+  double depth_max;  // in `unit`: a target that is as far, or infinite, does not count
+};
+template <class T>
+struct InvDepthInput {
+  const T* inv_depth;  // (H, W) Σ(w/z), 1/world units
+  const T* alpha;      // (H, W) Σw; a pixel where it is 0 does not count
+  const T* target;     // (H, W) Z*, world units; one that is not above 0 does not count
+  const bool* valid;   // (H, W) whether the target counts; null: all do
+  const T* weight;     // (H, W) ≥ 0; null: all 1
+};
+template <class T>
+struct InvDepthGradients {
+  T* inv_depth;  // (H, W)
+  T* alpha;      // (H, W)
+};
+
+struct DistortionSettings {
+  int64_t pixels;
+  double unit;   // world units: depths are taken in it
+  double scale;  // s of s²·ln(1 + D/s²), in `unit`; 0: D itself
+};
+template <class T>
+struct DistortionInput {
+  const T* distortion;  // (H, W) world units²
+  const T* alpha;       // (H, W) Σw; a pixel where it is 0 does not count
+  const T* mask;        // (H, W) weights ≥ 0; null: all 1
+};
+
+// Of a weighted mean.
+template <class T>
+struct WeightedMean {
+  T* value;  // () Σ w·f / Σ w
+  T* share;  // () 1/Σ w; both are 0 where there is no weight
+};
+template <class T>
+struct MeanCotangent {
+  const T* value;  // () of the mean
+  const T* share;  // ()
+};
+
+// An image in its photo's exposure; see math/exposure.h.
+template <class T>
+struct ExposureInput {
+  int64_t pixels;
+  const T* color;     // (3, H, W)
+  const T* exposure;  // (3, 4)
+};
+
 struct AdamSettings {
   int64_t step;  // 1 for the first
   double beta1, beta2, epsilon;
+};
+// What moves.
+struct AdamRows {
+  int64_t count;
+  const bool* visible;  // (count) which rows; null: all
+  const bool* finite;   // () whether anything does; null: yes
 };
 
 // One parameter of N rows; all arrays are (N, columns).

@@ -15,7 +15,7 @@ struct ProjectConstants {
   DGR_FN bool has_sh() const { return sh_degree >= 0; }
   // How many numbers of a Gaussian's SH are in use, and how many it has.
   DGR_FN int used() const { return 3 * dgr::sh_count(sh_degree); }
-  DGR_FN int stride() const { return 3 * sh_count; }
+  DGR_FN int all() const { return 3 * sh_count; }
 };
 template <class T>
 ProjectConstants<T> constants_of(const ProjectSettings& s) {
@@ -31,6 +31,23 @@ ProjectConstants<T> constants_of(const ProjectSettings& s) {
           s.sh_degree,
           s.sh_count,
           s.channels};
+}
+
+// Where a Gaussian's SH coefficients lie: the first in one row, the others behind it or in another. P points to numbers.
+constexpr int SH_FIRST = 3;  // numbers
+template <class P>
+struct ShRows {
+  P first, rest;
+  int first_stride, rest_stride;
+  DGR_FN P at(int64_t i, int c) const {
+    return c < SH_FIRST ? first + i * first_stride + c : rest + i * rest_stride + (c - SH_FIRST);
+  }
+};
+template <class P, class T>
+DGR_FN ShRows<P> sh_rows(const ProjectConstants<T>& s, P features, P rest) {
+  const int all = s.all();
+  if (rest == nullptr) return {features, features + SH_FIRST, all, all};
+  return {features, rest, SH_FIRST, all - SH_FIRST};
 }
 
 template <class V, class T>

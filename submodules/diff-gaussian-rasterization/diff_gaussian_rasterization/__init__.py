@@ -1,6 +1,8 @@
 """An exact, differentiable rasterizer of 3D Gaussians: color, depths, alpha and distortion in one pass."""
 
 from .adam import adam_
+from .depth_terms import inv_depth_l1, mean_distortion
+from .exposure import expose
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import get_num_threads, instruction_set, set_num_threads
 from .outputs import RasterOutput, Splats, Statistics, Thresholds
@@ -16,8 +18,11 @@ __all__ = [
     "Thresholds",
     "adam_",
     "blend_splats",
+    "expose",
     "get_num_threads",
     "instruction_set",
+    "inv_depth_l1",
+    "mean_distortion",
     "photometric",
     "project_splats",
     "rasterize",

@@ -12,7 +12,7 @@ from .checks import check_device, check_integer, check_number, check_tensor
 
 
 @torch.no_grad()
-@ops.memory_errors()
+@ops.memory_errors
 def adam_(
     values: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -22,6 +22,7 @@ def adam_(
     *,
     step: int,
     visible: Tensor | None = None,
+    finite: Tensor | None = None,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
@@ -38,6 +39,7 @@ def adam_(
         rates: a learning rate for each parameter.
         step: t, 1 for the first; the same for all rows, those that came later included.
         visible: (N,) bool; rows where it is False are left alone, their m and v too. None: all rows move.
+        finite: () bool, whether to move anything at all, for those who cannot wait to know; None: yes.
         beta1, beta2, epsilon: as in the formula.
 
     Raises:
@@ -55,22 +57,24 @@ def adam_(
         _check_place(f"firsts[{i}]", firsts[i], value, values[0])
         _check_place(f"seconds[{i}]", seconds[i], value, values[0])
     if visible is not None:
-        _check_mask("visible", visible, values[0])
+        _check_mask("visible", visible, values[0].shape[:1], values[0])
+    if finite is not None:
+        _check_mask("finite", finite, values[0].shape[:0], values[0])
     gradients = [
         check_tensor(f"gradients[{i}]", gradient, value.shape, value, like_name=f"values[{i}]")
         for i, (gradient, value) in enumerate(zip(gradients, values, strict=True))
     ]
     ops.adam(
         list(values), gradients, list(firsts), list(seconds), [float(rate) for rate in rates],
-        None if visible is None else visible.contiguous(), check_integer("step", step, 1),
+        None if visible is None else visible.contiguous(), finite, check_integer("step", step, 1),
         check_number("beta1", beta1, 0, 0.999999), check_number("beta2", beta2, 0, 0.999999),
         check_number("epsilon", epsilon, 0),
     )  # fmt: skip
 
 
-def _check_mask(name: str, mask: Tensor, first: Tensor) -> None:
-    if mask.dtype != torch.bool or mask.shape != first.shape[:1]:
-        raise ValueError(f"{name} is {mask.dtype} {tuple(mask.shape)}; it must be torch.bool ({len(first)},)")
+def _check_mask(name: str, mask: Tensor, shape: torch.Size, first: Tensor) -> None:
+    if mask.dtype != torch.bool or mask.shape != shape:
+        raise ValueError(f"{name} is {mask.dtype} {tuple(mask.shape)}; it must be torch.bool {tuple(shape)}")
     if mask.device != first.device:
         raise ValueError(f"{name} is on device {mask.device}; it must be on {first.device}, as values[0] is")
 

@@ -114,13 +114,12 @@ class GaussianRasterizer(torch.nn.Module):
         if cov3D_precomp is None and (scales is None or rotations is None):
             raise ValueError("scales or rotations is None; both must be given, or cov3D_precomp")
         names = _check_returns(self.raster_settings.returns)
-        if dc is not None:
-            shs = dc if shs is None else torch.cat([dc, shs], dim=1)
+        shs, sh_rest = (shs, None) if dc is None else (dc, shs)
         camera = _camera(self.raster_settings, means3D)
         screen = _screen(means2D, means3D, camera["width"], camera["height"])
         output = rasterize(
             means3D, scales, rotations, opacities[:, None] if opacities.dim() == 1 else opacities, shs, colors_precomp,
-            **(camera | screen | _covariances(cov3D_precomp, means3D)),
+            sh_rest=sh_rest, **(camera | screen | _covariances(cov3D_precomp, means3D)),
         )  # fmt: skip
         return _returned(names)(*(_image(output, name) for name in names))
 

@@ -9,7 +9,7 @@ from . import ops
 from .checks import check_device, check_tensor
 
 
-@ops.memory_errors()
+@ops.memory_errors
 def photometric(image: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The means of |image − target| and of 1 − SSIM (Wang et al. 2004, eq. 13) over all channels; 0 where equal.
 

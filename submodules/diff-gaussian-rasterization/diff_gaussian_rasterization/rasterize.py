@@ -28,6 +28,7 @@ def rasterize(
     shs: Tensor | None = None,
     colors: Tensor | None = None,
     *,
+    sh_rest: Tensor | None = None,
     covariances: Tensor | None = None,
     viewmat: Tensor,
     fx: float,
@@ -68,6 +69,8 @@ def rasterize(
         opacities: (N, 1) in (0, 1).
         shs: (N, K, 3) spherical harmonics coefficients, K ≥ (sh_degree + 1)²; or
         colors: (N, C) features as they are, of any C ≥ 1: colors, normals, labels. Exactly one of the two.
+        sh_rest: (N, K − 1, 3) the coefficients above degree 0 where `shs`, (N, 1, 3), has that of degree 0 alone: two
+            tensors in place of one, which would have to be made of them.
         covariances: (N, 3, 3) symmetric, world units², instead of scales and quats, which must then be None. Slower.
         viewmat: (4, 4) world to camera, OpenCV axes (x right, y down, z forward).
         fx, fy, cx, cy: pinhole intrinsics, pixels; pixel (i, j) is sampled at (j + 0.5, i + 0.5).
@@ -107,10 +110,10 @@ def rasterize(
         torch.OutOfMemoryError: a CUDA device has too little memory.
     """
     splats = project_splats(
-        means, scales, quats, opacities, shs, colors, covariances=covariances, viewmat=viewmat, fx=fx, fy=fy, cx=cx,
-        cy=cy, width=width, height=height, sh_degree=sh_degree, near=near, scale_modifier=scale_modifier,
-        antialiasing=antialiasing, depth_model=depth_model, features=features, thresholds=thresholds,
-        means2d_offset=means2d_offset,
+        means, scales, quats, opacities, shs, colors, sh_rest=sh_rest, covariances=covariances, viewmat=viewmat,
+        fx=fx, fy=fy, cx=cx, cy=cy, width=width, height=height, sh_degree=sh_degree, near=near,
+        scale_modifier=scale_modifier, antialiasing=antialiasing, depth_model=depth_model, features=features,
+        thresholds=thresholds, means2d_offset=means2d_offset,
     )  # fmt: skip
     return blend_splats(
         splats, width=width, height=height, background=background, distortion_space=distortion_space,
@@ -120,7 +123,7 @@ def rasterize(
     )  # fmt: skip
 
 
-@ops.memory_errors()
+@ops.memory_errors
 def project_splats(
     means: Tensor,
     scales: Tensor | None,
@@ -129,6 +132,7 @@ def project_splats(
     shs: Tensor | None = None,
     colors: Tensor | None = None,
     *,
+    sh_rest: Tensor | None = None,
     covariances: Tensor | None = None,
     viewmat: Tensor,
     fx: float,
@@ -160,7 +164,7 @@ def project_splats(
     scales, quats, covariances = _check_shapes(scales, quats, covariances, means)
     opacities = check_tensor("opacities", opacities, (n, 1), means)
     sh_degree = check_integer("sh_degree", sh_degree, 0, MAX_SH_DEGREE)
-    appearance = _check_appearance(shs, colors, sh_degree, means)
+    appearance, sh_rest = _check_appearance(shs, sh_rest, colors, sh_degree, means)
     viewmat = check_tensor("viewmat", viewmat, (4, 4), means)
     width, height = check_integer("width", width, 1), check_integer("height", height, 1)
     fx = check_number("fx", fx, 0, open_low=True)
@@ -175,7 +179,7 @@ def project_splats(
     means2d, inv_cov_factor, opacities2d, splat_colors, depths, slopes, cutoff_sigmas, radii, num_nonfinite = (
         ops.project(
             means, scales, quats, opacities, appearance, viewmat, width, height, fx, fy, cx, cy, near, scale_modifier,
-            limits.alpha_min, sh_degree if colors is None else -1, bool(antialiasing), reach,
+            limits.alpha_min, sh_degree if colors is None else -1, bool(antialiasing), reach, sh_rest,
         )
     )  # fmt: skip
     if covariances is not None:
@@ -192,7 +196,7 @@ def project_splats(
     )  # fmt: skip
 
 
-@ops.memory_errors()
+@ops.memory_errors
 def blend_splats(
     splats: Splats,
     *,
@@ -302,20 +306,29 @@ def _check_shapes(
         return *principal_axes(covariances), covariances
 
 
-def _check_appearance(shs: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor) -> Tensor:
+def _check_appearance(
+    shs: Tensor | None, sh_rest: Tensor | None, colors: Tensor | None, sh_degree: int, means: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Colors or SH coefficients, and those in another tensor."""
     if (shs is None) == (colors is None):
         found = "both missing" if shs is None else "both given"
         raise ValueError(f"shs and colors are {found}; exactly one must be given")
     n = means.shape[0]
     if colors is not None:
-        return _check_channels("colors", colors, n, means)
-    shs = check_tensor("shs", shs, (n, "K", 3), means)
-    needed = (sh_degree + 1) ** 2
-    if shs.shape[1] < needed:
+        if sh_rest is not None:
+            raise ValueError("sh_rest is given with colors; it goes with shs")
+        return _check_channels("colors", colors, n, means), None
+    shs = check_tensor("shs", shs, (n, "K" if sh_rest is None else 1, 3), means)
+    count, needed = shs.shape[1], (sh_degree + 1) ** 2
+    if sh_rest is not None:
+        sh_rest = check_tensor("sh_rest", sh_rest, (n, "K - 1", 3), means)
+        count += sh_rest.shape[1]
+    if count < needed:
+        name, shape, k = ("shs", shs.shape, "K") if sh_rest is None else ("sh_rest", sh_rest.shape, "K - 1")
         raise ValueError(
-            f"shs has shape {tuple(shs.shape)}; sh_degree {sh_degree} needs (N, K, 3) with K of at least {needed}"
+            f"{name} has shape {tuple(shape)}; sh_degree {sh_degree} needs (N, {k}, 3) with K of at least {needed}"
         )
-    return shs
+    return shs, sh_rest
 
 
 def _check_channels(name: str, values: Tensor, n: int, means: Tensor) -> Tensor:

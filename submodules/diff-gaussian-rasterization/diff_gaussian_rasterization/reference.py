@@ -57,6 +57,7 @@ def rasterize_reference(
     shs: Tensor | None = None,
     colors: Tensor | None = None,
     *,
+    sh_rest: Tensor | None = None,
     viewmat: Tensor,
     fx: float,
     fy: float,
@@ -90,6 +91,8 @@ def rasterize_reference(
     n = means.shape[0]
     appearance = shs if colors is None else colors
     assert appearance is not None
+    if sh_rest is not None:
+        appearance = torch.cat([appearance, sh_rest], dim=1)
     finite = finite_gaussians(means, scales, quats, opacities, appearance)
     order = depth_order(means, viewmat, near, finite)
     splats = project_gaussians(

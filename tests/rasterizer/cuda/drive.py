@@ -39,9 +39,19 @@ def run_kernels(on: Backend, dtype: torch.dtype) -> None:
     for mask in (None, image.round()):
         _, _, share, partials = on.operators.photometric(image, image * 0.5, mask, 4)
         on.operators.photometric_backward(image, image * 0.5, mask, share, partials, True, one, one)
+    depth, numbers = torch.rand(1, 17, 133, dtype=dtype), (1.5, 4.0)  # more pixels than a block takes
+    for valid, weight in ((None, None), (depth > 0.3, depth)):
+        inverse = (depth, depth * 0.7, depth + 0.1, valid, weight, *numbers)
+        _, share = on.operators.inv_depth_l1(*inverse)
+        on.operators.inv_depth_l1_backward(*inverse, share, one)
+        apart = (depth, depth * 0.7, weight, *numbers)
+        _, share = on.operators.mean_distortion(*apart)
+        on.operators.mean_distortion_backward(*apart, share, one)
+    color, exposure = torch.rand(3, 17, 133, dtype=dtype), torch.rand(3, 4, dtype=dtype)
+    on.operators.expose_backward(color, exposure, on.operators.expose(color, exposure))
     lists = [[torch.rand(130, columns, dtype=dtype) for columns in (5, 1)] for _ in range(4)]
     for visible in (None, torch.arange(130) % 3 == 0):
-        on.operators.adam(*lists, [0.1, 0.2], visible, 1, 0.9, 0.999, 1e-8)
+        on.operators.adam(*lists, [0.1, 0.2], visible, None if visible is None else visible.any(), 1, 0.9, 0.999, 1e-8)
     for number, (scene, images) in enumerate(SCENES.values()):
         run(on, scene, cotangents_of(scene, images), dtype, absgrad=number % 2 == 0)
 

@@ -9,6 +9,8 @@
 #include "cuda/adam.cu"
 #include "cuda/blend.cu"
 #include "cuda/blend_backward.cu"
+#include "cuda/depth_terms.cu"
+#include "cuda/exposure.cu"
 #include "cuda/isect_tiles.cu"
 #include "cuda/photometric.cu"
 #include "cuda/project.cu"

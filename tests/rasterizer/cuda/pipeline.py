@@ -27,7 +27,7 @@ SPLAT_GRADIENTS = (
     "v_means2d", "absgrad", "v_inv_cov_factor", "v_opacities2d", "v_colors", "v_depths", "v_depth_slopes",
     "v_background",
 )  # fmt: skip
-GRADIENTS = ("v_means", "v_scales", "v_quats", "v_opacities", "v_features", "v_viewmat")
+GRADIENTS = ("v_means", "v_scales", "v_quats", "v_opacities", "v_features", "v_viewmat")  # and of sh_rest
 STATISTICS = ("weight_sum", "max_contribution", "distortion_share", "median_depth")
 
 
@@ -51,7 +51,7 @@ def project_arguments(scene: RasterScene, dtype: torch.dtype = torch.float64) ->
     degree = s.get("sh_degree", 0) if "shs" in t else -1
     alpha_min = s.get("thresholds", Thresholds()).alpha_min
     reach = depth_reach(s.get("depth_model", "center"), alpha_min)
-    return (*tensors, *numbers, alpha_min, degree, s.get("antialiasing", False), reach)
+    return (*tensors, *numbers, alpha_min, degree, s.get("antialiasing", False), reach, None)
 
 
 def blend_arguments(
@@ -96,6 +96,6 @@ def run(
         gradients = operators.blend_backward(*blending, absgrad, *blended[5:], *images)
         v_means2d, _, *rest = gradients[:7]
         names += [*SPLAT_GRADIENTS, *GRADIENTS, *STATISTICS]
-        results += [*gradients, *operators.project_backward(*projecting, splats[7], v_means2d, *rest)]
+        results += [*gradients, *operators.project_backward(*projecting, splats[7], v_means2d, *rest)[:6]]
         results += operators.blend_statistics(*blending, *blended[6:])
     return {name: result.cpu() for name, result in zip(names, results, strict=True)}

@@ -12,7 +12,17 @@ from diff_gaussian_rasterization._native.plan import CUDA_REPORT
 
 pytestmark = pytest.mark.slow
 
-KERNELS = ("adam", "isect_tiles", "blend", "blend_backward", "photometric", "project", "statistics")
+KERNELS = (
+    "adam",
+    "isect_tiles",
+    "blend",
+    "blend_backward",
+    "depth_terms",
+    "exposure",
+    "photometric",
+    "project",
+    "statistics",
+)
 
 REGISTERS = 65536  # of a multiprocessor, on every card so far
 THREADS = {"sm_75": 1024, "sm_80": 2048, "sm_90": 2048, "sm_100": 2048}  # of a multiprocessor; 1536 on the others
@@ -39,6 +49,13 @@ PLAN = {
     "photometric_kernel": (256, 4, 4),
     "photometric_means": (256, 4, 8),
     "photometric_backward_kernel": (256, 4, 4),
+    "inv_depth_l1_kernel": (256, 8, 8),
+    "inv_depth_l1_backward_kernel": (256, 8, 8),
+    "mean_distortion_kernel": (256, 8, 8),
+    "mean_distortion_backward_kernel": (256, 8, 8),
+    "weighted_mean": (256, 4, 8),
+    "expose_kernel": (256, 6, 8),
+    "expose_backward_kernel": (256, 4, 8),
     "adam_kernel": (256, 8, 8),
 }
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from diff_gaussian_rasterization.rasterize import Thresholds
 
 from ..scenes import IMAGES, RasterScene, normal, random_scene, varied_scene
-from .pipeline import GRADIENTS, LISTS, ON_CARD, ON_CPU, SPLAT_GRADIENTS, Backend, run
+from .pipeline import GRADIENTS, LISTS, ON_CARD, ON_CPU, SPLAT_GRADIENTS, Backend, project_arguments, run
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +154,25 @@ def test_ties_in_depth_stay_in_order(kernels: Backend) -> None:
     assert_same(run(kernels, scene.with_tensors(means=means)), expected)
 
 
-# ---- photometric and Adam
+@pytest.mark.parametrize("used", [0, 1, 3])
+def test_harmonics_in_two_tensors_are_those_in_one(kernels: Backend, used: int) -> None:
+    scene = random_scene(42, n=70, width=24, height=24, sh_degree=3).with_settings(sh_degree=used)
+    *given, _ = (each.to(kernels.device) if isinstance(each, Tensor) else each for each in project_arguments(scene))
+    parts = [*given, given[4][:, 1:].contiguous()]
+    parts[4] = given[4][:, :1].contiguous()
+    whole = kernels.operators.project(*given, None)
+    for one, other in zip(kernels.operators.project(*parts), whole, strict=True):
+        assert torch.equal(one, other)
+    v = [torch.ones_like(each) for each in whole[:6]]
+    *expected, none = kernels.operators.project_backward(*given, None, whole[7], *v)
+    *found, v_rest = kernels.operators.project_backward(*parts, whole[7], *v)
+    assert none.numel() == 0 and expected[4][:, : (used + 1) ** 2].any()
+    found[4] = torch.cat([found[4], v_rest], dim=1)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+# ---- photometric, depth terms and Adam
 
 PHOTOMETRIC_SHAPES = [(1, 1, 1), (2, 13, 17), (1, 1, 40), (3, 37, 70), (2, 16, 32), (1, 33, 65), (3, 0, 5)]
 
@@ -213,11 +231,68 @@ def test_photometric_has_the_same_bits_in_every_run(kernels: Backend, dtype: tor
             assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 13, 17), (1, 41, 107), (1, 0, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["all pixels", "weighted"])
+def test_depth_terms(kernels: Backend, shape: tuple[int, int, int], dtype: torch.dtype, weighted: bool) -> None:
+    rng = torch.Generator().manual_seed(4)
+    alpha, depth, target, weight, distortion = (torch.rand(shape, generator=rng, dtype=torch.float64) for _ in range(5))
+    alpha, target = torch.where(alpha > 0.2, alpha, 0.0), torch.where(target > 0.1, 1 + target, 0.0)
+    inv_depth, valid = alpha / (1 + depth), weight > 0.1
+    extra = [valid, torch.where(weight > 0.3, weight, 0.0)] if weighted else [None, None]
+    v, tolerance = torch.tensor(0.7, dtype=torch.float64), 1e-11 if dtype == torch.float64 else 1e-5
+
+    def given(*tensors: Tensor | None) -> list[Tensor | None]:
+        placed = [None if tensor is None else tensor.to(kernels.device) for tensor in tensors]
+        return [each.to(dtype) if each is not None and each.is_floating_point() else each for each in placed]
+
+    inverse = ([inv_depth, alpha, target, *extra], (1.3, 1.4))
+    for name, (inputs, numbers) in {
+        "inv_depth_l1": inverse,
+        "mean_distortion": ([distortion, alpha, extra[1]], (1.3, 0.2)),
+    }.items():
+        expected = getattr(ON_CPU.operators, name)(*inputs, *numbers)
+        found = getattr(kernels.operators, name)(*given(*inputs), *numbers)
+        backward = f"{name}_backward"
+        wanted = getattr(ON_CPU.operators, backward)(*inputs, *numbers, expected[1], v)
+        gradients = getattr(kernels.operators, backward)(*given(*inputs), *numbers, *given(expected[1], v))
+        assert alpha.numel() < 2 or (expected[0] > 1e-3 and all(each.any() for each in wanted))
+        for one, other in zip((*found, *_tuple(gradients)), (*expected, *_tuple(wanted)), strict=True):
+            assert_near(one, other, tolerance)
+
+
+def _tuple(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (result,) if isinstance(result, Tensor) else result
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (3, 41, 107), (3, 0, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_exposure(kernels: Backend, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    rng = torch.Generator().manual_seed(6)
+    color, v = normal(rng, *shape), normal(rng, *shape)
+    exposure, tolerance = normal(rng, 3, 4), 1e-11 if dtype == torch.float64 else 1e-5
+    given = [each.to(kernels.device, dtype) for each in (color, exposure, v)]
+    wanted = ON_CPU.operators.expose(color, exposure), *ON_CPU.operators.expose_backward(color, exposure, v)
+    assert wanted[2].all() or color.numel() == 0
+    found = kernels.operators.expose(*given[:2]), *kernels.operators.expose_backward(*given)
+    for one, other in zip(found, wanted, strict=True):
+        assert_near(one, other, tolerance)
+
+
+def test_adam_moves_nothing_where_not_all_is_finite(kernels: Backend) -> None:
+    lists = [[torch.rand(130, columns).to(kernels.device) for columns in (5, 1)] for _ in range(4)]
+    before = [value.clone() for value in lists[0]]
+    for finite in (False, True):
+        flag = torch.tensor(finite).to(kernels.device)
+        kernels.operators.adam(*lists, [0.1, 0.2], None, flag, 1, 0.9, 0.999, 1e-8)
+        assert all(torch.equal(value, start) != finite for value, start in zip(lists[0], before, strict=True))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 127, 300])
 @pytest.mark.parametrize("some", [False, True], ids=["all rows", "visible rows"])
 def test_adam(kernels: Backend, rows: int, some: bool) -> None:
     rng = torch.Generator().manual_seed(2)
-    shapes, rates = ((3,), (4,), (1,), (15, 3)), [1e-2, 3e-3, 2e-2, 5e-4]
+    shapes, rates = ((3,), (4,), (1,), (15, 3)) * 3, [1e-2, 3e-3, 2e-2, 5e-4] * 3  # more than a launch takes
     values, gradients, firsts = ([normal(rng, rows, *shape) for shape in shapes] for _ in range(3))
     seconds = [normal(rng, rows, *shape).square() for shape in shapes]
     visible = torch.rand(rows, generator=rng) < 0.5 if some else None
@@ -227,7 +302,7 @@ def test_adam(kernels: Backend, rows: int, some: bool) -> None:
             [tensor.to(on.device, copy=True) for tensor in tensors] for tensors in (values, gradients, firsts, seconds)
         )
         seen = None if visible is None else visible.to(on.device)
-        on.operators.adam(p, g, m, v, rates, seen, 3, 0.9, 0.999, 1e-15)
+        on.operators.adam(p, g, m, v, rates, seen, None, 3, 0.9, 0.999, 1e-15)
         results.append([*p, *m, *v])
     for expected, found, before in zip(*results, [*values, *firsts, *seconds], strict=True):
         torch.testing.assert_close(found.cpu(), expected, rtol=1e-12, atol=1e-13)

@@ -26,16 +26,6 @@ def test_activations() -> None:
     assert torch.allclose(gaussians.activated_opacities.logit(), gaussians.opacities, atol=1e-5)
 
 
-@pytest.mark.parametrize("degree", [0, 1, 2, 3])
-def test_shs_up_to_a_degree(degree: int) -> None:
-    gaussians = random_gaussians(5)
-    shs = gaussians.shs(degree)
-    assert shs.shape == (5, (degree + 1) ** 2, 3)
-    shs.sum().backward()
-    assert (gaussians.shs_rest.grad is None) == (degree == 0)
-    assert gaussians.shs_dc.grad is not None and bool((gaussians.shs_dc.grad == 1).all())
-
-
 def test_arrays_round_trip() -> None:
     gaussians = random_gaussians(6)
     arrays = gaussians.to_arrays()

@@ -14,7 +14,7 @@ from tests.helpers.slow_depth_losses import slow_loss
 from utils.errors import UserError
 from utils.losses.depth import NAMES, MipOptions, edge_weight
 from utils.losses.depth.g2 import g2_terms
-from utils.losses.depth.masked import select_pixels
+from utils.losses.depth.masked import Pixels, depth_images, select_pixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,6 +90,10 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
 # ---- what the losses promise -----------------------------------------------------------------------------------------
 
 
+def pixels_of(depth: Tensor, target: Tensor, valid: Tensor) -> Pixels:
+    return select_pixels(depth_images(depth, depth, target, valid, None, alpha=None, unit=1.0, depth_max=math.inf))
+
+
 def test_silog_of_a_common_factor() -> None:
     sample = Sample()
     for factor in (0.5, 1.0, 3.0):
@@ -114,7 +118,7 @@ def test_relative_terms_of_g2_see_no_scale_and_shift() -> None:
     sample = Sample((24, 32))
 
     def terms(depth: Tensor) -> list[float]:
-        return [each.item() for each in g2_terms(select_pixels(depth, sample.target, sample.valid, None, math.inf))]
+        return [each.item() for each in g2_terms(pixels_of(depth, sample.target, sample.valid))]
 
     before, moved = terms(sample.depth), terms(7.5 * sample.depth + 3.0)
     assert min(before) > 0.05 and moved[0] > before[0] + 1
@@ -128,9 +132,9 @@ def test_g2_counts_no_gradient_across_an_invalid_pixel() -> None:
     target[:, 9:] = 2.0
     depth = 3 - target
     valid = torch.ones(16, 17, dtype=torch.bool)
-    with_edge = g2_terms(select_pixels(depth, target, valid, None, math.inf))
+    with_edge = g2_terms(pixels_of(depth, target, valid))
     valid[:, 8] = False
-    without = g2_terms(select_pixels(depth, target, valid, None, math.inf))
+    without = g2_terms(pixels_of(depth, target, valid))
     assert without[1] > 1 and with_edge[1] > 1
     fine_scale = (16 * 2 * 2 * 8 - 2 * 2 * 2 * 2) / valid.sum().item() / 4  # all that the edge has at full size
     assert with_edge[2] - without[2] > 0.5 * fine_scale

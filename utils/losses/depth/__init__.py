@@ -18,7 +18,7 @@ from torch import Tensor
 from utils.errors import UserError
 from utils.losses.depth import g2, mip, pointwise  # noqa: F401 (they enter their losses)
 from utils.losses.depth.edge_weight import edge_weight
-from utils.losses.depth.masked import loss_mask, select_pixels
+from utils.losses.depth.masked import depth_images, loss_mask, select_pixels
 from utils.losses.depth.mip import Intrinsics, MipOptions, mip_variance
 from utils.losses.depth.registry import LOSSES, parse_losses
 
@@ -34,6 +34,8 @@ def depth_loss(
     target: Tensor,
     valid: Tensor | None,
     *,
+    alpha: Tensor | None = None,
+    unit: float = 1.0,
     intrinsics: Intrinsics | None = None,
     depth_max: float = math.inf,
     weight: Tensor | None = None,
@@ -42,14 +44,15 @@ def depth_loss(
 ) -> Tensor:
     """The depth loss `name` (one of NAMES), a scalar. Images are (H,W) or (1,H,W).
 
-    `depth` is the rendered depth over alpha, world units, `inv_depth` the inverse depth, over alpha too: only `inv_l1`
-    reads that, and only that. Where alpha is 0 there is no depth: the other losses need `valid` to be 0 there.
-    `valid`, bool or float in [0,1], selects, None all pixels; beside that only targets in (0, `depth_max`) are valid.
-    `weight` is a factor >= 0 of each pixel, such as `edge_weight`.
+    `depth` and `inv_depth` are the rendered Σ w·z and Σ w/z, world units, which are taken over `alpha`, Σ w: where it
+    is 0 there is no depth, and the pixel is not valid. Without `alpha` they are over it already. Only `inv_l1` reads
+    inverse depth, and only that. `unit`: in which depths are taken, world units.
+    `valid`, bool or float in [0,1], selects, None all pixels; beside that only targets in (0, `depth_max`) are valid,
+    `depth_max` in `unit`s. `weight` is a factor >= 0 of each pixel, such as `edge_weight`.
 
     `options` is an instance of what the loss declares as its options, None for their defaults. The mip losses need
-    `intrinsics` (fx, fy, cx, cy), pixels; `variance` is a result of `mip_variance`, not to make it again in each
-    iteration.
+    `intrinsics` (fx, fy, cx, cy), pixels; `variance`, in `unit`s², is a result of `mip_variance`, not to make it again
+    in each iteration.
 
     UserError for an unknown name, another loss's options, images of different sizes, and a mip loss without
     intrinsics.
@@ -58,7 +61,10 @@ def depth_loss(
         raise UserError(f"{name!r} is not a depth loss; those are {', '.join(NAMES)}")
     loss = LOSSES[name]
     options = _options_of(name, options)
-    pixels = select_pixels(inv_depth if loss.of_inverse else depth, target, valid, weight, depth_max)
+    images = depth_images(depth, inv_depth, target, valid, weight, alpha=alpha, unit=unit, depth_max=depth_max)
+    if loss.of_images:
+        return loss.function(images)
+    pixels = select_pixels(images)
     if not loss.frustums:
         return loss.function(pixels) if options is None else loss.function(pixels, options)
     if intrinsics is None:

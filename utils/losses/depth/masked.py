@@ -14,14 +14,52 @@ FILLER = 1.0  # in pixels without part: a depth with a finite logarithm and reci
 
 
 @dataclass(frozen=True)
+class DepthImages:
+    """What a rendering and a map show of depth, (H,W) each: nothing is divided or selected yet."""
+
+    depth: Tensor  # Σ w·z, world units
+    inv_depth: Tensor  # Σ w/z, 1/world units
+    alpha: Tensor  # Σ w; where it is 0 there is no depth
+    target: Tensor  # depth, world units
+    valid: Tensor | None  # bool: which pixels count, beside what the target says; None: all
+    weight: Tensor | None  # of each pixel, >= 0; None: 1
+    unit: float  # of depths in the loss, world units
+    depth_max: float  # in `unit`: only targets in (0, depth_max) are valid
+
+
+def depth_images(
+    depth: Tensor,
+    inv_depth: Tensor,
+    target: Tensor,
+    valid: Tensor | None,
+    weight: Tensor | None,
+    *,
+    alpha: Tensor | None,
+    unit: float,
+    depth_max: float,
+) -> DepthImages:
+    """Images of (H,W) or (1,H,W). A float `valid` becomes a weight. UserError where two of them differ in size."""
+    target = image_of(target, "target")
+    depth, inv_depth = _like(target, depth, "depth"), _like(target, inv_depth, "inv_depth")
+    alpha = torch.ones_like(target) if alpha is None else _like(target, alpha, "alpha")
+    valid = None if valid is None else _like(target, valid, "valid")
+    weight = None if weight is None else _like(target, weight, "weight").to(target.dtype)
+    if valid is not None and valid.is_floating_point():
+        share = torch.where(valid > 0, valid, 0.0).to(target.dtype)  # whatever stands in the others
+        weight = share if weight is None else torch.where(share > 0, share * weight, 0.0)
+        valid = None
+    return DepthImages(depth, inv_depth, alpha, target, valid, weight, unit, depth_max)
+
+
+@dataclass(frozen=True)
 class Pixels:
-    """A rendered map and the target depth, (H,W) each, FILLER in every pixel of weight 0, whatever was there.
+    """Rendered depth over alpha and target depth, (H,W) each, FILLER in every pixel of weight 0, whatever was there.
 
     So a formula is finite everywhere, its mean has no part of those pixels, and its gradient there is exactly 0.
     """
 
-    rendered: Tensor  # depth, or for inv_l1 inverse depth
-    target: Tensor  # depth
+    rendered: Tensor
+    target: Tensor
     inside: Tensor  # bool: the valid pixels
     weight: Tensor  # >= 0: > 0 in the valid pixels, 0 in all others
     count: Tensor  # the sum of the weights; 1 where there is no valid pixel
@@ -35,21 +73,15 @@ class Pixels:
         return values - spread(self.mean(values), values)
 
 
-def select_pixels(
-    rendered: Tensor, target: Tensor, valid: Tensor | None, weight: Tensor | None, depth_max: float
-) -> Pixels:
-    """Maps of (H,W) or (1,H,W) as the losses take them. UserError where two of them differ in size."""
-    rendered, target = image_of(rendered, "the rendered map"), image_of(target, "target")
-    check_size(target, rendered, "the rendered map")
-    inside = loss_mask(target, valid, depth_max)
+def select_pixels(images: DepthImages) -> Pixels:
+    """The depth of images as the losses take it, in `unit`s."""
+    target, hit = images.target / images.unit, images.alpha > 0
+    rendered = images.depth / torch.where(hit, images.alpha, 1.0) / images.unit
+    inside = loss_mask(target, images.valid, images.depth_max) & hit
     weights = inside.to(target.dtype)
-    if valid is not None and valid.is_floating_point():
-        weights = torch.where(inside, image_of(valid, "valid").to(target.dtype), 0.0)
-    if weight is not None:
-        weight = image_of(weight, "weight").to(target.dtype)
-        check_size(target, weight, "weight")
-        inside = inside & (weight != 0)  # not > 0: a NaN is to be seen, not to pass for "no part"
-        weights = torch.where(inside, weights * weight, 0.0)
+    if images.weight is not None:
+        inside = inside & (images.weight != 0)  # not > 0: a NaN is to be seen, not to pass for "no part"
+        weights = torch.where(inside, images.weight, 0.0)
     count = total(weights)
     return Pixels(
         rendered=torch.where(inside, rendered, FILLER),
@@ -74,9 +106,16 @@ def loss_mask(target: Tensor, valid: Tensor | None, depth_max: float = math.inf)
 def image_of(image: Tensor, name: str) -> Tensor:
     """(H,W) of (H,W) or (1,H,W). UserError for any other shape."""
     if image.dim() == 3 and image.shape[0] == 1:
-        return image[0]
+        return image.squeeze(0)  # not image[0], whose derivative fills an image with 0
     if image.dim() != 2:
         raise UserError(f"{name} of a depth loss has shape {tuple(image.shape)}; (H, W) or (1, H, W) is needed")
+    return image
+
+
+def _like(target: Tensor, image: Tensor, name: str) -> Tensor:
+    """(H,W) of an image that is of the size of `target`; UserError where it is not."""
+    image = image_of(image, name)
+    check_size(target, image, name)
     return image
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from utils.losses.depth.masked import Pixels, spread
+from diff_gaussian_rasterization import inv_depth_l1
+from utils.losses.depth.masked import DepthImages, Pixels, spread
 from utils.losses.depth.registry import register
 
 NEAREST_SHARE = 0.1  # of the mean target depth: nothing nearer gets more weight in `inv_weighted_l1`
 VARIANCE_FOCUS = 0.85  # of `silog`: 1 would forgive any common scale
 
 
-@register("inv_l1", "mean |1/Z - 1/Z*|", of_inverse=True)
-def inv_l1(pixels: Pixels) -> Tensor:
-    """Mean of |inv_depth − 1/Z*|, 1/world units."""
-    return pixels.mean((pixels.rendered - pixels.target.reciprocal()).abs())
+@register("inv_l1", "mean |1/Z - 1/Z*|", of_images=True)
+def inv_l1(images: DepthImages) -> Tensor:
+    """Mean of |inv_depth/alpha − 1/Z*|, 1/`unit`, in one pass over the images each way: it is the default."""
+    valid, weight = (None if each is None else each[None] for each in (images.valid, images.weight))
+    inv_depth, alpha, target = images.inv_depth[None], images.alpha[None], images.target[None]
+    return inv_depth_l1(inv_depth, alpha, target, valid, weight, unit=images.unit, depth_max=images.depth_max)
 
 
 @register("l1", "mean |Z - Z*|")

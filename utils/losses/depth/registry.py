@@ -17,14 +17,14 @@ EXAMPLE = "ssi+0.5*silog+0.4*grad"
 
 @dataclass(frozen=True)
 class DepthLoss:
-    """A loss of `Pixels`; one with `options` takes an instance of them as well.
+    """A loss of `Pixels`, or of `DepthImages`; one with `options` takes an instance of them as well.
 
     One with `frustums` takes the intrinsics and the variance of the target instead, which its options have made.
     """
 
     function: Callable[..., Tensor]
     formula: str  # in ASCII, since the help goes to any terminal
-    of_inverse: bool  # whether it reads rendered inverse depth, not depth
+    of_images: bool  # whether it reads the images themselves
     frustums: bool
     options: type | None = None  # a frozen dataclass of `utils.options.option`; its names are flags of train.py
 
@@ -33,12 +33,12 @@ LOSSES: dict[str, DepthLoss] = {}
 
 
 def register(
-    name: str, formula: str, *, options: type | None = None, of_inverse: bool = False, frustums: bool = False
+    name: str, formula: str, *, options: type | None = None, of_images: bool = False, frustums: bool = False
 ) -> Any:
     """The decorator that makes a function the depth loss `name`; the help shows its `formula` and its `options`."""
 
     def enter(function: Function) -> Function:
-        LOSSES[name] = DepthLoss(function, formula, of_inverse, frustums, options)
+        LOSSES[name] = DepthLoss(function, formula, of_images, frustums, options)
         return function
 
     return enter

@@ -21,15 +21,15 @@ static void for_each_run(const bool* visible, int64_t begin, int64_t end, const 
 }
 
 template <class T>
-int adam(const AdamSettings& settings, const AdamArrays<T>* parameters, int count, int64_t rows, const bool* visible,
-         void*) {
+int adam(const AdamSettings& settings, const AdamArrays<T>* parameters, int count, const AdamRows& rows, void*) {
+  if (rows.finite != nullptr && !*rows.finite) return 0;
   const Kernels<T>& table =
       kernels<T>();  // chosen here: an error of the choice would lose its words inside the threads
-  const int64_t chunks = (rows + CHUNK - 1) / CHUNK;
+  const int64_t chunks = (rows.count + CHUNK - 1) / CHUNK;
   for_each_task(chunks * count, [&](int64_t task) {
     const AdamArrays<T>& arrays = parameters[task / chunks];
-    const int64_t begin = task % chunks * CHUNK, end = begin + CHUNK < rows ? begin + CHUNK : rows;
-    for_each_run(visible, begin, end, [&](int64_t first, int64_t last) {
+    const int64_t begin = task % chunks * CHUNK, end = begin + CHUNK < rows.count ? begin + CHUNK : rows.count;
+    for_each_run(rows.visible, begin, end, [&](int64_t first, int64_t last) {
       table.adam(settings, arrays, first * arrays.columns, last * arrays.columns);
     });
   });

@@ -5,6 +5,8 @@
 #include "blend_backward.h"
 #include "blend_forward.h"
 #include "blend_statistics.h"
+#include "depth_terms_kernel.h"
+#include "exposure_kernel.h"
 #include "isect_kernel.h"
 #include "photometric_kernel.h"
 #include "project_kernel.h"
@@ -54,6 +56,12 @@ struct Table {
         photometric_tile<L, T>,
         photometric_tile_backward<L, T>,
         larger(sizeof(DifferenceScratch<T>), sizeof(DifferenceBackwardScratch<T>)),
+        inv_depth_l1_piece<L, T>,
+        inv_depth_l1_backward_piece<L, T>,
+        mean_distortion_piece<L, T>,
+        mean_distortion_backward_piece<L, T>,
+        expose_piece<L, T>,
+        expose_backward_piece<L, T>,
         adam_piece<L, T>};
     return table;
   }

@@ -39,6 +39,16 @@ struct Kernels {
   void (*photometric_backward)(const PhotometricShape&, const PhotometricInput<T>&, const PhotometricCotangents<T>&,
                                int64_t tile, void* scratch);
   size_t photometric_scratch_bytes;
+  // Pixels [begin, end) of the depth terms: what they add to `sums` (WEIGHTED_SUMS), and their gradients.
+  void (*inv_depth_l1)(const InvDepthSettings&, const InvDepthInput<T>&, int64_t begin, int64_t end, T* sums);
+  void (*inv_depth_l1_backward)(const InvDepthSettings&, const InvDepthInput<T>&, const MeanCotangent<T>&,
+                                const InvDepthGradients<T>&, int64_t begin, int64_t end);
+  void (*mean_distortion)(const DistortionSettings&, const DistortionInput<T>&, int64_t begin, int64_t end, T* sums);
+  void (*mean_distortion_backward)(const DistortionSettings&, const DistortionInput<T>&, const MeanCotangent<T>&,
+                                   T* v_distortion, int64_t begin, int64_t end);
+  // Pixels [begin, end) in an exposure; backward: `sums` (12) is what they add to the exposure's gradient.
+  void (*expose)(const ExposureInput<T>&, T* shown, int64_t begin, int64_t end);
+  void (*expose_backward)(const ExposureInput<T>&, const T* v_shown, T* v_color, int64_t begin, int64_t end, T* sums);
   // Numbers [begin, end) of the arrays.
   void (*adam)(const AdamSettings&, const AdamArrays<T>&, int64_t begin, int64_t end);
 };

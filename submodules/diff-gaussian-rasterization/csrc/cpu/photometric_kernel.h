@@ -78,30 +78,6 @@ DGR_FN void filter_column(const SsimWeights<T>& weights, const WindowScratch<T, 
     for (int p = 0; p < PLANES; ++p) sums[p] += L(weights.at[k]) * L::load(&scratch.filtered[p][row + k][column]);
 }
 
-// Part of a row from and to an image; lanes beyond the tile read as 0 and are not written.
-template <class L, class T>
-DGR_FN L load_some(const T* pixels, int count) {
-  if (count >= L::width) return L::load(pixels);
-  L value = L(T(0));
-  for (int l = 0; l < count; ++l) value.v[l] = pixels[l];
-  return value;
-}
-template <class L, class T>
-DGR_FN void store_some(T* pixels, int count, L value) {
-  if (count >= L::width)
-    value.store(pixels);
-  else
-    for (int l = 0; l < count; ++l) pixels[l] = value.v[l];
-}
-// The weights of `count` pixels; those of lanes beyond the tile are 0.
-template <class L, class T>
-DGR_FN L load_weights(const T* mask, int64_t pixel, int count) {
-  if (mask != nullptr) return load_some<L>(mask + pixel, count);
-  L ones = L(T(1));
-  for (int l = count; l < L::width; ++l) ones.v[l] = T(0);
-  return ones;
-}
-
 // f(row, column, pixel, count) for the strips of a tile: where they begin in the tile and in the channel, and how many of their
 // lanes are in the tile.
 template <class L, class F>

@@ -16,16 +16,37 @@ DGR_FN Gaussian<L> load_gaussians(const ProjectConstants<T>& s, const GaussianAr
           column(g.opacities, 1, 0)};
 }
 
-// A block's SH coefficients, of which only those in use are loaded.
+// Asks for the rows that the next block reads: rows in parts are too irregular for the hardware to foresee.
+template <class T>
+DGR_FN void prefetch_rows(const T* rows, int stride, int64_t first, int count) {
+  const char* next = reinterpret_cast<const char*>(rows + first * stride);
+  for (int byte = 0; byte < int(count * stride * sizeof(T)); byte += 64) __builtin_prefetch(next + byte);
+}
+// A block's SH coefficients, of which only those in use are loaded. They are most of what is read.
 constexpr int MAX_FEATURES = 3 * SH_MAX_COUNT;
 template <class L, class T>
 DGR_FN void load_features(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first, int64_t end,
                           L* features) {
-  // Features are most of what is read, and rows in parts are too irregular for the hardware to foresee: ask for the next block.
-  const int stride = s.stride();
-  const char* next = reinterpret_cast<const char*>(g.features + (first + L::width) * stride);
-  for (int byte = 0; byte < int(L::width * stride * sizeof(T)); byte += 64) __builtin_prefetch(next + byte);
-  load_columns(g.features, stride, s.used(), first, end, features);
+  if (g.sh_rest == nullptr) {
+    prefetch_rows(g.features, s.all(), first + L::width, L::width);
+    load_columns(g.features, s.all(), s.used(), first, end, features);
+    return;
+  }
+  const ShRows<const T*> rows = sh_rows(s, g.features, g.sh_rest);
+  prefetch_rows(rows.rest, rows.rest_stride, first + L::width, L::width);
+  load_columns(rows.first, rows.first_stride, SH_FIRST, first, end, features);
+  load_columns(rows.rest, rows.rest_stride, s.used() - SH_FIRST, first, end, features + SH_FIRST);
+}
+// Stores them, and 0 for those not in use.
+template <class L, class T>
+DGR_FN void store_features(const ProjectConstants<T>& s, const GaussianCotangents<T>& v, int64_t first, int count,
+                           const L* features) {
+  const ShRows<T*> rows = sh_rows(s, v.v_features, v.v_sh_rest);
+  const L zero = L(T(0));
+  for (int c = s.used(); c < s.all(); ++c) store_column(rows.rest, rows.rest_stride, c - SH_FIRST, first, count, zero);
+  if (v.v_sh_rest == nullptr) return store_columns(v.v_features, s.all(), s.used(), first, count, features);
+  store_columns(rows.first, rows.first_stride, SH_FIRST, first, count, features);
+  store_columns(rows.rest, rows.rest_stride, s.used() - SH_FIRST, first, count, features + SH_FIRST);
 }
 
 template <class L, class T>
@@ -106,7 +127,6 @@ DGR_FN void color_backward(const ProjectConstants<T>& s, const GaussianArrays<T>
     return;
   }
   const L zero = L(T(0));
-  const int stride = s.stride(), used = s.used();
   const auto cotangent = [&](int c) { return select(visible, load_column<L>(v.v_colors, 3, c, first, end), zero); };
   const Vec3<L> v_color = {cotangent(0), cotangent(1), cotangent(2)};
   L features[MAX_FEATURES];
@@ -116,8 +136,7 @@ DGR_FN void color_backward(const ProjectConstants<T>& s, const GaussianArrays<T>
                 ray = {select(visible, any_ray.x, zero), select(visible, any_ray.y, zero),
                        select(visible, any_ray.z, zero)};
   color_vjp(s.sh_degree, camera, ray, v_color, features, v_mean, v_pose);
-  for (int i = used; i < stride; ++i) store_column(v.v_features, stride, i, first, count, zero);
-  store_columns(v.v_features, stride, used, first, count, features);
+  store_features(s, v, first, count, features);
 }
 
 template <class L, class T>

@@ -155,6 +155,63 @@ DGR_FN Lanes<double, W> exponential2(Lanes<double, W> x) {
   return x;
 }
 
+// ln(1 + x) for x > −1. float32: 1 + x = 2^n·m with √½ ≤ m < √2; ln m by a polynomial fitted at Chebyshev nodes; what
+// rounding took from x in the sum 1 + x is added again, which for small x is all there is (relative error 2e-7).
+template <int W>
+DGR_FN Lanes<float, W> logarithm1p(Lanes<float, W> x) {
+  using L = Lanes<float, W>;
+  using Bits = typename L::RawInteger;
+  const L one = L(1.f), sum = one + x, lost = (x - (sum - one)) / sum;
+  const Bits exponent = ((Bits)sum.v - 0x3f3504f3) >> 23;  // the bits of √½
+  const L f = L::of((typename L::Raw)((Bits)sum.v - (exponent << 23))) - one;
+  const L n = L::of(__builtin_convertvector(exponent, typename L::Raw));
+  L p = L(-7.5559251e-2f);
+  p = p * f + L(1.2408337e-1f);
+  p = p * f + L(-1.30231634e-1f);
+  p = p * f + L(1.42391115e-1f);
+  p = p * f + L(-1.66402727e-1f);
+  p = p * f + L(2.00002685e-1f);
+  p = p * f + L(-2.50003576e-1f);
+  p = p * f + L(3.33333373e-1f);
+  return f + (f * f * (f * p - L(0.5f)) + (lost + n * L(6.931471806e-1f)));
+}
+template <int W>
+DGR_FN Lanes<double, W> logarithm1p(Lanes<double, W> x) {
+  for (int l = 0; l < W; ++l) x.v[l] = dgr::logarithm1p(double(x.v[l]));
+  return x;
+}
+
+// `count` numbers of an array, where there may be fewer than lanes: those beyond read as 0 and are not written.
+template <class L, class T>
+DGR_FN L load_some(const T* numbers, int64_t count) {
+  if (count >= L::width) return L::load(numbers);
+  L value = L(T(0));
+  for (int l = 0; l < count; ++l) value.v[l] = numbers[l];
+  return value;
+}
+template <class L, class T>
+DGR_FN void store_some(T* numbers, int64_t count, L value) {
+  if (count >= L::width)
+    value.store(numbers);
+  else
+    for (int l = 0; l < count; ++l) numbers[l] = value.v[l];
+}
+
+// f(first, count) for the strips of W numbers in [begin, end), of which the last may have fewer.
+template <class L, class F>
+DGR_FN void for_each_lanes(int64_t begin, int64_t end, const F& f) {
+  for (int64_t first = begin; first < end; first += L::width) f(first, end - first);
+}
+
+// The weights of `count` numbers, of which the first is at `first`: all 1 where there are none; those of lanes beyond are 0.
+template <class L, class T>
+DGR_FN L load_weights(const T* weights, int64_t first, int64_t count) {
+  if (weights != nullptr) return load_some<L>(weights + first, count);
+  L ones = L(T(1));
+  for (int64_t l = count; l < L::width; ++l) ones.v[l] = T(0);
+  return ones;
+}
+
 // The sum of all lanes, in a fixed order.
 template <class T, int W>
 DGR_FN T sum(Lanes<T, W> a) {

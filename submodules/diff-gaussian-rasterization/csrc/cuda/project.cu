@@ -44,24 +44,26 @@ constexpr int project_threads() {
 
 // Loads the first s.used() features of those Gaussians first + lane that `wanted` has a bit for.
 template <class T>
-__device__ __forceinline__ void load_features(const ProjectConstants<T>& s, const T* features, int64_t first,
+__device__ __forceinline__ void load_features(const ProjectConstants<T>& s, const GaussianArrays<T>& g, int64_t first,
                                               unsigned wanted, FeatureRows<T>& rows) {
   const int lane = threadIdx.x % WARP, used = s.used();
+  const ShRows<const T*> from = sh_rows(s, g.features, g.sh_rest);
 #pragma unroll 4
   for (int row = 0; row < WARP; ++row)
     if (wanted >> row & 1)
-      for (int c = lane; c < used; c += WARP) rows.at[row][c] = features[(first + row) * s.stride() + c];
+      for (int c = lane; c < used; c += WARP) rows.at[row][c] = *from.at(first + row, c);
   __syncwarp();
 }
 // Stores them, and 0 for those not in use, for Gaussians before `end`.
 template <class T>
 __device__ __forceinline__ void store_features(const ProjectConstants<T>& s, const FeatureRows<T>& rows, int64_t first,
-                                               int64_t end, T* features) {
+                                               int64_t end, const GaussianCotangents<T>& v) {
   __syncwarp();
-  const int lane = threadIdx.x % WARP, used = s.used(), stride = s.stride();
+  const int lane = threadIdx.x % WARP, used = s.used(), all = s.all();
+  const ShRows<T*> to = sh_rows(s, v.v_features, v.v_sh_rest);
   const int count = end - first < WARP ? int(end - first) : WARP;
   for (int row = 0; row < count; ++row)
-    for (int c = lane; c < stride; c += WARP) features[(first + row) * stride + c] = c < used ? rows.at[row][c] : T(0);
+    for (int c = lane; c < all; c += WARP) *to.at(first + row, c) = c < used ? rows.at[row][c] : T(0);
 }
 
 // ---- forward
@@ -104,7 +106,7 @@ __global__ void __launch_bounds__(project_threads<T>(), sizeof(T) == sizeof(floa
   if (first >= g.count) return;
   FeatureRows<T>& rows = staged[threadIdx.x / WARP];
   const bool exists = i < g.count;
-  load_features(s, g.features, first, __ballot_sync(ALL_LANES, exists && s.has_sh()), rows);
+  load_features(s, g, first, __ballot_sync(ALL_LANES, exists && s.has_sh()), rows);
 
   bool finite = true;
   if (exists) {
@@ -163,7 +165,7 @@ __global__ void __launch_bounds__(project_threads<T>())
   FeatureRows<T>& rows = staged[threadIdx.x / WARP];
   T* features = rows.at[threadIdx.x % WARP];
   const bool visible = i < g.count && v.radii[i] > 0;
-  load_features(s, g.features, first, __ballot_sync(ALL_LANES, visible && s.has_sh()), rows);
+  load_features(s, g, first, __ballot_sync(ALL_LANES, visible && s.has_sh()), rows);
 
   PoseCotangent<T> v_pose = {};
   Gaussian<T> v_gaussian = {};
@@ -184,7 +186,7 @@ __global__ void __launch_bounds__(project_threads<T>())
     for (int c = 0; c < s.used(); ++c) features[c] = T(0);
   }
   if (i < g.count) store_cotangent(s, v, i, v_gaussian);
-  if (s.has_sh() && first < g.count) store_features(s, rows, first, g.count, v.v_features);
+  if (s.has_sh() && first < g.count) store_features(s, rows, first, g.count, v);
   if (!s.has_sh() && i < g.count) copy_channels(s.channels, visible, v.v_colors, i, v.v_features);
 
   const auto& r = v_pose.rotation.m;

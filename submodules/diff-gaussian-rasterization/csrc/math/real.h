@@ -56,6 +56,9 @@ DGR_FN float absolute(float x) { return fabsf(x); }
 DGR_FN double absolute(double x) { return fabs(x); }
 DGR_FN float logarithm(float x) { return logf(x); }
 DGR_FN double logarithm(double x) { return log(x); }
+// ln(1 + x), to all digits where x is small; for x ≥ 0.
+DGR_FN float logarithm1p(float x) { return log1pf(x); }
+DGR_FN double logarithm1p(double x) { return log1p(x); }
 // To the whole number above or below; of lanes, for numbers that an integer of their size can hold.
 DGR_FN float round_up(float x) { return ceilf(x); }
 DGR_FN double round_up(double x) { return ceil(x); }

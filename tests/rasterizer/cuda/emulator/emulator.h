@@ -18,6 +18,7 @@
 #include "block.h"
 
 #define __global__
+#define __grid_constant__
 #define __device__
 #define __host__
 #define __forceinline__ inline
