@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,24 @@ from torch import Tensor
 
 from arguments import RunOptions, TrainOptions, without_effect
 from gaussian_renderer import (
-    RasterOutput,
     RenderSettings,
     background_color,
     random_color,
-    render,
     settings_at,
     settings_of,
 )
 from gaussian_renderer.device import device_text, use_device
 from gaussian_renderer.live.server import require_viser
-from gaussian_renderer.sharded import Request, render_shared
 from gaussian_renderer.threads import threads_for_rasterizer
 from scene import load_scene
-from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x, halved_camera
-from scene.types import Camera, Scene
+from scene.types import Scene
 from training.batch import Shot, forward
 from training.distributed.following import FollowingOutputs, SilentLogger
 from training.distributed.startup import scaling_text
 from training.distributed.watch import mark_begun, together
+from training.draw import draw_of
 from training.forecast import PROBE_SECONDS, forecast
 from training.interrupt import Interrupt, Wish
 from training.live import live_viewer
@@ -49,7 +45,7 @@ from training.probe import SEEN_AT, Probe
 from training.run_logger import RunLogger
 from training.startup import check_folder, first_state, prepare_folder, read_options, write_options
 from training.state import TrainingState
-from training.strategies.base import Draw, Strategy
+from training.strategies.base import Strategy
 from training.tensorboard import check_tensorboard
 from utils.console import run_script, say
 from utils.distributed import Ranks, launch_of
@@ -155,19 +151,6 @@ def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
         "ranks": state.gaussians.ranks.size,
         "corrections": state.corrections.facts(),
     }
-
-
-def draw_of(gaussians: Gaussians, background: Tensor, settings: RenderSettings) -> Draw:
-    """What a strategy may render between two steps, with the rasterizer's statistics and without."""
-    drawn_by = cycle(range(gaussians.ranks.size))
-
-    def drawn(statistics: bool, camera: Camera, *, colors: Tensor | None = None) -> RasterOutput:
-        how = replace(settings, statistics=statistics)
-        if gaussians.shard is None:
-            return render(gaussians, camera, background, how, colors=colors)
-        return render_shared(gaussians, Request(camera, background, how), next(drawn_by))
-
-    return Draw(partial(drawn, True), partial(drawn, False), background)
 
 
 def next_shots(

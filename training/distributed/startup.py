@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from arguments import DensificationOptions, OptimizationOptions, PoseOptions, RunOptions
+from arguments import OptimizationOptions, PoseOptions, RunOptions
 from training.checkpoint import latest_checkpoint
 from training.distributed.watch import has_begun
 from training.strategies.base import Strategy
@@ -42,12 +41,7 @@ def check_ranks(
         if given:
             raise UserError(f"{flag} does not work on {size} ranks; {ONE_RANK}")
     if strategy is not None and not strategy.sharded:
-        raise UserError(f"--strategy {name} does not work on {size} ranks, threshold and adc do; {ONE_RANK}")
-
-
-def usual_on_ranks(given: DensificationOptions) -> DensificationOptions:
-    """Where several ranks are not told a strategy."""
-    return replace(given, strategy="threshold")
+        raise UserError(f"--strategy {name} does not work on {size} ranks: it does not say sharded = True; {ONE_RANK}")
 
 
 def restarted(arguments: Sequence[str], model_path: str, launch: Launch) -> list[str]:
