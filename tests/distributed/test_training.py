@@ -30,7 +30,7 @@ from utils.metrics_log import read_log
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 FLAGS = f"{BUSY} --iterations 24 --quiet --test_iterations 10"
-STRATEGIES = ("threshold", "budget")
+STRATEGIES = ("threshold", "budget", "mcmc")
 
 
 def train_on(size: int, dataset: Path, model: Path, flags: str = "") -> list[Any]:
@@ -71,7 +71,7 @@ def test_two_ranks_train_as_one_with_two_photos(
     for name in ("two", "again"):
         train_on(2, dataset, tmp_path / name, flags)
     one, two = (sorted_rows(ply_of(tmp_path / name, 38)) for name in ("one", "two"))
-    assert one.shape == two.shape and len(one) > 300
+    assert one.shape == two.shape and len(one) > (60 if strategy == "mcmc" else 300)  # which grows by 5 % at a time
     assert np.abs(one - two).max() < 1e-3 * np.abs(one).max()
     assert ply_of(tmp_path / "two", 38).read_bytes() == ply_of(tmp_path / "again", 38).read_bytes()
     facts = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")]
@@ -196,7 +196,6 @@ def test_a_rank_that_fails_says_why_on_all(dataset: Path, tmp_path: Path, monkey
         ("--audit_gradients", "--audit_gradients"),
         ("--dry_run", "--dry_run"),
         ("--minutes 3", "--minutes"),
-        ("--strategy mcmc", "--strategy mcmc does not work on 2 ranks: it does not say sharded = True"),
         ("--batch_size 1", "--batch_size 1: 2 ranks"),
     ],
 )
