@@ -87,9 +87,7 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
     with RunLock(Path(options.model.model_path)) if ranks.leads else nullcontext() as lock:
         scene = ranks.led(lambda: load_scene(source, **options.model.scene_arguments(), quiet=quiet))
         state = first_state(options, scene, device, ranks)
-        run = options.run
-        if ranks.size == 1:
-            run = plan_run(run, scene, state, started, probe_of(options, scene, state))
+        run = plan_run(options.run, scene, state, started, probe_of(options, scene, state))
         options = replace(options, run=run)
         folder = ranks.led(lambda: prepare_folder(options, scene, lock))
         mark_begun()
@@ -136,7 +134,13 @@ def probe_of(options: TrainOptions, scene: Scene, state: TrainingState) -> Probe
         loss_of(options, scene.extent, state.strategy),
         replace(drawing_of(options, scene)(SEEN_AT), absgrad=state.strategy.absgrad),
         background_color(options.model.white_background, state.gaussians.device),
+        photos_in_step(options, state.gaussians.ranks),
     )
+
+
+def photos_in_step(options: TrainOptions, ranks: Ranks) -> int:
+    """As given, or one for each rank."""
+    return options.optimization.batch_size or ranks.size
 
 
 def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     settings_at_step = drawing_of(options, scene)
     plain = background_color(options.model.white_background, gaussians.device)
     facts = facts_of(scene, state, pace)
-    batch_size = options.optimization.batch_size or ranks.size
+    batch_size = photos_in_step(options, ranks)
     logger, outputs = (RunLogger, RunOutputs) if ranks.leads else (SilentLogger, FollowingOutputs)
     with (
         logger(

@@ -195,7 +195,6 @@ def test_a_rank_that_fails_says_why_on_all(dataset: Path, tmp_path: Path, monkey
         ("--refine_poses", "--refine_poses does not work on 2 ranks"),
         ("--audit_gradients", "--audit_gradients"),
         ("--dry_run", "--dry_run"),
-        ("--minutes 3", "--minutes"),
         ("--batch_size 1", "--batch_size 1: 2 ranks"),
     ],
 )

@@ -23,12 +23,10 @@ def check_ranks(
     strategy: type[Strategy] | None,
     name: str,
 ) -> None:
-    """UserError, naming the flag, for what several ranks, or several photos in a step, cannot do."""
+    """UserError, naming the flag, for what several ranks cannot do."""
     photos = optimization.batch_size or size
     if photos < size:
         raise UserError(f"--batch_size {photos}: {size} ranks render a photo each; it must be at least {size}")
-    if photos > 1 and run.minutes is not None:
-        raise UserError("--minutes: time is planned for steps of one photo; give --iterations, in photos")
     if size == 1:
         return
     asked = {
