@@ -69,12 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.run.viewer:
         require_viser()
     device = use_device(options.run.device, launch.local_rank if launch.size > 1 else None)
-    if options.run.dry_run:
-        check_folder(options)
-        dry_run(options, device, started)
-        return
     with together(launch, device) as ranks, threads_for_rasterizer():
-        if not run_on(ranks, options, device, started):
+        if options.run.dry_run:
+            dry_run(ranks, options, device, started)
+        elif not run_on(ranks, options, device, started):
             sys.exit(INTERRUPTED)
 
 
@@ -100,15 +98,19 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
             return train(options, scene, state, folder, pace)
 
 
-def dry_run(options: TrainOptions, device: torch.device, started: float) -> None:
-    """Say what the run would start from, how long it would take and how much memory."""
-    scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
-    state, loaded = first_state(options, scene, device), time.monotonic() - started
+def dry_run(ranks: Ranks, options: TrainOptions, device: torch.device, started: float) -> None:
+    """Say what the run would start from, how long it would take and how much memory. All ranks measure, rank 0 says."""
+    ranks.led(lambda: check_folder(options))
+    scene = ranks.led(lambda: load_scene(Path(options.model.source_path), **options.model.scene_arguments()))
+    state, loaded = first_state(options, scene, device, ranks), time.monotonic() - started
     probe = probe_of(options, scene, state)
     run = plan_run(options.run, scene, state, started, probe)
+    speed = probe.speed(state, PROBE_SECONDS)
+    if not ranks.leads:
+        return
     say("\n".join([scene.summary, scene.ledger.line, *(f"warning: {text}" for text in scene.warnings)]))
     say(f"Computing on {device_text(device)}")
-    for line in forecast(run, scene, state, probe.speed(state, PROBE_SECONDS), loaded):
+    for line in forecast(run, scene, state, speed, loaded):
         say(line)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -188,13 +191,26 @@ def test_a_rank_that_fails_says_why_on_all(dataset: Path, tmp_path: Path, monkey
     assert "rank 0 stops, since rank 1 has: " in first and "out of memory" in first
 
 
+def said_by(words: list[str]) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        train.main(words)
+    return said.getvalue()
+
+
+def test_a_dry_run_is_measured_by_all_ranks_and_said_by_one(dataset: Path, tmp_path: Path) -> None:
+    words = ["-s", str(dataset), "-m", str(tmp_path / "out"), "--dry_run", "--iterations", "4000"]
+    said, nothing = run_processes(2, said_by, words)
+    assert "80 Gaussians at the start" in said and "Memory of each rank: about" in said and nothing == ""
+    assert re.search(r"Time: about \d+ (s|min), .*; 4,000 steps of [\d.]+ ms at the start and [\d.]+ ms", said)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
         ("--viewer", "--viewer does not work on 2 ranks"),
         ("--refine_poses", "--refine_poses does not work on 2 ranks"),
         ("--audit_gradients", "--audit_gradients"),
-        ("--dry_run", "--dry_run"),
         ("--batch_size 1", "--batch_size 1: 2 ranks"),
     ],
 )

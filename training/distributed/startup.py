@@ -31,7 +31,6 @@ def check_ranks(
         return
     asked = {
         "--viewer": run.viewer,
-        "--dry_run": run.dry_run,
         "--audit_gradients": run.audit_gradients,
         "--refine_poses": poses.refine_poses,
     }
