@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,24 @@ from torch import Tensor
 
 from arguments import RunOptions, TrainOptions, without_effect
 from gaussian_renderer import (
-    RasterOutput,
     RenderSettings,
     background_color,
     random_color,
-    render,
     settings_at,
     settings_of,
 )
 from gaussian_renderer.device import device_text, use_device
 from gaussian_renderer.live.server import require_viser
-from gaussian_renderer.sharded import Request, render_shared
 from gaussian_renderer.threads import threads_for_rasterizer
 from scene import load_scene
-from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
 from scene.loading.downscale import downscale_2x, halved_camera
-from scene.types import Camera, Scene
+from scene.types import Scene
 from training.batch import Shot, forward
-from training.corrections import Corrections
 from training.distributed.following import FollowingOutputs, SilentLogger
 from training.distributed.startup import scaling_text
 from training.distributed.watch import mark_begun, together
+from training.draw import draw_of
 from training.forecast import PROBE_SECONDS, forecast
 from training.interrupt import Interrupt, Wish
 from training.live import live_viewer
@@ -50,7 +45,7 @@ from training.probe import SEEN_AT, Probe
 from training.run_logger import RunLogger
 from training.startup import check_folder, first_state, prepare_folder, read_options, write_options
 from training.state import TrainingState
-from training.strategies.base import Draw, Strategy
+from training.strategies.base import Strategy
 from training.tensorboard import check_tensorboard
 from utils.console import run_script, say
 from utils.distributed import Ranks, launch_of
@@ -74,12 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.run.viewer:
         require_viser()
     device = use_device(options.run.device, launch.local_rank if launch.size > 1 else None)
-    if options.run.dry_run:
-        check_folder(options)
-        dry_run(options, device, started)
-        return
     with together(launch, device) as ranks, threads_for_rasterizer():
-        if not run_on(ranks, options, device, started):
+        if options.run.dry_run:
+            dry_run(ranks, options, device, started)
+        elif not run_on(ranks, options, device, started):
             sys.exit(INTERRUPTED)
 
 
@@ -92,9 +85,7 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
     with RunLock(Path(options.model.model_path)) if ranks.leads else nullcontext() as lock:
         scene = ranks.led(lambda: load_scene(source, **options.model.scene_arguments(), quiet=quiet))
         state = first_state(options, scene, device, ranks)
-        run = options.run
-        if ranks.size == 1:
-            run = plan_run(run, scene, state, started, probe_of(options, scene, state))
+        run = plan_run(options.run, scene, state, started, probe_of(options, scene, state))
         options = replace(options, run=run)
         folder = ranks.led(lambda: prepare_folder(options, scene, lock))
         mark_begun()
@@ -107,15 +98,19 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
             return train(options, scene, state, folder, pace)
 
 
-def dry_run(options: TrainOptions, device: torch.device, started: float) -> None:
-    """Say what the run would start from, how long it would take and how much memory."""
-    scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
-    state, loaded = first_state(options, scene, device), time.monotonic() - started
+def dry_run(ranks: Ranks, options: TrainOptions, device: torch.device, started: float) -> None:
+    """Say what the run would start from, how long it would take and how much memory. All ranks measure, rank 0 says."""
+    ranks.led(lambda: check_folder(options))
+    scene = ranks.led(lambda: load_scene(Path(options.model.source_path), **options.model.scene_arguments()))
+    state, loaded = first_state(options, scene, device, ranks), time.monotonic() - started
     probe = probe_of(options, scene, state)
     run = plan_run(options.run, scene, state, started, probe)
+    speed = probe.speed(state, PROBE_SECONDS)
+    if not ranks.leads:
+        return
     say("\n".join([scene.summary, scene.ledger.line, *(f"warning: {text}" for text in scene.warnings)]))
     say(f"Computing on {device_text(device)}")
-    for line in forecast(run, scene, state, probe.speed(state, PROBE_SECONDS), loaded):
+    for line in forecast(run, scene, state, speed, loaded):
         say(line)
 
 
@@ -141,7 +136,13 @@ def probe_of(options: TrainOptions, scene: Scene, state: TrainingState) -> Probe
         loss_of(options, scene.extent, state.strategy),
         replace(drawing_of(options, scene)(SEEN_AT), absgrad=state.strategy.absgrad),
         background_color(options.model.white_background, state.gaussians.device),
+        photos_in_step(options, state.gaussians.ranks),
     )
+
+
+def photos_in_step(options: TrainOptions, ranks: Ranks) -> int:
+    """As given, or one for each rank."""
+    return options.optimization.batch_size or ranks.size
 
 
 def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
@@ -156,19 +157,6 @@ def facts_of(scene: Scene, state: TrainingState, pace: Pace) -> dict[str, Any]:
         "ranks": state.gaussians.ranks.size,
         "corrections": state.corrections.facts(),
     }
-
-
-def draw_of(gaussians: Gaussians, corrections: Corrections, background: Tensor, settings: RenderSettings) -> Draw:
-    """What a strategy may render between two steps, with the rasterizer's statistics and without."""
-    drawn_by = cycle(range(gaussians.ranks.size))
-
-    def drawn(statistics: bool, camera: Camera, *, colors: Tensor | None = None) -> RasterOutput:
-        how = replace(settings, statistics=statistics)
-        if gaussians.shard is None:
-            return render(gaussians, camera, background, how, colors=colors)
-        return render_shared(gaussians, Request(camera, background, how), next(drawn_by))
-
-    return Draw(partial(drawn, True), partial(drawn, False), background, corrections.exposed)
 
 
 def next_shots(
@@ -200,7 +188,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     settings_at_step = drawing_of(options, scene)
     plain = background_color(options.model.white_background, gaussians.device)
     facts = facts_of(scene, state, pace)
-    batch_size = options.optimization.batch_size or ranks.size
+    batch_size = photos_in_step(options, ranks)
     logger, outputs = (RunLogger, RunOutputs) if ranks.leads else (SilentLogger, FollowingOutputs)
     with (
         logger(

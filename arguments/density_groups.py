@@ -69,7 +69,7 @@ class DensificationOptions:
         "budget",
         "densification strategy, which decides which Gaussians are added, split and pruned: budget grows to "
         "--max_gaussians where the error is largest, threshold by --densify_grad_threshold, adc by the rules of the "
-        "3DGS paper, mcmc is 3DGS-MCMC; under torchrun the default is threshold",
+        "3DGS paper, mcmc is 3DGS-MCMC",
     )
     densify_from_iter: int | None = option(
         None,

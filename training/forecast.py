@@ -19,7 +19,7 @@ def forecast(run: RunOptions, scene: Scene, state: TrainingState, speed: Speed, 
     """Lines for people. `speed` was measured just now, in this process, up to the number of Gaussians that is
     expected: the memory that it took is that of the run, but for the photos that it has not decoded. `loaded` are the
     seconds that the dataset took."""
-    now, then = len(state.gaussians), round(state.strategy.expected_count(1.0))
+    now, then = state.gaussians.total, round(state.strategy.expected_count(1.0))
     steps = run.iterations - state.iteration
     seconds = loaded + expected_seconds(run, scene, state, speed)
     first, last = (f"{1000 * speed.seconds(count):.3g} ms" for count in (now, then))
@@ -34,14 +34,16 @@ def forecast(run: RunOptions, scene: Scene, state: TrainingState, speed: Speed, 
 
 def _memory(scene: Scene, state: TrainingState) -> list[str]:
     """Of the host, and of the GPU where one is used."""
-    decoded, size = state.photos.photos.kept()
-    photos = len(scene.train) + len(scene.test)
+    cache, ranks = state.photos.photos, state.gaussians.ranks.size
+    decoded, size = cache.kept()
+    photos = min(len(scene.train), cache.limit or len(scene.train)) + len(scene.test)
     of_photos = size / max(decoded, 1) / 2**20  # MiB each
     peak, gpu = run_info.peak_memory_mib(), run_info.peak_gpu_memory_mib()
     lines = []
     if peak is not None:
         needed = peak + (photos - decoded) * of_photos
-        lines.append(f"Memory: about {needed / 1024:.2g} GiB, of which {photos * of_photos / 1024:.2g} GiB are photos")
+        who = "Memory" if ranks == 1 else "Memory of each rank"
+        lines.append(f"{who}: about {needed / 1024:.2g} GiB, of which {photos * of_photos / 1024:.2g} GiB are photos")
         there = run_info.machine()["memory_gib"]
         if there is not None and needed / 1024 > FULL * there:
             lines.append(

@@ -34,27 +34,31 @@ SAFETY = 0.98  # of the time is planned for: the last steps are the slowest
 def plan_run(run: RunOptions, scene: Scene, state: TrainingState, started: float, probe: Probe) -> RunOptions:
     """The run with the steps that fit into `--minutes` since `started`, of `time.monotonic`; else as it is.
 
-    A run that goes on has its steps already. Leaves the state as it is.
+    A run that goes on has its steps already. Leaves the state as it is. A call of all ranks, who go by the clock of
+    rank 0: all must take as many steps.
     """
     if run.minutes is None or state.iteration > 0:
         return run
+    ranks = state.gaussians.ranks
     speed = probe.speed(state, run.minutes * 60)
     step = plan.mean_seconds(speed, state.strategy.expected_count)
-    seconds = SAFETY * run.minutes * 60 - (time.monotonic() - started) - _end_seconds(scene, step)
-    planned = replace(run, iterations=plan.planned_steps(_without_surveys(scene, seconds, step), step))
+    passed = ranks.tell(time.monotonic() - started)
+    seconds = SAFETY * run.minutes * 60 - passed - _end_seconds(scene, step * ranks.size)
+    planned = replace(run, iterations=plan.planned_steps(_without_surveys(scene, seconds, step, ranks.size), step))
     state.strategy.replan(state.strategy.inputs._replace(iterations=planned.iterations))
     return planned
 
 
 def expected_seconds(run: RunOptions, scene: Scene, state: TrainingState, speed: plan.Speed) -> float:
     """What is left of a run will take, at this speed of its steps: with surveys, evaluation and pages at the end."""
-    step = plan.mean_seconds(speed, state.strategy.expected_count)
+    step, size = plan.mean_seconds(speed, state.strategy.expected_count), state.gaussians.ranks.size
     steps = (run.iterations - state.iteration) * step
-    return 2 * steps - _without_surveys(scene, steps, step) + _end_seconds(scene, step)
+    return 2 * steps - _without_surveys(scene, steps, step, size) + _end_seconds(scene, step * size)
 
 
 class Pace:
-    """Whether the run is to get another length; while entered, SIGUSR1 asks for its end.
+    """Whether the run is to get another length; while entered, SIGUSR1 asks for its end. All ranks decide the same, by
+    the clock of rank 0. Steps are counted in photos, however many a step of the loop has.
 
     `keep` writes the run, with all its lengths, where `--resume` reads it.
     """
@@ -64,13 +68,14 @@ class Pace:
     ) -> None:
         self.whole, self.run = run, plan.run_at(run, state.iteration)
         self.scene, self.state, self.keep = scene, state, keep
-        self.seconds_before = time.monotonic() - started  # the logger's clock begins
+        self._ranks = state.gaussians.ranks
+        self.seconds_before = self._ranks.tell(time.monotonic() - started)  # the logger's clock begins
         known = state.strategy.count_is_known
         self.replans = [] if run.replan else [REPLAN_AT] if known else list(REPLAN_GUESSES_AT)
         self.asked = False
         if self.run.iterations != run.iterations:  # gone on with, behind a step of --replan
             self._tell_strategy()
-        self._times: list[float] = []
+        self._times: list[tuple[int, float]] = []  # iteration, seconds
         self._before: Any = None
 
     def __enter__(self) -> Pace:
@@ -93,8 +98,10 @@ class Pace:
 
     def after_step(self, report: RunLogger) -> RunOptions | None:
         """The run from here on, with another number of steps; None where it stays. The strategy has it, too."""
-        self._times = [*self._times[-RECENT:], report.seconds]
-        iteration = self.state.iteration
+        iteration, seconds = self.state.iteration, report.seconds
+        if self.whole.minutes is not None:
+            seconds = self._ranks.tell(seconds)
+        self._times = [*self._times[-RECENT:], (iteration, seconds)]
         planned = plan.run_at(self.whole, iteration).iterations
         length = planned if planned != self.run.iterations else self._new_length()
         if length is None or length == self.run.iterations:
@@ -139,14 +146,15 @@ class Pace:
         if self.whole.minutes is None or not due or not self._step_seconds:
             return None
         self.replans = [part for part in self.replans if iteration < part * steps]
-        step = self._step_seconds * self._slower(iteration / steps)
-        left = _without_surveys(self.scene, SAFETY * self._seconds_left - _end_seconds(self.scene, step), step)
+        step, size = self._step_seconds * self._slower(iteration / steps), self._ranks.size
+        seconds = SAFETY * self._seconds_left - _end_seconds(self.scene, step * size)
+        left = _without_surveys(self.scene, seconds, step, size)
         new = max(finished, iteration + plan.planned_steps(left, step))
         return new if abs(new - steps) > REPLAN_FROM * steps else None
 
     def _slower(self, progress: float) -> float:
         """How many times as long as now a step will take, in the mean over the rest of the run."""
-        expected, now = self.state.strategy.expected_count, max(len(self.state.gaussians), 1)
+        expected, now = self.state.strategy.expected_count, max(self.state.gaussians.total, 1)
         rest = [expected(progress + (1 - progress) * (part + 0.5) / plan.GRID) for part in range(plan.GRID)]
         return 1 + BY_COUNT * (sum(rest) / plan.GRID / now - 1)
 
@@ -154,28 +162,30 @@ class Pace:
         """Whether only the last steps of a run that is to finish now fit into the minutes."""
         if self.whole.minutes is None or not self._step_seconds:
             return False
-        return self._seconds_left < steps * self._step_seconds + _end_seconds(self.scene, self._step_seconds)
+        end = _end_seconds(self.scene, self._step_seconds * self._ranks.size)
+        return self._seconds_left < steps * self._step_seconds + end
 
     @property
     def _seconds_left(self) -> float:
-        return (self.whole.minutes or 0.0) * 60 - (self.seconds_before + self._times[-1])
+        return (self.whole.minutes or 0.0) * 60 - (self.seconds_before + self._times[-1][1])
 
     @property
     def _step_seconds(self) -> float:
-        """Of the last steps; 0 before there are enough."""
+        """Of the last steps, for each photo; 0 before there are enough."""
         times = self._times
         if len(times) <= RECENT:
             return 0.0
-        return median(later - earlier for earlier, later in pairwise(times))
+        return median((later - earlier) / (end - start) for (start, earlier), (end, later) in pairwise(times))
 
 
-def _without_surveys(scene: Scene, seconds: float, step: float) -> float:
-    """What is left of a time for steps: there are surveys as often as `survey_steps` has them, at most."""
+def _without_surveys(scene: Scene, seconds: float, step: float, ranks: int) -> float:
+    """What is left of a time for steps: there are surveys as often as `survey_steps` has them, at most. In a survey one
+    rank draws while the others wait."""
     views = min(len(scene.train), MAX_VIEWS)
     surveys = min(len(SURVEYS_AT), seconds / step / (2 * SURVEY_SPACING * views))  # in the second half of the run
-    return seconds - surveys * views * SURVEY_STEPS * step
+    return seconds - surveys * views * SURVEY_STEPS * step * ranks
 
 
 def _end_seconds(scene: Scene, step: float) -> float:
-    """For what comes after the last step."""
+    """For what comes after the last step; `step`: of one rank that draws a photo while the others wait."""
     return END_SECONDS + END_STEPS * step * ((len(scene.test) or len(scene.train) / 8) + len(scene.far))

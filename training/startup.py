@@ -27,7 +27,7 @@ from training.camera_list import write_cameras
 from training.checkpoint import is_sharded, latest_checkpoint, load_checkpoint, step_of, whole_before
 from training.corrections import Corrections, learned_in
 from training.distributed.checkpoint import dealt, load_sharded, remove_unfinished
-from training.distributed.startup import check_ranks, restarted, usual_on_ranks
+from training.distributed.startup import check_ranks, restarted
 from training.exposure import Exposure
 from training.plan import final_length
 from training.pose_refinement import PoseRefinement
@@ -78,8 +78,6 @@ def read_options(arguments: Sequence[str] | None, launch: Launch = ALONE) -> Tra
             raise UserError("-m is missing: the ranks of a run must know where it is")
         model = dataclasses.replace(model, model_path=str(output_dir.default_folder(Path(model.source_path))))
     options = dataclasses.replace(options, model=model)
-    if launch.size > 1 and not options.run.resume and not _is_given("--strategy", arguments):
-        options = dataclasses.replace(options, densification=usual_on_ranks(options.densification))
     check_ranks(
         launch.size, options.run, options.optimization, options.poses, strategy_class(options.densification.strategy),
         options.densification.strategy,

@@ -187,8 +187,13 @@ def join(launch: Launch, device: torch.device) -> Ranks:
     if launch.size == 1:
         return ONE
     on_gpu = device.type == "cuda"
+    store, _, _ = next(dist.rendezvous("env://", launch.rank, launch.size, timeout=PATIENCE))
+    store.set_timeout(PATIENCE)
+    # torchrun keeps one store for all generations of processes: without a prefix of their own, those that it starts
+    # again may find the addresses of the dead there.
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
+        store=dist.PrefixStore(f"ranks/{launch.restarts}", store),
         rank=launch.rank,
         world_size=launch.size,
         timeout=PATIENCE,

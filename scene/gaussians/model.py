@@ -46,6 +46,13 @@ class Gaussians:
         """Who owns the cloud."""
         return ONE if self.shard is None else self.shard.ranks
 
+    def places(self, rows: Tensor) -> tuple[Tensor, int]:
+        """Where some own rows, (M,) rising indices, stand among those that all ranks name, and how many these are. A
+        call of all ranks."""
+        if self.shard is None:
+            return torch.arange(len(rows), device=rows.device), len(rows)
+        return self.shard.places(rows)
+
     def replace(self, name: str, values: Tensor) -> nn.Parameter:
         """Put `values` in the place of a parameter, which forgets its gradient; returns the new parameter."""
         self.parameters[name] = nn.Parameter(values.detach().contiguous())

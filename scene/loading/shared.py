@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from scene.loading.image_cache import LoadedView, ViewCache
-from scene.types import View
+from scene.types import Camera, View
 from utils.distributed import Ranks
+
+
+class Turn(NamedTuple):
+    """A view that one rank draws."""
+
+    view: View
+    rank: int
+    photo: LoadedView | None  # on that rank
+
+    @property
+    def camera(self) -> Camera:
+        """Refined, where poses are."""
+        return self.view.camera if self.photo is None else self.photo.camera
+
+
+def in_turns(photos: ViewCache, order: Sequence[int], ranks: Ranks) -> Iterator[list[Turn]]:
+    """The undamaged photos of these indices, as many at once as there are ranks: each decodes and draws one. A call of
+    all ranks."""
+    for first in range(0, len(order), ranks.size):
+        group = order[first : first + ranks.size]
+        photo = photos.find(group[ranks.rank]) if ranks.rank < len(group) else None
+        photos.share_damaged(ranks)
+        for following in order[first + ranks.size + ranks.rank :][:1]:
+            photos.prefetch(following)
+        yield [
+            Turn(photos.views[index], rank, photo if rank == ranks.rank else None)
+            for rank, index in enumerate(group)
+            if index not in photos.damaged
+        ]
 
 
 def surveyed(photos: ViewCache, order: Sequence[int], ranks: Ranks) -> Iterator[LoadedView]:
@@ -18,12 +48,9 @@ def surveyed(photos: ViewCache, order: Sequence[int], ranks: Ranks) -> Iterator[
     if ranks.size == 1:
         yield from photos.undamaged(order)
         return
-    for place, index in enumerate(order):
-        source = place % ranks.size
-        photo = photos.find(index) if source == ranks.rank else None
-        photos.share_damaged(ranks)
-        if index not in photos.damaged:
-            yield _told(photos.views[index], photo, source, ranks)
+    for turns in in_turns(photos, order, ranks):
+        for turn in turns:
+            yield _told(turn.view, turn.photo, turn.rank, ranks)
 
 
 def _told(view: View, photo: LoadedView | None, source: int, ranks: Ranks) -> LoadedView:

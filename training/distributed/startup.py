@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from arguments import DensificationOptions, OptimizationOptions, PoseOptions, RunOptions
+from arguments import OptimizationOptions, PoseOptions, RunOptions
 from training.checkpoint import latest_checkpoint
 from training.distributed.watch import has_begun
 from training.strategies.base import Strategy
@@ -24,17 +23,14 @@ def check_ranks(
     strategy: type[Strategy] | None,
     name: str,
 ) -> None:
-    """UserError, naming the flag, for what several ranks, or several photos in a step, cannot do."""
+    """UserError, naming the flag, for what several ranks cannot do."""
     photos = optimization.batch_size or size
     if photos < size:
         raise UserError(f"--batch_size {photos}: {size} ranks render a photo each; it must be at least {size}")
-    if photos > 1 and run.minutes is not None:
-        raise UserError("--minutes: time is planned for steps of one photo; give --iterations, in photos")
     if size == 1:
         return
     asked = {
         "--viewer": run.viewer,
-        "--dry_run": run.dry_run,
         "--audit_gradients": run.audit_gradients,
         "--refine_poses": poses.refine_poses,
     }
@@ -42,12 +38,7 @@ def check_ranks(
         if given:
             raise UserError(f"{flag} does not work on {size} ranks; {ONE_RANK}")
     if strategy is not None and not strategy.sharded:
-        raise UserError(f"--strategy {name} does not work on {size} ranks, threshold and adc do; {ONE_RANK}")
-
-
-def usual_on_ranks(given: DensificationOptions) -> DensificationOptions:
-    """Where several ranks are not told a strategy."""
-    return replace(given, strategy="threshold")
+        raise UserError(f"--strategy {name} does not work on {size} ranks: it does not say sharded = True; {ONE_RANK}")
 
 
 def restarted(arguments: Sequence[str], model_path: str, launch: Launch) -> list[str]:

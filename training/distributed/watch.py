@@ -77,7 +77,7 @@ class Watch:
             if not lost and self.launch.rank == 0:
                 break
             time.sleep(0.1)
-        dead = self._silent(GRACE) if lost else []
+        dead = self._silent(GRACE / 2) if lost else []  # its last sign may have been seen a beat after its death
         if dead:
             return f"rank {self.launch.rank} stops, since rank {dead[0]} has ended without a word (killed?)"
         return f"rank {self.launch.rank}: {reason(error)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -19,19 +19,32 @@ from training.strategies.rule_log import RuleLog
 
 
 class Render(Protocol):
-    """Renders a camera with the Gaussians as they are now. `colors`, (N,3), replace those of the Gaussians."""
+    """Renders a camera with the Gaussians as they are now."""
 
-    def __call__(self, camera: Camera, /, *, colors: Tensor | None = None) -> RasterOutput: ...
+    def __call__(self, camera: Camera, /) -> RasterOutput: ...
+
+
+class Look(NamedTuple):
+    """A camera of which sums over its pixels are asked."""
+
+    camera: Camera
+    drawn_by: int  # the rank that renders it
+    maps: Callable[[Tensor], Tensor] | None  # the picture in the photo's exposure to three numbers a pixel; there
+
+
+class PixelSums(Protocol):
+    """For each look (N,3): the sums over all pixels of a Gaussian's weight there times each of the three numbers."""
+
+    def __call__(self, looks: Sequence[Look], /) -> list[Tensor]: ...
 
 
 class Draw(NamedTuple):
-    """What a strategy may render between two steps: on all ranks at once, where there are several. Statistics are then
-    of the rank's own Gaussians, pictures of all."""
+    """What a strategy may render between two steps: on all ranks at once, where there are several. What is of each
+    Gaussian is then of the rank's own, pictures are of all."""
 
     surveyed: Render  # with the rasterizer's statistics
-    plain: Render  # without
+    pixel_sums: PixelSums
     background: Tensor  # (3,) of both
-    exposed: Callable[[RasterOutput, Camera], RasterOutput]  # as a training photo shows it, where exposures are learned
 
 
 class Observed(Protocol):

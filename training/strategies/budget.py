@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scene.gaussians.columns import Columns
 from scene.gaussians.optimizer import edit_rows
 from scene.types import Camera
 from training.strategies.base import Draw, Observed, Strategy, StrategyInputs
 from training.strategies.densify import DensityStatistics, default_grad_threshold
 from training.strategies.limits import check_some_left, gaussian_limit, growth_steps, photo_pixels
 from training.strategies.prune import PruneLimits, prune
-from training.strategies.scores import combined, score
+from training.strategies.scores import ViewScores, combined, score
 from training.strategies.split_longest import SplitShape, split_longest, to_logits
 from training.strategies.surveys import Surveys
 from utils.errors import UserError
@@ -67,11 +68,12 @@ class BudgetStrategy(Strategy):
     """Grows to `--max_gaussians` by the end of densification, then prunes by surveys."""
 
     Options, absgrad, count_is_known = BudgetOptions, True, True
+    sharded = True
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
         self.statistics = DensityStatistics(len(self.gaussians), self.gaussians.device)
-        self.first_count = len(self.gaussians)
+        self.first_count = self.gaussians.total
         super().__init__(inputs)
 
     def replan(self, inputs: StrategyInputs) -> None:
@@ -138,21 +140,25 @@ class BudgetStrategy(Strategy):
 
     def _split(self, event: int, draw: Draw) -> int:
         """Split as many as the curve has room for; how many."""
-        options, count = self.inputs.options, len(self.gaussians)
-        room = room_at(event, len(self.events), count, self.first_count, self.budget)
+        options, gaussians = self.inputs.options, self.gaussians
+        room = room_at(event, len(self.events), gaussians.total, self.first_count, self.budget)
         if room <= 0:
             return 0
-        photos = self.inputs.photos
+        chosen = self._chosen(event, room, draw)
+        shape = SplitShape(options.split_offset, options.split_longest, options.split_others, options.split_opacity)
+        pairs, parents = split_longest(gaussians, chosen, shape), chosen.nonzero().squeeze(1)
+        edit_rows(gaussians, self.optimizer, self.statistics, ~chosen, pairs, [parents, parents])
+        return int(gaussians.ranks.sum_(chosen.sum().reshape(1)))
+
+    def _chosen(self, event: int, room: int, draw: Draw) -> Tensor:
+        """(N,) bool: whom to split, drawn among the Gaussians of all ranks."""
+        options, photos = self.inputs.options, self.inputs.photos
         views = min(options.score_views, len(photos))
         order = [(index * len(photos) // views + event) % len(photos) for index in range(views)]
-        scores = combined(score(draw, photos.undamaged(order), count), options.score_edges)
-        wanted = self.statistics.mean_gradient() >= self.threshold
-        chosen = draw_without_replacement(scores, wanted, room, self.inputs.generator)
-        shape = SplitShape(options.split_offset, options.split_longest, options.split_others, options.split_opacity)
-        edit_rows(
-            self.gaussians, self.optimizer, self.statistics, ~chosen, split_longest(self.gaussians, chosen, shape)
-        )
-        return int(chosen.sum())
+        found, columns = score(draw, photos, order, self.gaussians.ranks), Columns(self.gaussians)
+        scores = combined(ViewScores(*map(columns.whole, found)), options.score_edges)
+        wanted = columns.whole(self.statistics.mean_gradient() >= self.threshold)
+        return columns.own(draw_without_replacement(scores, wanted, room, self.inputs.generator))
 
 
 def event_steps(start: int, stop: int, every: int) -> list[int]:

@@ -141,9 +141,7 @@ def top_k_mask(values: Tensor, candidates: Tensor, count: int, gaussians: Gaussi
 
 def _noise(gaussians: Gaussians, parents: Tensor, generator: torch.Generator) -> Tensor:
     """(C,3) normal numbers for the children of `parents`, (N,) bool: those that they would get on one rank."""
-    if gaussians.shard is None:
-        return torch.randn(SPLIT_CHILDREN * int(parents.sum()), 3, generator=generator)
-    places, count = gaussians.shard.places(parents.nonzero().squeeze(1))
+    places, count = gaussians.places(parents.nonzero().squeeze(1))
     every = torch.randn(SPLIT_CHILDREN, count, 3, generator=generator)
     return every[:, places.cpu()].flatten(0, 1)
 

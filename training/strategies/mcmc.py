@@ -53,9 +53,10 @@ class McmcStrategy(Strategy):
     Options = McmcOptions
     regularizers: ClassVar[Mapping[str, float]] = {"opacity": 0.01, "scale": 0.01}
     count_is_known = True
+    sharded = True
 
     def __init__(self, inputs: StrategyInputs) -> None:
-        self.first_count = len(inputs.gaussians)
+        self.first_count = inputs.gaussians.total
         super().__init__(inputs)
 
     def replan(self, inputs: StrategyInputs) -> None:
@@ -84,7 +85,7 @@ class McmcStrategy(Strategy):
             dead = opacities <= DEAD
             note(self.compared, "relocated", opacities, DEAD, gaussians)
             counts["relocated"] = relocate(gaussians, optimizer, nothing, dead, generator)
-            room = min(self.limit, int(GROWTH * len(gaussians))) - len(gaussians)
+            room = min(self.limit, int(GROWTH * gaussians.total)) - gaussians.total
             counts["added"] = add_copies(gaussians, optimizer, nothing, room, generator)
         if self.surveys.due(iteration):
             counts.update(self.surveys.judge(draw, nothing, self.compared)._asdict())
@@ -103,7 +104,8 @@ class McmcStrategy(Strategy):
         gaussians, extent = self.inputs.gaussians, self.inputs.scene.extent
         gates = 1 / (1 + torch.exp(GATE * (gaussians.activated_opacities.squeeze(1) - DEAD)))
         rows = (gates > QUIET).nonzero().squeeze(1)
-        random = torch.randn(len(rows), 3, generator=self.inputs.generator).to(gaussians.means)
+        places, count = gaussians.places(rows)
+        random = torch.randn(count, 3, generator=self.inputs.generator)[places.cpu()].to(gaussians.means)
         factor = self.inputs.options.noise_lr * self.inputs.optimizer.rates["means"] / extent * PAPER_EXTENT**2
         variances = (gaussians.activated_scales[rows] / extent) ** 2
         noise = rotate(gaussians.quats[rows], variances * random)  # distributed as Σ·ξ = R·S²·Rᵀ·ξ
@@ -112,8 +114,9 @@ class McmcStrategy(Strategy):
     def _drop_unseen(self, nothing: NoRows) -> int:
         """Remove what no pixel shows, at the end of the run."""
         kept = self.inputs.gaussians.activated_opacities.detach().squeeze(1) >= LEAST_SEEN
+        before = self.inputs.gaussians.total
         edit_rows(self.inputs.gaussians, self.inputs.optimizer, nothing, kept)
-        return int((~kept).sum())
+        return before - self.inputs.gaussians.total
 
     def expected_count(self, progress: float) -> float:
         """By the growth from the number that there is at the start."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scene.gaussians.columns import Columns
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer, RowStatistics, edit_rows
 from training.strategies.split_longest import to_logits
@@ -49,8 +50,9 @@ def shared_among(opacities: Tensor, copies: Tensor) -> Shared:
 def relocate(
     gaussians: Gaussians, optimizer: Optimizer, statistics: RowStatistics, dead: Tensor, generator: torch.Generator
 ) -> int:
-    """Move the `dead`, (N,) bool, to places of others, drawn by opacity; how many moved. None where no other is."""
-    return _copy(gaussians, optimizer, statistics, dead, int(dead.sum()), generator)
+    """Move the `dead`, (N,) bool, to places of others on all ranks, drawn by opacity; how many moved. None where no
+    other is."""
+    return _copy(gaussians, optimizer, statistics, dead, _number(dead, gaussians), generator)
 
 
 @torch.no_grad()
@@ -71,10 +73,11 @@ def _copy(
     generator: torch.Generator,
 ) -> int:
     """Remove some rows and add `count` copies of others. Moments of copies and of the copied are 0."""
-    if count <= 0 or bool(removed.all()):
+    if count <= 0 or _number(removed, gaussians) == gaussians.total:
         return 0
-    opacities = gaussians.activated_opacities.detach().squeeze(1)
-    drawn = draw_with_replacement(torch.where(removed, 0.0, opacities), count, generator).clamp(max=MOST_COPIES - 1)
+    opacities, columns = gaussians.activated_opacities.detach().squeeze(1), Columns(gaussians)
+    weights = columns.whole(torch.where(removed, 0.0, opacities))
+    drawn = columns.own(draw_with_replacement(weights, count, generator)).clamp(max=MOST_COPIES - 1)
     sources = drawn.nonzero().squeeze(1)
     shared = shared_among(opacities[sources], drawn[sources] + 1)
     logits = to_logits(shared.opacities.clamp(LOWEST, HIGHEST))
@@ -83,5 +86,10 @@ def _copy(
     optimizer.forget_rows(sources)
     rows = torch.repeat_interleave(torch.arange(len(drawn), device=drawn.device), drawn)
     copies = {name: gaussians.parameters[name].detach()[rows] for name in PARAMETERS}
-    edit_rows(gaussians, optimizer, statistics, ~removed, copies)
-    return len(rows)
+    edit_rows(gaussians, optimizer, statistics, ~removed, copies, [rows])
+    return sum(number for (number,) in gaussians.ranks.counts([len(rows)]))
+
+
+def _number(rows: Tensor, gaussians: Gaussians) -> int:
+    """How many of the Gaussians of all ranks `rows`, (N,) bool, has."""
+    return int(gaussians.ranks.sum_(rows.sum().reshape(1)))

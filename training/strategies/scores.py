@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d, pad
 
-from scene.loading.image_cache import LoadedView
-from training.strategies.base import Draw
+from scene.loading.image_cache import LoadedView, ViewCache
+from scene.loading.shared import in_turns
+from training.strategies.base import Draw, Look
+from utils.distributed import Ranks
 from utils.losses.photometric import select
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green, blue: ITU-R BT.601
@@ -24,9 +27,15 @@ class ViewScores(NamedTuple):
     edge: Tensor  # its mean share of the photos' edges
 
 
-def score(draw: Draw, photos: Iterable[LoadedView], count: int) -> ViewScores:
-    """The scores of `count` Gaussians over some photos."""
-    views = [_normalized(_weighted_sums(draw, photo, count)) for photo in photos]
+def score(draw: Draw, photos: ViewCache, order: Sequence[int], ranks: Ranks) -> ViewScores:
+    """The scores of the rank's Gaussians over the photos of these indices. A call of all ranks."""
+    views = list[Tensor]()
+    for turns in in_turns(photos, order, ranks):
+        looks = [
+            Look(turn.camera, turn.rank, None if turn.photo is None else partial(_maps, turn.photo, draw.background))
+            for turn in turns
+        ]
+        views += [_normalized(sums[:, :2], ranks) for sums in draw.pixel_sums(looks)]
     error, edge = torch.stack(views).unbind(2)
     return ViewScores(error.amax(dim=0), edge.mean(dim=0))
 
@@ -46,28 +55,24 @@ def edges(image: Tensor) -> Tensor:
     return conv2d(pad(luminance, (1, 1, 1, 1), mode="replicate"), kernels)[0].norm(dim=0)
 
 
-def _weighted_sums(draw: Draw, photo: LoadedView, count: int) -> Tensor:
-    """(N,2) the sum over the pixels of a Gaussian's weight times the error there, and times the edge.
-
-    The color of a pixel is Σ w·c, so the gradient by c of the sum of all pixels, each times e, is Σ w·e: the sums are
-    the backward pass of a rendering with colors of their own.
-    """
-    target = photo.over(draw.background)
-    with torch.no_grad():
-        shown = draw.exposed(draw.plain(photo.camera), photo.camera).color
-        error = (shown - target).abs().mean(dim=0)
+def _maps(photo: LoadedView, background: Tensor, picture: Tensor) -> Tensor:
+    """(3,H,W) the error of a rendered picture of the photo, the edges of the photo, and 0."""
+    target = photo.over(background)
+    error = (picture - target).abs().mean(dim=0)
     maps = torch.stack([error, edges(target), torch.zeros_like(error)])
     if photo.mask is not None:
         maps = select(maps, photo.mask) * photo.mask
         maps[1] = select(maps[1], -max_pool2d(-photo.mask, 3, stride=1, padding=1)[0])  # what looks beyond the mask
-    colors = target.new_zeros(count, 3, requires_grad=True)
-    output = draw.plain(photo.camera, colors=colors)
-    (sums,) = torch.autograd.grad(output.color, colors, maps)
-    return sums[:, :2]
+    return maps
 
 
-def _normalized(sums: Tensor) -> Tensor:
-    """Each column by the mean of what is positive in it, so that every view counts the same."""
+def _normalized(sums: Tensor, ranks: Ranks) -> Tensor:
+    """Each column by the mean of what is positive in it on all ranks, so that every view counts the same.
+
+    In float64, and rounded then: the order in which ranks are added up does not show.
+    """
     positive = sums > 0
-    mean = torch.where(positive, sums, 0.0).double().sum(dim=0) / positive.sum(dim=0).clamp(min=1)
+    total = torch.where(positive, sums, 0.0).double().sum(dim=0)
+    total, count = ranks.sum_(torch.cat([total, positive.sum(dim=0).double()])).chunk(2)
+    mean = total / count.clamp(min=1)
     return torch.where(positive, sums, 0.0) / torch.where(mean > 0, mean, 1.0).to(sums.dtype)

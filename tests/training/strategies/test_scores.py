@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from arguments import ExposureOptions
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, render
 from scene.gaussians.model import PARAMETERS, Gaussians
-from scene.loading.image_cache import LoadedView
-from scene.types import Camera
+from scene.loading.image_cache import LoadedView, ViewCache
+from scene.types import Camera, View
 from tests.helpers.clouds import random_gaussians
 from tests.helpers.scenes import looking_at_origin
-from training.strategies.base import Draw
+from training.corrections import Corrections
+from training.draw import draw_of
+from training.exposure import Exposure
 from training.strategies.scores import ViewScores, combined, edges, score
 from training.strategies.split_longest import SplitShape, split_longest
+from utils.distributed import ONE
 
 WIDTH, HEIGHT = 40, 30
 SETTINGS = RenderSettings(near=0.1, sh_degree=0)
+BACKGROUND = torch.zeros(3)
 
 
 def camera(angle: float = 0.0) -> Camera:
     return Camera(f"{angle}", WIDTH, HEIGHT, 35.0, 36.0, 19.5, 15.5, looking_at_origin(angle))
 
 
-def draw_of(gaussians: Gaussians, gain: float = 1.0) -> Draw:
-    def exposed(output: RasterOutput, _: Camera) -> RasterOutput:
-        return output._replace(color=gain * output.color)
-
-    background = torch.zeros(3)
-    plain = partial(render, gaussians, background=background, settings=SETTINGS)
-    return Draw(plain, plain, background, exposed)
+def drawn(gaussians: Gaussians, view: Camera, colors: Tensor | None = None) -> RasterOutput:
+    with torch.no_grad():
+        return render(gaussians, view, BACKGROUND, SETTINGS, colors=colors)
 
 
 def photo_of(gaussians: Gaussians, view: Camera, mask: Tensor | None = None) -> LoadedView:
-    with torch.no_grad():
-        color = draw_of(gaussians).plain(view).color
-    return LoadedView(view, color, mask)
+    return LoadedView(view, drawn(gaussians, view).color, mask)
+
+
+class Photos(ViewCache):
+    """Photos that are not decoded from any file."""
+
+    def __init__(self, photos: list[LoadedView]) -> None:
+        super().__init__([View(photo.camera, Path("nowhere")) for photo in photos])
+        self._photos = photos
+
+    def find(self, index: int) -> LoadedView:
+        return self._photos[index]
+
+    def prefetch(self, index: int) -> None:
+        """There is nothing to be brought."""
 
 
 def weights(gaussians: Gaussians, view: Camera) -> Tensor:
@@ -48,8 +61,7 @@ def weights(gaussians: Gaussians, view: Camera) -> Tensor:
     for row in range(len(gaussians)):
         colors = torch.zeros(len(gaussians), 3)
         colors[row] = 1
-        with torch.no_grad():
-            images.append(draw_of(gaussians).plain(view, colors=colors).color[0])
+        images.append(drawn(gaussians, view, colors).color[0])
     return torch.stack(images)
 
 
@@ -59,11 +71,10 @@ def test_scores_are_sums_of_weight_times_error_and_edge(masked: bool) -> None:
     gaussians.scales.detach().add_(1.0)
     mask = (torch.arange(WIDTH) < 20).float().expand(1, HEIGHT, WIDTH) if masked else None
     views = [photo_of(random_gaussians(12, sh_degree=0, seed=8), camera(angle), mask) for angle in (0.0, 1.0)]
-    found = score(draw_of(gaussians), views, 12)
+    found = score(draw_of(gaussians, Corrections(), BACKGROUND, SETTINGS), Photos(views), range(2), ONE)
     expected: list[list[Tensor]] = []
     for view in views:
-        with torch.no_grad():
-            error = (draw_of(gaussians).plain(view.camera).color - view.color).abs().mean(dim=0)
+        error = (drawn(gaussians, view.camera).color - view.color).abs().mean(dim=0)
         sums = []
         inner = (torch.arange(WIDTH) < (19 if masked else WIDTH)).float()  # whose edges nothing masked out is part of
         for image in (error * (1.0 if mask is None else mask[0]), edges(view.color) * inner):
@@ -77,14 +88,19 @@ def test_scores_are_sums_of_weight_times_error_and_edge(masked: bool) -> None:
 
 
 def test_errors_are_taken_in_the_exposure_of_the_photo() -> None:
+    def errors(corrections: Corrections, photo: LoadedView) -> Tensor:
+        return score(draw_of(gaussians, corrections, BACKGROUND, SETTINGS), Photos([photo]), [0], ONE).error
+
     gaussians = random_gaussians(12, sh_degree=0)
     gaussians.scales.detach().add_(1.0)
     photo = photo_of(random_gaussians(12, sh_degree=0, seed=8), camera())
     brighter = photo._replace(color=2 * photo.color)
-    as_it_is, doubled = score(draw_of(gaussians), [photo], 12), score(draw_of(gaussians, 2.0), [brighter], 12)
-    assert as_it_is.error.std() > 0.1
-    torch.testing.assert_close(doubled.error, as_it_is.error)
-    assert (score(draw_of(gaussians), [brighter], 12).error - as_it_is.error).abs().max() > 0.03
+    exposure = Exposure([photo.camera.name], ExposureOptions(), torch.device("cpu"))
+    exposure.matrices.detach().mul_(2)
+    as_it_is = errors(Corrections(), photo)
+    assert as_it_is.std() > 0.1
+    torch.testing.assert_close(errors(Corrections(exposure), brighter), as_it_is)
+    assert (errors(Corrections(), brighter) - as_it_is).abs().max() > 0.03
 
 
 def test_edges_of_a_step() -> None:
@@ -105,8 +121,7 @@ def test_the_edge_counts_by_its_median() -> None:
 
 def footprint(gaussians: Gaussians) -> Tensor:
     view = Camera("near", 200, 200, 400.0, 400.0, 100.0, 100.0, looking_at_origin(0.0))
-    with torch.no_grad():
-        return draw_of(gaussians).plain(view).alpha.double()
+    return drawn(gaussians, view).alpha.double()
 
 
 @pytest.mark.parametrize(("opacity", "change"), [(0.1, 0.10), (0.6, 0.12), (0.99, 0.15)])
