@@ -117,9 +117,14 @@ def dry_run(ranks: Ranks, options: TrainOptions, device: torch.device, started: 
 def loss_of(options: TrainOptions, extent: float, strategy: Strategy | None = None) -> Loss:
     """The loss that the settings describe, in a scene of this extent. UserError for a schedule that cannot be read."""
     groups = options.optimization, options.depth, options.regularizers, options.extensions
-    usual = None if strategy is None else strategy.regularizers
-    kept = options.model.photo_cache or 0
-    return Loss.of(*groups, iterations=options.run.iterations, extent=extent, usual=usual, photos_kept=kept)
+    return Loss.of(
+        *groups,
+        iterations=options.run.iterations,
+        extent=extent,
+        usual=None if strategy is None else strategy.regularizers,
+        photos_kept=options.model.photo_cache or 0,
+        depth_along_rays=options.pipeline.depth_model == "ray",
+    )
 
 
 def drawing_of(options: TrainOptions, scene: Scene) -> Callable[[int], RenderSettings]:

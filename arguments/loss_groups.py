@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from utils.losses.depth import LOSSES, NAMES, parse_losses
 from utils.options import option
 
+USUAL_SENSOR = "0:30 3000:30 15000:10"  # --lambda_sensor where depth lies along rays
+
 
 @dataclass(frozen=True)
 class OptimizationOptions:
@@ -123,10 +125,11 @@ class RegularizerOptions:
         "thick",
         minimum=1e-6,
     )
-    lambda_sensor: str = option(
-        "0",
+    lambda_sensor: str | None = option(
+        None,
         "weight of each splat's squared distance from the depth map, where that is known and away from its edges; the "
-        f"distortion then counts the other pixels: {SCHEDULE}",
+        f"distortion then counts the other pixels: {SCHEDULE}; lower it if the poses are worse than the depth",
+        follows=f"{USUAL_SENSOR}; 0 with --depth_model center, or where a distortion is asked for",
     )
     sensor_limit: float = option(
         0.04, "distance from the depth map beyond which lambda_sensor pulls no splat, in scene extents", minimum=0

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from arguments import DepthOptions, OptimizationOptions, RegularizerOptions, extension
+from arguments.loss_groups import USUAL_SENSOR
 from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings, SensorDepth
 from scene.gaussians.model import Gaussians
@@ -38,6 +39,9 @@ FLAGS = {  # term -> the setting that is its weight
     "opacity": "lambda_opacity",
     "scale": "lambda_scale",
 }
+
+
+OF_DISTORTION = ("lambda_dist", "distortion", "dist_scale", "dist_gap")
 
 
 class DepthTerm(NamedTuple):
@@ -75,15 +79,16 @@ class Loss:
         extent: float,
         usual: Mapping[str, float] | None = None,
         photos_kept: int = 0,
+        depth_along_rays: bool = True,
     ) -> Loss:
         """The loss that the settings of a run of `iterations` describe; `extensions` has the depth losses' own options.
 
-        `usual`: term -> its weight where the options leave it open, else 0.
+        `usual`: term -> its weight where the options leave it open, else 0; that of the sensor: see `sensor_weight`.
         UserError for a schedule or a sum of depth losses that cannot be read.
         """
         knots = {
             "lambda_dist": regularizers.lambda_dist,
-            "lambda_sensor": regularizers.lambda_sensor,
+            "lambda_sensor": sensor_weight(regularizers, depth_along_rays),
             "lambda_normal": regularizers.lambda_normal,
             "lambda_thickness": regularizers.lambda_thickness,
             "lambda_erank": regularizers.lambda_erank,
@@ -268,6 +273,17 @@ class Loss:
             self._make_room(self.maps)
             self.maps[key] = made
         return self.maps[key]
+
+
+def sensor_weight(regularizers: RegularizerOptions, depth_along_rays: bool) -> str:
+    """The schedule of --lambda_sensor. Where that is left open it is the usual one for depths along rays, for which the
+    term is made, unless a distortion is asked for: that would lose the pixels whose depth is known.
+    """
+    if regularizers.lambda_sensor is not None:
+        return regularizers.lambda_sensor
+    usual = RegularizerOptions()
+    asked = any(getattr(regularizers, name) != getattr(usual, name) for name in OF_DISTORTION)
+    return USUAL_SENSOR if depth_along_rays and not asked else "0"
 
 
 def in_order(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:

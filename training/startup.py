@@ -91,7 +91,7 @@ def check_depth_model(options: TrainOptions) -> None:
         return
     for flag in ("lambda_sensor", "lambda_normal"):
         text = getattr(options.regularizers, flag)
-        if any(value > 0 for _, value in parse_schedule(text, flag).knots):
+        if text is not None and any(value > 0 for _, value in parse_schedule(text, flag).knots):
             raise UserError(
                 f"--{flag} {text} with --depth_model {options.pipeline.depth_model}: it needs --depth_model ray"
             )

@@ -108,7 +108,7 @@ def test_a_dropped_gradient_stops_the_run(dataset: Path, tmp_path: Path, monkeyp
 def test_an_audit_names_every_term(dataset: Path, tmp_path: Path) -> None:
     run(dataset, tmp_path / "out", "--audit_gradients --lambda_ray 0.1 --ray_ratio_max 1 --lambda_opacity 0.001")
     audits = [line["audit"] for line in log(tmp_path / "out") if "audit" in line]
-    assert audits and set(audits[0]) == {"l1", "dssim", "depth", "distortion", "ray", "opacity"}
+    assert audits and set(audits[0]) == {"l1", "dssim", "depth", "distortion", "sensor", "ray", "opacity"}
     for name, group in (("depth", "xyz"), ("distortion", "scaling"), ("opacity", "opacity"), ("l1", "features")):
         assert audits[0][name]["gradients"][group] > 0
     assert audits[0]["depth"]["gradients"]["features"] == 0

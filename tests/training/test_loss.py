@@ -82,6 +82,22 @@ def test_a_sum_of_depth_losses_is_the_weighted_sum_of_each_alone() -> None:
     assert weighted_sum(terms, weights).item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("flags", "weight"),
+    [
+        ("", 30),
+        ("--lambda_sensor 7", 7),
+        ("--depth_model center", 0),
+        ("--lambda_dist 10", 0),
+        ("--lambda_dist 0", 0),
+        ("--distortion gap", 0),
+        ("--distortion gap --lambda_sensor 7", 7),
+    ],
+)
+def test_the_sensors_term_is_usual_where_no_distortion_is_asked_for(flags: str, weight: float) -> None:
+    assert loss_of(parse_train_options(flags.split()), 1.0).weights(1)["sensor"] == weight
+
+
 def test_a_sensors_pixels_and_the_others_have_terms_of_their_own() -> None:
     """Where the depth is known the splats are held against it, elsewhere against each other."""
     flags = ["--lambda_sensor", "20", "--sensor_limit", "0.1", "--dist_scale", "0"]
