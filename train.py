@@ -32,13 +32,15 @@ from gaussian_renderer.threads import threads_for_rasterizer
 from scene import load_scene
 from scene.gaussians.model import Gaussians
 from scene.gaussians.optimizer import position_rate
+from scene.inputs.workspace import borrowed
 from scene.loading.downscale import downscale_2x, halved_camera
+from scene.sfm import PosesUnknown
 from scene.types import Camera, Scene
 from training.batch import Shot, forward
 from training.distributed.following import FollowingOutputs, SilentLogger
 from training.distributed.startup import scaling_text
 from training.distributed.watch import mark_begun, together
-from training.forecast import PROBE_SECONDS, forecast
+from training.forecast import NOTHING_WRITTEN, PROBE_SECONDS, forecast
 from training.interrupt import Interrupt, Wish
 from training.live import live_viewer
 from training.loss import Loss, schedule_text
@@ -107,8 +109,25 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
 
 
 def dry_run(options: TrainOptions, device: torch.device, started: float) -> None:
-    """Say what the run would start from, how long it would take and how much memory."""
-    scene = load_scene(Path(options.model.source_path), **options.model.scene_arguments())
+    """Say what the run would start from, how long it would take and how much memory, and leave nothing behind."""
+    arguments = options.model.scene_arguments()
+    with borrowed(arguments.pop("workspace")) as workspace:
+        try:
+            scene = load_scene(
+                Path(options.model.source_path),
+                **arguments,
+                workspace=workspace,
+                quiet=options.run.quiet,
+                find_poses=False,
+            )
+        except PosesUnknown as unknown:
+            say(f"{unknown}\n{NOTHING_WRITTEN}")
+            return
+        expect(options, scene, device, started)
+
+
+def expect(options: TrainOptions, scene: Scene, device: torch.device, started: float) -> None:
+    """Say what the run is expected to take, by some of its steps."""
     state, loaded = first_state(options, scene, device), time.monotonic() - started
     probe = probe_of(options, scene, state)
     run = plan_run(options.run, scene, state, started, probe)

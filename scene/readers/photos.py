@@ -24,13 +24,14 @@ def can_read(source: Path) -> bool:
 
 
 def read(source: Path, options: ReadOptions) -> ParsedDataset:
-    """Raises: UserError where pycolmap is missing, or too few photos find their place."""
+    """Raises: UserError where pycolmap is missing, or too few photos find their place; PosesUnknown where they are not
+    to be found now."""
     folder = _folder(source, options.images)
     if folder is None:
         raise UserError(f"the image folder {source / options.images} has no photos; -i names another")
     names = [path.relative_to(folder).as_posix() for path in _photos(folder)]
     workspace = needed(options.workspace, folder, f"the poses of its {len(names)} photos")
-    poses = find_poses(folder, names, workspace, options.is_sequence, options.quiet)
+    poses = find_poses(folder, names, workspace, options.is_sequence, quiet=options.quiet, may_run=options.find_poses)
     model = colmap.read_model(poses.model)
     masks = folder.parent / colmap.MASKS if folder != source else folder / colmap.MASKS
     found, contested = pair(masks, names, IMAGE_SUFFIXES) if masks.is_dir() else Pairing({}, [])
