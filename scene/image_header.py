@@ -26,7 +26,10 @@ DECODED = {"BMP", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", *heif
 BYTES_EACH = ("L", "RGB", "BGR", "RGBA", "BGRA", "RGBX", "BGRX")  # Pillow's names of layouts with a byte a letter
 
 # Whatever a damaged file makes Pillow raise.
-UNREADABLE = (OSError, ValueError, ArithmeticError, SyntaxError, LookupError, TypeError, MemoryError, struct.error)
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, ArithmeticError, SyntaxError, LookupError, TypeError, MemoryError, struct.error),
+    RuntimeError,  # of the decoder of AVIF
+)
 
 
 @dataclass(frozen=True)
