@@ -1,9 +1,9 @@
 """What each format loses: python benchmarks/format_errors.py FILE [-m MODEL] [--splat_transform COMMAND]
 
-FILE is written in every format and read again. The table has the largest error of a position, root mean square errors
-of the rest, and with -m the PSNR of renders of FILE against those of what came back, from the training cameras of a
-model. --splat_transform is the command of @playcanvas/splat-transform, an independent reader and writer: each format is
-then also read and written by it, and compared with the same errors.
+FILE is written in every format, and as viewer.html has it, and read again. The table has the largest error of a
+position, root mean square errors of the rest, and with -m the PSNR of renders of FILE against those of what came back,
+from the training cameras of a model. --splat_transform is the command of @playcanvas/splat-transform, an independent
+reader and writer: each format is then also read and written by it, and compared with the same errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.trained import load_trained_scene, read_options
 from scene.editing import multiply_quats, rows
 from scene.gaussians.model import Gaussians
-from scene.io import FORMATS, read_gaussians, write_gaussians
+from scene.io import FORMATS, page_scene, read_gaussians, write_gaussians
 from scene.io.packing import colors_of
 from scene.types import GaussianArrays, Scene
 from utils.text import table
@@ -133,6 +133,9 @@ def main() -> None:
                 theirs = Path(place) / f"theirs{suffix}"
                 convert(start, theirs)
                 add(f"{suffix}, written by splat-transform", theirs.stat().st_size, read_gaussians(theirs))
+        packed = page_scene.pack(original)
+        (Path(place) / "page.ply").write_bytes(page_scene.unpack(packed))
+        add("in viewer.html", len(packed.packed), read_gaussians(Path(place) / "page.ply"))
     print(table(lines))
 
 
