@@ -33,7 +33,7 @@ def outlook(folder: Path, names: Sequence[str], is_sequence: bool) -> str:
     pairs = pairs_of(is_sequence)(names, lambda _: np.zeros((0, 128), np.uint8))
     lines = [
         f"{count_text(len(names), 'photo')} without poses, of {shown}{more} pixels",
-        f"SfM by pycolmap has to find their poses first: features of each, matches of {len(pairs):,} pairs. Time and "
+        f"SfM by pycolmap has to find their poses first, in minutes: features of each, {len(pairs):,} pairs. Time and "
         "memory of the training depend on what it finds. `python -m scene.check` with the same -m finds and checks "
         "poses before the run, and --dry_run then says the rest",
     ]
