@@ -27,14 +27,16 @@ from gaussian_renderer.live.server import require_viser
 from gaussian_renderer.threads import threads_for_rasterizer
 from scene import load_scene
 from scene.gaussians.optimizer import position_rate
+from scene.inputs.workspace import borrowed
 from scene.loading.downscale import downscale_2x, halved_camera
+from scene.sfm import PosesUnknown
 from scene.types import Scene
 from training.batch import Shot, forward
 from training.distributed.following import FollowingOutputs, SilentLogger
 from training.distributed.startup import scaling_text
 from training.distributed.watch import mark_begun, together
 from training.draw import draw_of
-from training.forecast import PROBE_SECONDS, forecast
+from training.forecast import NOTHING_WRITTEN, PROBE_SECONDS, forecast
 from training.interrupt import Interrupt, Wish
 from training.live import live_viewer
 from training.loss import Loss, schedule_text
@@ -99,9 +101,27 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
 
 
 def dry_run(ranks: Ranks, options: TrainOptions, device: torch.device, started: float) -> None:
-    """Say what the run would start from, how long it would take and how much memory. All ranks measure, rank 0 says."""
+    """Say what the run would start from, how long it would take and how much memory, and leave nothing behind."""
     ranks.led(lambda: check_folder(options))
-    scene = ranks.led(lambda: load_scene(Path(options.model.source_path), **options.model.scene_arguments()))
+    with borrowed(options.model.scene_arguments()["workspace"]) as workspace:
+        found = ranks.led(lambda: look_into(options, workspace))
+        if isinstance(found, Scene):
+            expect(ranks, options, found, device, started)
+        elif ranks.leads:
+            say(f"{found}\n{NOTHING_WRITTEN}")
+
+
+def look_into(options: TrainOptions, workspace: Path) -> Scene | str:
+    """The scene, or what is known of photos whose poses are still to be found."""
+    arguments = options.model.scene_arguments() | {"workspace": workspace, "quiet": options.run.quiet}
+    try:
+        return load_scene(Path(options.model.source_path), **arguments, find_poses=False)
+    except PosesUnknown as unknown:
+        return str(unknown)
+
+
+def expect(ranks: Ranks, options: TrainOptions, scene: Scene, device: torch.device, started: float) -> None:
+    """Say what the run is expected to take, by some of its steps. All ranks measure, rank 0 says."""
     state, loaded = first_state(options, scene, device, ranks), time.monotonic() - started
     probe = probe_of(options, scene, state)
     run = plan_run(options.run, scene, state, started, probe)

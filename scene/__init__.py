@@ -11,6 +11,7 @@ import numpy as np
 from scene.build import Request, make_scene
 from scene.readers import read_dataset
 from scene.readers.base import ReadOptions
+from scene.sfm import PosesUnknown
 from scene.source import opened
 from scene.types import Scene
 from utils.errors import UserError
@@ -29,6 +30,7 @@ def load_scene(
     workspace: Path | None = None,
     frames: int = ReadOptions.frames,
     quiet: bool = True,
+    find_poses: bool = True,
 ) -> Scene:
     """Read a dataset of any format that `scene.readers` lists, photos without poses, a video, or a zip of these.
 
@@ -46,14 +48,20 @@ def load_scene(
             None: only what needs nothing of that can be read.
         frames: how many frames of a video are taken.
         quiet: whether no progress is printed of what is made.
+        find_poses: whether SfM may run, which takes minutes, for photos without poses that the workspace does not have.
 
-    Raises: UserError for what is not a dataset, or not a whole one.
+    Raises: UserError for what is not a dataset, or not a whole one; PosesUnknown where SfM would have to run.
     """
     if depth_scale is not None and not 0 < depth_scale < np.inf:
         raise UserError(f"the scale of the depth maps is {depth_scale}; it must be above 0: world units of a step")
     gray = 1.0 if white_background else 0.0
     request = Request(images, depths, depth_scale, resolution, eval_split, test_images, gray)
-    options = ReadOptions(images, None if workspace is None else Path(workspace), frames, quiet=quiet)
+    options = ReadOptions(
+        images, None if workspace is None else Path(workspace), frames, quiet=quiet, find_poses=find_poses
+    )
     folder, options, said = opened(Path(source), options)
-    dataset = read_dataset(folder, options)
+    try:
+        dataset = read_dataset(folder, options)
+    except PosesUnknown as unknown:
+        raise PosesUnknown(f"{Path(source).name}: {'; '.join([*said, str(unknown)])}") from None
     return make_scene(folder, replace(dataset, notes=(*said, *dataset.notes)), request)

@@ -15,6 +15,7 @@ from scene.camera_models import shown_share
 from scene.depth.files import IGNORED, USUAL_FOLDERS, find_folder
 from scene.depth.fusion import add_fused
 from scene.depth.maps import SUFFIXES
+from scene.depth.r3d import require_library
 from scene.depth.scale import Depths, attach_depth
 from scene.extent import measure_extent
 from scene.far import FOLDER, FarViews, split_far
@@ -188,6 +189,8 @@ def _with_depth(
     maps = {name: found for name, found in maps.items() if name not in gone}
     if not maps:
         return Depths(views, "", warnings)
+    for each in maps.values():
+        require_library(each.path)  # without it all would be left out, one by one
     depths = attach_depth(views, maps, recording.points, recording.tracks, scale)
     return replace(depths, warnings=[*warnings, *depths.warnings])
 

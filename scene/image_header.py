@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from scene import heif
 from scene.orientation import AS_STORED, SIDEWAYS
 from utils.errors import UserError
 
@@ -20,11 +21,15 @@ MAX_PIXELS = 2**28  # of any file, in all: 268 megapixels, which take 3.2 GB onc
 MAX_TIMES = 16  # as wide as the camera it belongs to: more is a damaged header, not a finer image
 SHAPE = 0.02  # by which aspect ratios of one picture may differ, beside what rounding to pixels makes
 
-DECODED = {"BMP", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"}  # Pillow's names of what OpenCV decodes too
+# Pillow's names of what scene.images decodes.
+DECODED = {"BMP", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", *heif.FORMATS}
 BYTES_EACH = ("L", "RGB", "BGR", "RGBA", "BGRA", "RGBX", "BGRX")  # Pillow's names of layouts with a byte a letter
 
 # Whatever a damaged file makes Pillow raise.
-UNREADABLE = (OSError, ValueError, ArithmeticError, SyntaxError, LookupError, TypeError, MemoryError, struct.error)
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, ArithmeticError, SyntaxError, LookupError, TypeError, MemoryError, struct.error),
+    RuntimeError,  # of the decoder of AVIF
+)
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,19 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Raises: UserError, naming the file, for one that is no image, too large to decode, or cut short."""
+    """Raises: UserError, naming the file, for one that is no image, too large to decode, cut short, or of a format
+    whose library is not installed."""
     try:
+        install = heif.missing_library(path)
+        if install:
+            raise UserError(f"{path} needs a library to be decoded: {install}")
         with Image.open(path) as image:
             header = Header(*image.size, image.has_transparency_data, _orientation(image))
             missing = _bytes_needed(image) > path.stat().st_size
             kind = image.format
-    except UNREADABLE:
+    except UNREADABLE as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{path} cannot be decoded as an image") from None
     if header.width < 1 or header.height < 1:
         raise UserError(f"{path} cannot be decoded as an image: it is {header.width}×{header.height} pixels")
@@ -90,6 +101,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _bytes_needed(image: Image.Image) -> int:
     """Of a file whose pixels are not compressed, as bmp and ppm; 0 for others."""
+    if image.format in heif.FORMATS:  # whose decoders hand raw pixels over
+        return 0
     needed = 0
     for decoder, (left, top, right, bottom), offset, layout, *_ in getattr(image, "tile", []):
         order = layout if isinstance(layout, str) else layout[0] if layout else ""
@@ -99,12 +112,14 @@ def _bytes_needed(image: Image.Image) -> int:
 
 
 def _is_whole(path: Path, kind: str | None) -> bool:
-    if kind not in ("PNG", "JPEG", "MPO", "WEBP"):
+    if kind not in ("PNG", "JPEG", "MPO", "WEBP", *heif.FORMATS):
         return True
     with path.open("rb") as file:
         try:
             if kind == "WEBP":  # a RIFF file, which begins with its length
                 return struct.unpack("<4xI", file.read(8))[0] + 8 <= _size_of(file)
+            if kind in heif.FORMATS:
+                return _boxes_are_whole(file)
             return _png_is_whole(file) if kind == "PNG" else _jpeg_ends(file)
         except struct.error:
             return False
@@ -123,6 +138,20 @@ def _png_is_whole(file: BinaryIO) -> bool:
         data, (expected,) = file.read(length), struct.unpack(">I", file.read(4))
         if name[:1].isupper() and zlib.crc32(data, zlib.crc32(name)) != expected:
             return False
+
+
+def _boxes_are_whole(file: BinaryIO) -> bool:
+    """Whether the boxes of an ISO base media file (ISO/IEC 14496-12) end where the file ends."""
+    size, at = _size_of(file), 0
+    while at < size:
+        file.seek(at)
+        (length,) = struct.unpack(">I4x", file.read(8))
+        if length == 1:  # it follows in 64 bits
+            (length,) = struct.unpack(">Q", file.read(8))
+        if length == 0:  # to the end
+            return True
+        at += max(length, 8)
+    return at == size
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

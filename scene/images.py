@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from scene import heif
 from scene.camera_models import sampling_map
-from scene.image_header import same_shape
+from scene.image_header import UNREADABLE, same_shape
 from scene.orientation import turned
 from scene.types import CameraModel, View
 from utils.errors import DamagedFile, UserError
@@ -71,11 +74,21 @@ def load_image(view: View) -> LoadedImage:
 
 def decode_image(path: Path) -> np.ndarray | None:
     """The numbers of an image file as it stores them, channels last in cv2's order; None for what is none."""
-    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else None
+    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, np.uint8)
     try:
-        return None if data is None or len(data) == 0 else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except (cv2.error, MemoryError):
+        if heif.is_heif(data[: heif.START].tobytes()):
+            return None if heif.missing_library(path) else _by_pillow(data.tobytes())
+        return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    except (cv2.error, *UNREADABLE):
         return None
+
+
+def _by_pillow(data: bytes) -> np.ndarray:
+    """(H, W, 3 or 4) uint8 in cv2's order. Raises: one of UNREADABLE."""
+    with Image.open(io.BytesIO(data)) as image:
+        if image.has_transparency_data:
+            return cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
+        return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
 def undecodable(path: Path, what: str = "") -> UserError:

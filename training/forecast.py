@@ -12,6 +12,7 @@ from training.state import TrainingState
 from utils.text import count_text, duration_text
 
 PROBE_SECONDS = 10.0 / PART_OF_TIME  # of a run whose probe takes 10 s at most for each number of Gaussians
+NOTHING_WRITTEN = "Nothing was written (--dry_run)"
 FULL = 0.9  # of the machine's memory: a run that needs more is warned of
 
 
@@ -29,7 +30,7 @@ def forecast(run: RunOptions, scene: Scene, state: TrainingState, speed: Speed, 
         f"Time: about {duration_text(seconds)}, loading and evaluation included; {count_text(steps, 'step')} of "
         f"{first} at the start and {last} at the end",
     ]
-    return [*lines, *_memory(scene, state), "Nothing was written (--dry_run)"]
+    return [*lines, *_memory(scene, state), NOTHING_WRITTEN]
 
 
 def _memory(scene: Scene, state: TrainingState) -> list[str]:

@@ -14,6 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from scene.depth.exr import read_exr, read_exr_size
+from scene.depth.r3d import TYPES as R3D_TYPES
+from scene.depth.r3d import read_r3d, read_r3d_size
 from scene.depth.resample import at_pixels
 from scene.image_header import UNREADABLE, read_header, same_shape
 from scene.images import decode_image, undecodable
@@ -43,10 +45,12 @@ def read_map(depth_map: DepthMap) -> np.ndarray:
 def _is_sure(confidence: Confidence, height: int, width: int) -> np.ndarray:
     """(height, width) bool: whether the depth there is to be used."""
     path = confidence.path
-    header = read_header(path)
-    if not same_shape(header.width, header.height, width, height):
-        raise UserError(f"{path} is {header.width}×{header.height} pixels; its depth map is {width}×{height}")
-    levels = decode_image(path)
+    found = read_size(path)
+    if found == (0, 0):  # of a camera that is equally sure of all of it
+        return np.ones((height, width), bool)
+    if not same_shape(*found, width, height):
+        raise UserError(f"{path} is {found[0]}×{found[1]} pixels; its depth map is {width}×{height}")
+    levels = read_r3d(path) if path.suffix.lower() in R3D_TYPES else decode_image(path)
     if levels is None or levels.ndim != 2:
         raise UserError(f"{path} cannot be decoded as a map of confidence: it must be an image of one channel")
     if levels.shape != (height, width):
@@ -59,7 +63,7 @@ def read_numbers(path: Path) -> np.ndarray:
 
     Raises: UserError for a file that cannot be decoded.
     """
-    read = {".npy": _read_npy, ".exr": read_exr}.get(path.suffix.lower(), _read_image)
+    read = {".npy": _read_npy, ".exr": read_exr, ".depth": read_r3d}.get(path.suffix.lower(), _read_image)
     numbers = read(path)
     if numbers.ndim == 3 and (numbers[..., :3] == numbers[..., :1]).all():
         numbers = numbers[..., 0]
@@ -81,12 +85,15 @@ def _mapped_npy(path: Path) -> np.ndarray:
     """The array of a file, as yet unread: a header that says more than the file holds is an error, and no memory."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (*UNREADABLE, EOFError, tokenize.TokenError) as error:
+    except (*UNREADABLE, tokenize.TokenError) as error:
         raise UserError(f"the depth map {path} cannot be decoded: {error}") from None
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Width and height of a depth map, from its header. Raises: UserError for a file that cannot be decoded."""
+    """Width and height of a map of depth or confidence, from its header. Raises: UserError for a file that cannot be
+    decoded."""
+    if path.suffix.lower() in R3D_TYPES:
+        return read_r3d_size(path)
     if path.suffix.lower() == ".exr":
         return read_exr_size(path)
     if path.suffix.lower() == ".npy":

@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,38 @@ def needed(workspace: Path | None, source: Path, what: str) -> Path:
     return workspace
 
 
+@contextmanager
+def borrowed(workspace: Path | None) -> Iterator[Path]:
+    """A workspace for a look that leaves nothing behind: it has what `workspace` has, and is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="workspace.") as place:
+        for made_of in sorted(workspace.glob(f"*/{MADE_OF}")) if workspace is not None else ():
+            (Path(place) / made_of.parent.name).symlink_to(made_of.parent.resolve())
+        yield Path(place)
+
+
+def is_made(folder: Path, made_of: Mapping[str, Any]) -> bool:
+    """Whether `folder` was made of the same by `made_once`."""
+    return (folder / MADE_OF).is_file() and read_object(folder / MADE_OF) == json.loads(json.dumps(made_of))
+
+
 def made_once(folder: Path, made_of: Mapping[str, Any], make: Callable[[Path], None]) -> bool:
     """Let `make` fill `folder`, unless it was made of the same already; whether that had to be done.
 
     It is filled beside its place and moved there whole; a folder that was made of something else is replaced, and one
     that was not made here is not: UserError.
     """
-    made_of = json.loads(json.dumps(made_of))
-    is_ours = (folder / MADE_OF).is_file()
-    if is_ours and read_object(folder / MADE_OF) == made_of:
+    if is_made(folder, made_of):
         return False
-    if folder.exists() and not is_ours:
+    if folder.exists() and not (folder / MADE_OF).is_file():
         raise UserError(f"{folder} is in the way of what is made of the input; move it away, or choose another -m")
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         make(beside)
         write_json(beside / MADE_OF, made_of)
-        if folder.exists():
+        if folder.is_symlink():  # to what another workspace has, which stays there
+            folder.unlink()
+        elif folder.exists():
             shutil.rmtree(folder)
         beside.chmod(0o755)
         beside.rename(folder)

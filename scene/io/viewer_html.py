@@ -11,15 +11,14 @@ import html
 import json
 import lzma
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scene.editing import Similarity, transform
-from scene.io import ply
+from scene.editing import Similarity, rows, transform
+from scene.io.page_scene import PageScene, pack
 from scene.types import Camera, GaussianArrays
 from scene.upright import level_rotation, turned
 from utils.files import atomic_write
@@ -33,16 +32,26 @@ MAX_TITLE = 60  # characters of an annotation
 MAX_FOV = 120.0  # degrees
 MIDDLE = 0.5  # of the picture, in which the depth of what a camera looks at is taken
 MIN_IN_MIDDLE = 10  # Gaussians there, or the depth is that of all
-# The scene stands in the page as text, since browsers limit data addresses (Firefox: 32 MB); a blob has no limit.
-LOADER = """
+SAMPLE = 20_000  # Gaussians by which the size of a page is judged
+SPARE = 1.03  # those that are chosen may pack less well than the sample
+# The scene stands in the page as text, since browsers limit data addresses (Firefox: 32 MB). The viewer awaits it.
+SCENE = """
 <script type="text/plain" id="scene">{scene}</script>
 <script>
-const text = document.getElementById("scene").textContent, parts = [], step = 1 << 22;
-for (let at = 0; at < text.length; at += step)
-    parts.push(Uint8Array.from(atob(text.slice(at, at + step)), (each) => each.charCodeAt(0)));
-const block = document.getElementById("sse-bootstrap"), filled = JSON.parse(block.textContent);
-filled.contentUrl = URL.createObjectURL(new Blob(parts));
-block.textContent = JSON.stringify(filled);
+window.sceneFile = (async () => {
+    const text = document.getElementById("scene").textContent, parts = [], step = 1 << 22;
+    for (let at = 0; at < text.length; at += step)
+        parts.push(Uint8Array.from(atob(text.slice(at, at + step)), (each) => each.charCodeAt(0)));
+    const unpacked = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
+    const columns = new Uint8Array(await new Response(unpacked).arrayBuffer());
+    const header = {header}, count = {count}, ply = new Uint8Array(columns.length);
+    ply.set(columns.subarray(0, header));
+    const width = (columns.length - header) / count;
+    for (let column = 0, from = header; column < width; column++)
+        for (let to = header + column; to < ply.length; to += width)
+            ply[to] = columns[from++];
+    return new Response(ply);
+})();
 </script>
 """
 
@@ -60,30 +69,23 @@ def write(
     Up to 25 of the cameras, at least one, are places to go to. Their mean horizon is made level.
     """
     rotation = level_rotation(cameras)
-    name, scene = encode_scene(transform(gaussians, Similarity.turn(rotation)))
+    scene = pack(transform(gaussians, Similarity.turn(rotation)))
     level = [turned(camera, rotation) for camera in cameras]
     bootstrap = {
-        "contentFilename": name,
+        "contentUrl": "scene.ply",  # of which the suffix counts: it is not fetched
         "settings": settings(level, gaussians.means @ rotation.T, background),
     }
-    page = _page(printable(title), bootstrap, base64.b64encode(scene).decode())
+    page = _page(printable(title), bootstrap, scene)
     with atomic_write(path) as file:
         file.write(page.encode())
 
 
-def encode_scene(gaussians: GaussianArrays) -> tuple[str, bytes]:
-    """The Gaussians as the viewer loads them: a file name, of which the suffix counts, and the bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scene.ply"
-        ply.write(path, gaussians)
-        return path.name, path.read_bytes()
-
-
 def fitting_count(gaussians: GaussianArrays, megabytes: float) -> int:
     """How many of these Gaussians a page of this size, 10⁶ bytes, has room for; 0 where it has none."""
-    sample = GaussianArrays(**{name: values[:1000] for name, values in vars(gaussians).items()})
-    each = len(encode_scene(sample)[1]) / len(sample.means) * 4 / 3
-    return max(0, min(len(gaussians.means), int((megabytes * MEGABYTE - _empty_size()) / each)))
+    count = len(gaussians.means)
+    sample = subsample(range(count), SAMPLE)
+    each = SPARE * len(pack(rows(gaussians, np.array(sample))).packed) / len(sample) * 4 / 3
+    return max(0, min(count, int((megabytes * MEGABYTE - _empty_size()) / each)))
 
 
 def settings(cameras: Sequence[Camera], means: np.ndarray, background: Sequence[float]) -> dict[str, Any]:
@@ -142,7 +144,7 @@ def _looked_at(camera: Camera, means: np.ndarray) -> float:
     return float(np.median(seen)) if len(seen) else 1.0
 
 
-def _page(title: str, bootstrap: dict[str, Any], scene: str) -> str:
+def _page(title: str, bootstrap: dict[str, Any], scene: PageScene) -> str:
     """SuperSplat's page with everything in it. What comes from outside goes in last, so that nothing is put into it."""
     style = (VENDORED / "index.css").read_text()
     script = lzma.decompress((VENDORED / "index.js.xz").read_bytes()).decode()
@@ -150,11 +152,14 @@ def _page(title: str, bootstrap: dict[str, Any], scene: str) -> str:
     page = (VENDORED / "index.html").read_text()
     page = _filled(page, '<link rel="stylesheet" href="./index.css" />', f"<style>{style}</style>")
     page = _filled(page, "import { createViewer } from './index.js';", script)
+    page = _filled(page, "contents: prefetchContent ? fetch(contentUrl) : undefined,", "contents: window.sceneFile,")
     head, block, rest = page.partition('<script type="application/json" id="sse-bootstrap">')
     _, end, rest = rest.partition("</script>")
     head = _filled(head, "<title>SuperSplat Viewer</title>", f"<title>{html.escape(title)}</title>")
     values = json.dumps(bootstrap).replace("<", "\\u003c")  # ASCII, and no tag ends the block
-    return "".join([head, block, values, end, LOADER.replace("{scene}", scene), rest])
+    loader = SCENE.replace("{header}", str(scene.header)).replace("{count}", str(scene.count))
+    loader = loader.replace("{scene}", base64.b64encode(scene.packed).decode())
+    return "".join([head, block, values, end, loader, rest])
 
 
 def _filled(page: str, place: str, text: str) -> str:
@@ -166,4 +171,4 @@ def _filled(page: str, place: str, text: str) -> str:
 
 def _empty_size() -> int:
     """Bytes of the page without Gaussians; those of the settings are few."""
-    return len(_page("", {}, ""))
+    return len(_page("", {}, PageScene(b"", 0, 0)))

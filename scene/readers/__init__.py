@@ -79,7 +79,7 @@ def _guarded(reader: Reader, source: Path, options: ReadOptions) -> ParsedDatase
 
 def what_is_missing(source: Path) -> str:
     """Of a folder that is no dataset, what is accepted."""
-    raw = [path for path in sorted(source.iterdir()) if path.suffix.lower() in photos.NOT_DECODED]
+    raw = [path for path in sorted(source.iterdir()) if path.suffix.lower() in photos.RAW]
     if raw:
         return f"{source}: {len(raw)} photos such as {raw[0].name} cannot be decoded here; convert them to JPEG"
     found = ", ".join(sorted(path.name for path in source.iterdir())[:NAMED_AT_MOST]) or "nothing"

@@ -32,6 +32,7 @@ class ReadOptions:
     frames: int = 150  # of a video that are taken
     is_sequence: bool = False  # whether photos without poses are the frames of a video
     quiet: bool = False
+    find_poses: bool = True  # of photos that have none; False: PosesUnknown, unless the workspace has them
 
 
 class Reader(Protocol):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scene.inputs.workspace import fingerprint, made_once
+from scene.inputs.workspace import fingerprint, is_made, made_once
+from scene.sfm.outlook import outlook
 from scene.sfm.pairs import pairs_of
 from scene.sfm.run import SETTINGS, reconstruct
 from utils.errors import UserError
@@ -32,19 +33,35 @@ class Poses:
     others: tuple[int, ...]  # photos of the parts that are left out, which could not be joined to it
 
 
-def find_poses(folder: Path, names: Sequence[str], workspace: Path, is_sequence: bool, quiet: bool = False) -> Poses:
+class PosesUnknown(UserError):
+    """Photos whose poses have to be found first, which was not asked for: the message says what is known of them."""
+
+
+def find_poses(
+    folder: Path,
+    names: Sequence[str],
+    workspace: Path,
+    is_sequence: bool,
+    *,
+    quiet: bool = False,
+    may_run: bool = True,
+) -> Poses:
     """Where the photos `names` of `folder` were taken from, found once and kept in `workspace`.
 
     Args:
         is_sequence: whether neighbors by name are neighbors in the scene, as frames of a video are.
+        may_run: whether poses that `workspace` does not have are found now, which takes minutes.
 
-    Raises: UserError where pycolmap is missing, or too few photos find their place.
+    Raises: UserError where pycolmap is missing, or too few photos find their place; PosesUnknown where `may_run` is
+    false and they would have to be found.
     """
     if len(names) < MIN_PHOTOS:
         raise UserError(f"{folder} has {len(names)} photos; at least {MIN_PHOTOS} are needed, and 20 to 200 are usual")
     photos = {name: fingerprint(folder / name) for name in sorted(names)}
     key = {"photos": photos, "settings": SETTINGS, "is_sequence": is_sequence}
     place = workspace / FOLDER
+    if not may_run and not is_made(place, key):
+        raise PosesUnknown(outlook(folder, list(photos), is_sequence))
     made_once(place, key, lambda into: reconstruct(folder, list(photos), into, pairs_of(is_sequence), quiet))
     found = read_object(place / "sfm.json")
     poses = Poses(place / "sparse" / "0", found["registered"], found["error"], found["points"], tuple(found["others"]))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from scene import heif
 from scene.image_header import UNREADABLE
 from scene.sfm.pairs import PairsOf
 from utils.console import progress, say
@@ -23,6 +24,7 @@ BATCH_PHOTOS, BATCH_PAIRS = (
     100,
 )  # at a time: what is between two steps of the progress bar, and two answers to Ctrl-C
 MIN_MODEL = 3  # photos
+QUALITY = 95  # of photos that become JPEG
 DATABASE = "database.db"
 MAKE, MODEL, FOCAL, FOCAL_35MM, EXIF_IFD = 0x010F, 0x0110, 0x920A, 0xA405, 0x8769  # EXIF tags
 
@@ -48,7 +50,7 @@ def reconstruct(folder: Path, names: Sequence[str], into: Path, pairs_of: PairsO
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
     pycolmap.set_random_seed(SETTINGS["seed"])
     work = into / "work"
-    named = _linked(folder, names, work / "photos")
+    named = _placed(folder, names, work / "photos", quiet)
     _extract(pycolmap, work, list(named), quiet)
     _match(pycolmap, work, list(named), pairs_of, quiet)
     models = _map(pycolmap, work, len(names), quiet)
@@ -72,14 +74,33 @@ def reconstruct(folder: Path, names: Sequence[str], into: Path, pairs_of: PairsO
     say(said.format(**facts), quiet)
 
 
-def _linked(folder: Path, names: Sequence[str], into: Path) -> dict[str, str]:
+def _placed(folder: Path, names: Sequence[str], into: Path, quiet: bool) -> dict[str, str]:
     """The names of links to the photos, in their order, each with the photo's own, which may have blanks or no letters:
-    lists of pairs have no room for them."""
+    lists of pairs have no room for them. What pycolmap may not decode becomes JPEG."""
     into.mkdir(parents=True)
-    named = {f"{number:06}{Path(name).suffix.lower()}": name for number, name in enumerate(names)}
-    for link, name in named.items():
-        (into / link).symlink_to((folder / name).resolve())
+    named, foreign = dict[str, str](), dict[Path, Path]()
+    for number, name in enumerate(names):
+        suffix = Path(name).suffix.lower()
+        place = into / f"{number:06}{'.jpg' if suffix in heif.SUFFIXES else suffix}"
+        named[place.name] = name
+        if suffix in heif.SUFFIXES:
+            foreign[place] = folder / name
+        else:
+            place.symlink_to((folder / name).resolve())
+    if foreign:
+        for place, photo in progress(foreign.items(), f"SfM: decoding {len(foreign)} photos", len(foreign), quiet):
+            _write_jpeg(photo, place)
     return named
+
+
+def _write_jpeg(photo: Path, place: Path) -> None:
+    """The pixels and the EXIF data, which have the focal length. A photo that cannot be decoded becomes none."""
+    try:
+        heif.missing_library(photo)  # makes Pillow ready
+        with Image.open(photo) as image:
+            image.convert("RGB").save(place, quality=QUALITY, subsampling=0, exif=image.info.get("exif", b""))
+    except UNREADABLE:
+        place.touch()
 
 
 def _extract(pycolmap: Any, work: Path, names: Sequence[str], quiet: bool) -> None:

@@ -58,6 +58,7 @@ def test_the_viewer_shows_what_the_rasterizer_draws(program: str, tmp_path: Path
         assert browser.value("window.hit === undefined")
         assert not browser.errors
         assert all(each.startswith(("file:", "blob:", "data:")) for each in browser.requests)
+        assert [each for each in browser.requests if each.startswith("file:")] == browser.requests[:1], "the page alone"
     difference = np.abs(shown - expected).mean()
     assert difference < 3.0, f"mean difference of {difference:.2f} of 255 levels"
     mirrored = [np.abs(each - expected).mean() for each in (shown[::-1], shown[:, ::-1])]

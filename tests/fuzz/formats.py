@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from scene.io import write_gaussians
@@ -19,6 +20,7 @@ from scene.io.points import write_points
 from scene.readers.base import OPENCV_FROM_OPENGL
 from scene.types import GaussianArrays, PointCloud
 from tests.helpers.exr import write_exr
+from tests.helpers.recordings import lzfse_stream
 from tests.helpers.splats import splats
 from tests.helpers.videos import write_video
 
@@ -251,6 +253,17 @@ def record3d(folder: Path, compression: int = 3) -> None:
     (folder / "metadata.json").write_text(json.dumps(content))
 
 
+def r3d(folder: Path) -> None:
+    record3d(folder)
+    (folder / "metadata.json").rename(folder / "metadata")
+    (folder / "rgb").rename(folder / "rgbd")
+    shutil.rmtree(folder / "depth")
+    for k in range(FRAMES):
+        depth = np.linspace(1.5, 3.5, HEIGHT * WIDTH).round(1).astype("<f4")
+        (folder / "rgbd" / f"{k}.depth").write_bytes(lzfse_stream(depth.tobytes()))
+        (folder / "rgbd" / f"{k}.conf").write_bytes(lzfse_stream(bytes([2]) * (HEIGHT * WIDTH)))
+
+
 def stray(folder: Path) -> None:
     rng = np.random.default_rng(0)
     write_video(folder / "rgb.mp4", [rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(FRAMES)])
@@ -267,6 +280,13 @@ def stray(folder: Path) -> None:
 def sureness(path: Path, level: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((HEIGHT, WIDTH), level, np.uint8))
+
+
+def avif(folder: Path) -> None:
+    colmap(folder)
+    for path in (folder / "images").iterdir():
+        Image.open(path).save(path.with_suffix(".avif"))
+        path.unlink()
 
 
 # ---- files by themselves
@@ -335,12 +355,15 @@ FORMATS = {
     "polycam": Format(polycam, ("keyframes/*/*.json",)),
     "polycam_conf": Format(polycam, ("keyframes/confidence/*", "keyframes/depth/*")),
     "record3d": Format(record3d, ("metadata.json",)),
+    "r3d": Format(r3d, ("metadata",)),
+    "r3d_depth": Format(r3d, ("rgbd/*.depth", "rgbd/*.conf")),
     "stray": Format(stray, ("*.csv",)),
     "stray_video": Format(stray, ("*.mp4",)),
     "zip": Format(zipped, ("a.zip",)),
     "depth_exr_zip": Format(record3d, ("depth/*",)),
     "depth_exr_rle": Format(lambda folder: record3d(folder, compression=1), ("depth/*",)),
     "img_jpg": Format(lambda folder: colmap(folder, suffix="jpg"), ("images/*",)),
+    "img_avif": Format(avif, ("images/*",)),
     "img_png": Format(colmap, ("images/*",)),
     "img_bmp": Format(lambda folder: colmap(folder, suffix="bmp"), ("images/*",)),
     "img_ppm": Format(lambda folder: colmap(folder, suffix="ppm"), ("images/*",)),

@@ -29,14 +29,14 @@ def test_contributions_add_up_to_alpha() -> None:
 
 
 def test_a_page_that_is_too_large_has_fewer_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gaussians, cameras = random_gaussians(2000, sh_degree=0), [camera_at(0.0, "a")]
+    gaussians, cameras = random_gaussians(20_000, sh_degree=0), [camera_at(0.0, "a")]
     shown = []
     monkeypatch.setattr(viewer_html, "write", lambda path, arrays, cameras, **_: shown.append(len(arrays.means)))
     for megabytes in (50.0, 3.45):
         note = write_viewer_page(tmp_path / "v.html", gaussians, cameras, SETTINGS, megabytes, background=(0, 0, 0))
         assert (note == "") == (megabytes == 50)
-    assert shown[0] == 2000 > shown[1] > 100
-    assert note.startswith(f"v.html has the {shown[1]:,} of 2,000 Gaussians") and "--viewer_html_mb 3.45" in note
+    assert shown[0] == 20_000 > shown[1] > 100
+    assert note.startswith(f"v.html has the {shown[1]:,} of 20,000 Gaussians") and "--viewer_html_mb 3.45" in note
     (tmp_path / "v.html").write_text("of a result before")
     note = write_viewer_page(tmp_path / "v.html", gaussians, cameras, SETTINGS, 1.0, background=(0, 0, 0))
     assert "no room" in note and not (tmp_path / "v.html").exists() and len(shown) == 2

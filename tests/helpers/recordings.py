@@ -198,6 +198,33 @@ def write_record3d(folder: Path, count: int = 4, inside: str = "EXR_RGBD") -> li
     return cameras
 
 
+def write_r3d(folder: Path, count: int = 4) -> list[Camera]:
+    """An .r3d file's contents; maps are coarser than the photos, and all depth is sure but for a corner."""
+    cameras = cameras_of(PHONE, [f"rgbd/{number}.jpg" for number in range(count)])
+    write_photos(folder, cameras)
+    poses = []
+    for number, camera in enumerate(cameras):
+        coarse = replace(
+            camera, width=40, height=30, fx=camera.fx / 2, fy=camera.fy / 2, cx=camera.cx / 2, cy=camera.cy / 2
+        )
+        depth = rgbd.sphere_depth(coarse).astype("<f4")
+        sure = np.full(depth.shape, 2, np.uint8)
+        depth[:3, :3], sure[:3, :3] = 9.0, 1
+        for name, numbers in ((f"{number}.depth", depth), (f"{number}.conf", sure)):
+            (folder / "rgbd" / name).write_bytes(lzfse_stream(numbers.tobytes()))
+        pose = opengl_pose(camera)
+        poses.append([*xyzw(pose), *pose[:3, 3].tolist()])
+    content = {"w": 80, "h": 60, "dw": 40, "dh": 30, "K": np.transpose(PHONE_MATRIX).ravel().tolist(), "poses": poses}
+    (folder / "metadata").write_text(json.dumps(content))
+    return cameras
+
+
+def lzfse_stream(data: bytes) -> bytes:
+    """LZFSE without compression, two blocks and the end."""
+    blocks = (data[:100], data[100:])
+    return b"".join(b"bvx-" + len(block).to_bytes(4, "little") + block for block in blocks) + b"bvx$"
+
+
 def write_redwood(folder: Path, count: int = 4, with_camera: bool = True, first: int = 1) -> list[Camera]:
     """Names begin with the number of the frame, counted from `first`, and go on with times that differ."""
     lens, size = (

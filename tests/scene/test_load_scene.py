@@ -200,6 +200,6 @@ def test_what_escapes_a_reader_names_the_folder(
 
 
 def test_photos_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
-    (tmp_path / "IMG_1.HEIC").touch()
-    with pytest.raises(UserError, match=r"1 photos such as IMG_1\.HEIC cannot be decoded here; convert them to JPEG"):
+    (tmp_path / "IMG_1.DNG").touch()
+    with pytest.raises(UserError, match=r"1 photos such as IMG_1\.DNG cannot be decoded here; convert them to JPEG"):
         load_scene(tmp_path, workspace=tmp_path / "model")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import train
 from scene import load_scene
+from tests.helpers import scenes
 from tests.helpers.ring import BUSY
 from training import run_info
 from utils.errors import UserError
@@ -65,3 +68,16 @@ def test_what_would_stop_the_run_stops_the_dry_run(
         said_by(dataset, tmp_path / "out", capsys)
     said_by(dataset, tmp_path / "out", capsys, "--overwrite")
     assert files(tmp_path) == before
+
+
+def test_of_photos_without_poses_it_says_what_they_are_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SfM takes minutes: it is named, not run."""
+    monkeypatch.setitem(sys.modules, "pycolmap", ModuleType("pycolmap"))
+    for number in range(4):
+        scenes.write_photo(tmp_path / "room" / f"{number}.png", 80, 60)
+    before = files(tmp_path)
+    said = said_by(tmp_path / "room", tmp_path / "out", capsys)
+    assert "room: 4 photos without poses, of 80×60 pixels" in said and "SfM by pycolmap" in said
+    assert "Nothing was written (--dry_run)" in said and files(tmp_path) == before

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from scene import load_scene
 from scene.images import load_image
+from scene.inputs.workspace import borrowed
 from scene.orientation import turned
 from scene.photo_agreement import compare_pairs
-from scene.types import Scene
+from scene.types import Scene, View
 from tests.helpers import corner
 from tests.helpers.videos import write_video
 from tests.scene.test_ledger import assert_complete
@@ -77,6 +79,9 @@ def test_they_are_found_once_and_again_for_other_photos(
     again = load_scene(folder / "photos", workspace=folder / "model")
     for one, other in zip(scene.train, again.train, strict=True):
         np.testing.assert_array_equal(one.camera.camera_from_world, other.camera.camera_from_world)
+    with borrowed(folder / "model") as workspace:  # as a dry run has it
+        seen = load_scene(folder / "photos", workspace=workspace, find_poses=False)
+    assert seen.summary == again.summary
     corner.write_photos(folder / "photos", [corner.cameras(COUNT + 1)[5]])  # the photo of that name changes
     with pytest.raises(UserError, match="SfM ran"):
         load_scene(folder / "photos", workspace=folder / "model")
@@ -106,6 +111,26 @@ def test_photos_that_exif_turns(tmp_path: Path, orientation: int) -> None:
     assert_true(scene)
     assert np.median([pair.error for pair in compare_pairs(scene.train, scene.extent)]) < 1
     assert load_image(scene.train[0]).color.shape[1:] == (scene.train[0].camera.height, scene.train[0].camera.width)
+
+
+def test_photos_that_pycolmap_gets_as_jpeg(tmp_path: Path) -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    (tmp_path / "photos").mkdir()
+    for camera in corner.cameras(COUNT):
+        path = (tmp_path / "photos" / camera.name).with_suffix(".avif")
+        Image.fromarray(corner.photo(camera)).save(path, quality=95, subsampling="4:4:4")
+    scene = load_scene(tmp_path / "photos", workspace=tmp_path / "model")
+    assert len(scene.train) == COUNT and scene.warnings == ()
+    assert {view.image_path.suffix for view in scene.train} == {".avif"} and scene.ledger.unused == {}
+    found = [replace(view, camera=replace(view.camera, name=named(view))) for view in scene.train]
+    assert_true(replace(scene, train=tuple(found)))
+    assert np.median([pair.error for pair in compare_pairs(scene.train, scene.extent)]) < 1
+
+
+def named(view: View) -> str:
+    """The name that the corner's cameras have."""
+    return next(each.name for each in corner.cameras(COUNT) if Path(each.name).stem == view.image_path.stem)
 
 
 def test_a_video_is_taken_apart(tmp_path: Path) -> None:
