@@ -24,10 +24,12 @@ from tests.helpers.ring import BUSY
 from training.checkpoint import load_checkpoint
 from training.distributed import startup, watch
 from training.distributed.checkpoint import load_sharded
+from training.gradient_checks import ZeroGradientCheck
 from training.startup import read_options
 from training.strategies import surveys
 from utils.distributed import Launch
 from utils.errors import UserError
+from utils.losses import regularizers
 from utils.metrics_log import read_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
@@ -189,6 +191,24 @@ def test_a_rank_that_fails_says_why_on_all(dataset: Path, tmp_path: Path, monkey
     first, second = run_processes(2, fails, words)
     assert "rank 1" in second and "out of memory" in second
     assert "rank 0 stops, since rank 1 has: " in first and "out of memory" in first
+
+
+@pytest.mark.parametrize("has_effect", [True, False])
+def test_terms_of_the_gaussians_are_looked_at_by_their_own_rank(
+    has_effect: bool, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ZeroGradientCheck, "EVERY", 2)
+    monkeypatch.setattr(ZeroGradientCheck, "PATIENCE", 6)
+    monkeypatch.setattr(watch, "BEAT", 0.1)
+    monkeypatch.setattr(watch, "GRACE", 1.0)
+    if not has_effect:
+        monkeypatch.setattr(regularizers, "opacity", lambda opacities: opacities.detach().mean())
+    flags = "--opacity_reg 0.01 --scale_reg 0.01 --lambda_erank 0.01 --lambda_ray 0.01 --ray_ratio_max 0.5"
+    words = ["-s", str(dataset), "-m", str(tmp_path / "out"), *FLAGS.split(), *flags.split()]
+    said = run_processes(2, train_until, 1000, 0, words)
+    assert all(each == "finished" if has_effect else "lambda_opacity = 0.01 has no effect" in each for each in said), (
+        said
+    )
 
 
 def said_by(words: list[str]) -> str:
