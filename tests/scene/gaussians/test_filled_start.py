@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,26 @@ def test_depth_is_that_of_the_nearest_points(tmp_path: Path) -> None:
     assert all(some.any() for some in beside)
     np.testing.assert_allclose(z[beside[0]], DEPTH, rtol=1e-5)
     np.testing.assert_allclose(z[beside[1]], 10 * DEPTH, rtol=1e-5)
+
+
+def test_depth_is_the_one_at_which_photos_agree(tmp_path: Path) -> None:
+    """A far wall of random patches behind near points at the photos' left edge."""
+    far, views = 4 * DEPTH, []
+    patches = np.random.default_rng(3).integers(0, 256, (60, 120, 3)).astype(np.uint8)
+    for k, x in enumerate((-1.5, -0.5, 0.5, 1.5)):
+        pose = np.eye(4)
+        pose[0, 3] = -x
+        moved = replace(camera(f"{k}.png"), camera_from_world=pose)
+        rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+        places = moved.unproject(rows.ravel(), columns.ravel(), np.full(rows.size, far))
+        wall = patches[(places[:, 1] / 0.6).astype(int) + 30, (places[:, 0] / 0.6).astype(int) + 60]
+        cv2.imwrite(str(tmp_path / moved.name), wall.reshape(HEIGHT, WIDTH, 3))
+        views.append(View(moved, tmp_path / moved.name))
+    new = added(known(0, 8), views)
+    z = new.positions[:, 2]
+    assert len(new) > 1000 and np.isclose(z, far, rtol=1e-5).mean() > 0.8
+    alone = added(known(0, 8), views[:1])
+    np.testing.assert_allclose(alone.positions[:, 2], DEPTH, rtol=1e-5)
 
 
 def test_no_points_where_points_are_everywhere(tmp_path: Path) -> None:
