@@ -3,8 +3,7 @@
 Structure from motion has points where texture is shared by several photos. What lies between and behind them would
 have to grow out of Gaussians that are elsewhere, and few photos do not force it to. So each photo is divided into
 cells, and one without a point in it or beside it gets one, in the color of a random pixel. Its depth is that of the
-points nearest to the pixel in the photo, or a multiple of it: the one at which the other photos show its color best,
-which is a sweep over planes (Collins 1996) with few of them, for a start and not for a surface.
+points nearest to the pixel in the photo, or a multiple of it: the one at which the other photos show its color best.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from scene.gaussians.agreement import Thumbnail, disagreement, thumbnail
 from scene.images import load_image
 from scene.types import Camera, PointCloud, View
 from utils.errors import DamagedFile
@@ -26,12 +26,10 @@ from utils.sampling import subsample
 CELLS = 32  # along the longer side of a photo
 SMALLEST = 6  # pixels, the side of a cell: small photos have fewer cells
 NEIGHBOURS = 4  # whose median depth is tried first
-TRIED = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # times that depth
+TRIED = tuple(2 ** (step / 2) for step in range(-2, 9))  # times that depth: half of it to 16 times as deep
 MOST = 20_000  # points that are added, of those of all photos
 MAX_VIEWS = 100  # that are looked at, evenly chosen
-THUMBNAIL = 96  # pixels, the longer side of the photos that colors are compared in
 FOR_DOUBLING = 0.01  # difference of colors by which another depth must be better, for each factor of 2
-UNSEEN = 0.1  # difference of colors that stands for a place that no other photo shows
 
 
 class Pixels(NamedTuple):
@@ -46,18 +44,11 @@ class Pixels(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A photo, what its empty cells show, and itself in small."""
+    """What the empty cells of a photo show, and the photo in small."""
 
-    camera: Camera
     empty: Pixels
-    colors: np.ndarray  # (P,3) float32, of those
-    thumbnail: np.ndarray  # (h,w,3) float32, NaN where the photo does not count
-
-    def shown(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """(P,3) colors of the thumbnail at pixels of the photo."""
-        height, width = self.thumbnail.shape[:2]
-        y, x = row * height / self.camera.height, column * width / self.camera.width
-        return self.thumbnail[y.astype(int), x.astype(int)]
+    colors: np.ndarray  # (P,3) float32
+    photo: Thumbnail
 
 
 def add_where_none(points: PointCloud, views: Sequence[View], seed: int = 0) -> tuple[PointCloud, str]:
@@ -76,7 +67,8 @@ def add_where_none(points: PointCloud, views: Sequence[View], seed: int = 0) -> 
         return points, ""
     with ThreadPoolExecutor() as pool:
         looks = [look for look in pool.map(_look, chosen, wanted) if look is not None]
-    added = [PointCloud(_places(look, looks).astype(np.float32), look.colors) for look in looks]
+        places = list(pool.map(lambda look: _places(look, looks), looks))
+    added = [PointCloud(found.astype(np.float32), look.colors) for look, found in zip(looks, places, strict=True)]
     count = sum(len(cloud) for cloud in added)
     if count == 0:
         return points, ""
@@ -108,37 +100,19 @@ def _look(view: View, empty: Pixels) -> Look | None:
         photo = load_image(replace(view, background=None))  # so it takes alpha for a mask
     except DamagedFile:
         return None
-    scale = THUMBNAIL / max(view.camera.width, view.camera.height)
-    size = max(1, round(scale * view.camera.width)), max(1, round(scale * view.camera.height))
-    thumbnail = cv2.resize(photo.color.transpose(1, 2, 0), size, interpolation=cv2.INTER_AREA)
-    if photo.mask is not None:
-        thumbnail[cv2.resize(photo.mask[0], size, interpolation=cv2.INTER_AREA) <= 0.5] = np.nan
-        empty = empty.some(photo.mask[0, empty.row, empty.column] > 0.5)
-    return Look(view.camera, empty, photo.color[:, empty.row, empty.column].T, thumbnail)
+    mask = None if photo.mask is None else photo.mask[0]
+    if mask is not None:
+        empty = empty.some(mask[empty.row, empty.column] > 0.5)
+    small = thumbnail(view.camera, photo.color.transpose(1, 2, 0), mask)
+    return Look(empty, photo.color[:, empty.row, empty.column].T, small)
 
 
 def _places(look: Look, looks: Sequence[Look]) -> np.ndarray:
     """(P,3) where the empty cells of a photo lie, by the depth that the photos agree on best."""
     row, column, z = look.empty
-    own, others = look.shown(row, column), [other for other in looks if other is not look]
-    best, places = np.full(len(z), np.inf), np.zeros((len(z), 3))
-    for factor in TRIED:
-        tried = look.camera.unproject(row, column, factor * z)
-        cost = _difference(tried, own, others) + FOR_DOUBLING * abs(np.log2(factor))
-        better = cost < best
-        best[better], places[better] = cost[better], tried[better]
-    return places
-
-
-def _difference(places: np.ndarray, colors: np.ndarray, looks: Sequence[Look]) -> np.ndarray:
-    """(P,) the mean difference of colors from what photos show there, of the half that differs least: from others it
-    may be hidden."""
-    differences = np.full((len(looks), len(places)), np.nan, np.float32)
-    for look, found in zip(looks, differences, strict=True):
-        row, column, _, inside = look.camera.project(places)
-        found[inside] = np.abs(look.shown(row[inside], column[inside]) - colors[inside]).mean(axis=1)
-    differences.sort(axis=0)  # NaN last
-    count = np.isfinite(differences).sum(axis=0)
-    least = np.arange(len(looks))[:, None] < (count + 1) // 2
-    total = np.where(least, differences, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum((count + 1) // 2, 1), UNSEEN)
+    if len(z) == 0:
+        return np.zeros((0, 3))
+    own, others = look.photo.shown(row, column), [other.photo for other in looks if other is not look]
+    places = np.stack([look.photo.camera.unproject(row, column, factor * z) for factor in TRIED])
+    cost = disagreement(places, own, others) + FOR_DOUBLING * np.abs(np.log2(TRIED))[:, None]
+    return places[cost.argmin(axis=0), np.arange(len(z))]

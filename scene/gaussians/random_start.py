@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from scene.gaussians.agreement import disagreement, thumbnail
 from scene.images import load_image
 from scene.types import Camera, PointCloud, View
 from utils.errors import DamagedFile, UserError
@@ -31,6 +32,7 @@ COVERED = {"alpha": 0.95, "mask": 0.5}  # of the views of a place show something
 OPAQUE = 0.02  # alpha over this is something
 BEHIND = 0.4  # of the points lie along rays, where no alpha says that there is nothing behind
 AROUND = (3.0, 50.0)  # along rays of cameras that look outward, in parts of their distance from each other
+TRIES, COMPARED = 6, 24  # distances that are drawn for a point along a ray, and photos that judge them
 BEYOND = (1.0, 10.0)  # behind what cameras have in common, in their distances from it
 
 
@@ -163,17 +165,22 @@ def _inside(cells: Cells, looks: Sequence[Look], count: int, rng: np.random.Gene
 def _along_rays(
     looks: Sequence[Look], distance: float, count: int, rng: np.random.Generator, reach: tuple[float, float]
 ) -> PointCloud:
-    """Points on the rays of random pixels, from the first to the last of `reach` times `distance`, evenly in its
-    logarithm."""
+    """Points on the rays of random pixels, from the first to the last of `reach` times `distance`: of some distances,
+    drawn evenly in the logarithm, the one at which photos agree on the color best."""
     drawn = 2 * count  # some of which may lie right before another camera
     source = rng.integers(len(looks), size=drawn)
     u, v = rng.random(drawn), rng.random(drawn)
-    z = distance * reach[0] * (reach[1] / reach[0]) ** rng.random(drawn)
+    z = distance * reach[0] * (reach[1] / reach[0]) ** rng.random((TRIES, drawn))
+    photos = [thumbnail(look.camera, look.color, look.cover) for look in looks]
     positions, colors = np.zeros((drawn, 3)), np.zeros((drawn, 3))
     for number, look in enumerate(looks):
         some = source == number
         row, column = (u[some] * look.camera.height).astype(int), (v[some] * look.camera.width).astype(int)
-        positions[some] = look.camera.unproject(row, column, z[some])
+        own = photos[number].shown(row, column)
+        others = subsample([*photos[:number], *photos[number + 1 :]], COMPARED)
+        places = np.stack([look.camera.unproject(row, column, depths) for depths in z[:, some]])
+        best = disagreement(places, own, others).argmin(axis=0)
+        positions[some] = places[best, np.arange(len(row))]
         colors[some] = look.color[row, column]
     to_camera, _ = cKDTree([look.camera.center for look in looks]).query(positions)
     some = np.flatnonzero(to_camera > TOO_NEAR * distance)[:count]
