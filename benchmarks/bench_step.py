@@ -38,7 +38,7 @@ from scene.types import Camera, PointCloud  # noqa: E402
 from training.state import TrainingState  # noqa: E402
 
 VIEWS, DISTANCE = 8, 3.0
-COUNTED = 10  # steps whose operations are counted
+COUNTED = 10  # steps whose operations are counted, once each photo has been looked at
 MAKE_NO_WORK = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "alias"}
 WARM_UP = 50  # steps
 AFTER_THE_END = 1000  # steps: growth would begin then, for which each step gathers statistics
@@ -127,8 +127,8 @@ def run(folder: Path, steps: int, flags: Sequence[str] = ()) -> None:
 def measure(folder: Path, steps: int, flags: Sequence[str] = ()) -> dict[str, Any]:
     """Medians over the steps, and the operations of a usual step: the median by their number."""
     with operations() as counted:
-        run(folder, COUNTED + 2, flags)
-    usual = sorted(counted[1:-1], key=lambda counts: counts.total())[COUNTED // 2]
+        run(folder, VIEWS + COUNTED + 2, flags)
+    usual = sorted(counted[VIEWS + 1 : -1], key=lambda counts: counts.total())[COUNTED // 2]
     with beginnings() as times:
         run(folder, steps, flags)
     wall, host = ([b - a for a, b in pairwise(each)][WARM_UP:] for each in zip(*times, strict=True))

@@ -129,13 +129,15 @@ class Pass(NamedTuple):
 
 
 def finite_numbers(terms: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The numbers that are finite if a step is, after its backward pass: the terms, and the largest absolute value of
-    each gradient, taken of all gradients in one call.
+    """The numbers that are finite if a step is, after its backward pass: the terms, and the Euclidean norm of each
+    gradient, taken of all gradients in one call. Adam squares gradients, so it must be able to.
+
+    The largest absolute value would do as well, and takes torch 20 times as long.
     """
     gradients = {name: each.grad for name, each in parameters.items() if each.grad is not None and each.grad.numel()}
     names = [f"the gradient by {name}" for name in gradients]
-    largest = torch._foreach_norm(list(gradients.values()), math.inf) if gradients else ()
-    return {**terms, **dict(zip(names, largest, strict=True))}
+    norms = torch._foreach_norm(list(gradients.values()), 2) if gradients else ()
+    return {**terms, **dict(zip(names, norms, strict=True))}
 
 
 def all_finite(numbers: Tensor) -> Tensor:
@@ -170,7 +172,7 @@ def check_finite(
     }
     offending = next(_offending(tensors), bad[0])  # the latter where the fault does not come again
     whose = f"the term {at_fault[0]}" if at_fault else "the loss"
-    what = f"is {numbers[bad[0]]}" if bad[0] in terms else "has a gradient that is not finite"
+    what = f"is {numbers[bad[0]]}" if bad[0] in terms else "has a gradient that is not finite, or whose square is not"
     raise UserError(
         f"iteration {iteration}: {whose} {what} for the photo {camera}; the first tensor that is not finite is "
         f"{offending}; --detect_anomaly names the operation that made it so"

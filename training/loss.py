@@ -53,6 +53,13 @@ class DepthTerm(NamedTuple):
     options: Any  # an instance of what the loss declares; None where it declares none
 
 
+class SensorMap(NamedTuple):
+    """What a photo's depth sensor knows, (1,H,W) each."""
+
+    depth: Tensor  # world units, 0 where splats are not held against it
+    elsewhere: Tensor  # the weight of those pixels, the photo's mask in it
+
+
 @dataclass(frozen=True)
 class Loss:
     """The loss of a run: which terms it has, and how their weights move."""
@@ -65,7 +72,7 @@ class Loss:
     depth_losses: dict[str, DepthTerm]  # by term
     usual: Mapping[str, float] = field(default_factory=dict)  # term -> its weight, where the options leave it open
     maps: dict[tuple[str, int], dict[str, Tensor]] = field(default_factory=dict)  # by photo: see _of_the_map
-    sensors: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # by photo: see sensor
+    sensors: dict[tuple[str, int], SensorMap] = field(default_factory=dict)  # by photo: see _sensor_map
     photos_kept: int = 0  # of how many photos `maps` and `sensors` are kept; 0: all
 
     @classmethod
@@ -160,12 +167,11 @@ class Loss:
         terms = photometric(output.color, photo.over(background), photo.mask)
         if photo.depth is not None and any(weights[term] > 0 for term in self.depth_losses):
             terms |= self.depth(output, photo)
-        sensor = self.sensor(photo, weights)
-        known = None if sensor is None else sensor.depth > 0
-        if known is not None:
-            terms["sensor"] = distance_to_sensor(output.distortion, known, self.extent, photo.mask)
+        sensor = self._sensor_map(photo, weights)
+        if sensor is not None:
+            terms["sensor"] = distance_to_sensor(output.distortion, sensor.depth, self.extent, photo.mask)
         if weights["distortion"] > 0:
-            terms["distortion"] = self.distortion(output, photo, None if known is None else ~known)
+            terms["distortion"] = self.distortion(output, photo.mask if sensor is None else sensor.elsewhere)
         if weights["normal"] > 0:
             assert output.depth_slope is not None
             focal = (photo.camera.fx, photo.camera.fy)
@@ -211,24 +217,28 @@ class Loss:
             terms["scale"] = owned_here * regularizers.scale(gaussians.activated_scales, self.extent)
         return terms
 
-    def distortion(self, output: RasterOutput, photo: LoadedView, where: Tensor | None = None) -> Tensor:
-        """The distortion's term; `where`, (1,H,W) bool: at these pixels alone."""
-        mask = photo.mask
+    def distortion(self, output: RasterOutput, mask: Tensor | None) -> Tensor:
+        """The distortion's term; `mask`, (1,H,W) in [0,1]: of these pixels alone."""
         scale = self.regularizers.dist_scale if self.regularizers.distortion == "log" else 0.0
-        if where is not None:
-            mask = where.to(output.alpha.dtype) if mask is None else where * mask
         return regularizers.distortion(output.distortion, output.alpha, self.extent, mask, scale)
 
     def sensor(self, photo: LoadedView, weights: dict[str, float]) -> SensorDepth | None:
         """What the photo's splats are held against; None where it has no depth map or the term has no weight."""
+        made = self._sensor_map(photo, weights)
+        return None if made is None else SensorDepth(made.depth, self.regularizers.sensor_limit * self.extent)
+
+    def _sensor_map(self, photo: LoadedView, weights: dict[str, float]) -> SensorMap | None:
+        """Made once for each photo and size."""
         if weights["sensor"] == 0 or photo.depth is None or not photo.depth_measured:
             return None
         key = photo.camera.name, photo.camera.width
         if key not in self.sensors:
             usable_depth = loss_mask(photo.depth / self.extent, photo.depth_valid, self.depth_max)
+            depth = sensor_depth(photo.depth, usable_depth > 0)
+            unknown = (depth == 0).to(depth.dtype)
             self._make_room(self.sensors)
-            self.sensors[key] = sensor_depth(photo.depth, usable_depth > 0)
-        return SensorDepth(self.sensors[key], self.regularizers.sensor_limit * self.extent)
+            self.sensors[key] = SensorMap(depth, unknown if photo.mask is None else unknown * photo.mask)
+        return self.sensors[key]
 
     def depth(self, output: RasterOutput, photo: LoadedView) -> dict[str, Tensor]:
         """The depth losses by term, with depth in scene extents. Where nothing is rendered no depth is compared.

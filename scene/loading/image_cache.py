@@ -280,4 +280,5 @@ def _depth(view: View, numbers: Tensor | None) -> tuple[Tensor | None, Tensor | 
         return None, None
     values = numbers.float()[None]
     valid = values > 0
-    return torch.where(valid, z_of(values, view.depth), 0.0), valid
+    z = z_of(values, view.depth)
+    return z if view.depth.kind == "sensor" else torch.where(valid, z, 0.0), valid  # a sensor's unknown 0 is 0 as it is

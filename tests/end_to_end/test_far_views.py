@@ -33,7 +33,7 @@ def test_a_run_measures_its_far_views(model: Path) -> None:
     far = results["far"]
     assert (results["set"], results["views"], far["set"], far["views"]) == ("test", 1, "far", 2)
     assert far["PSNR"] != results["PSNR"] and far["SSIM"] is not None and far["depth"]["in_front_limit"] == "10 cm"
-    assert 0 < far["depth"]["median"] <= far["depth"]["MAE"] and 0 <= far["depth"]["in_front"] < 1
+    assert 0 < far["depth"]["median"] <= 2 * far["depth"]["MAE"] and 0 <= far["depth"]["in_front"] < 1
     lines = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
     measured = {line["iteration"]: line["far"] for line in lines if "far" in line}
     assert measured.keys() == {10, 30} and measured[30]["PSNR"] == far["PSNR"]

@@ -82,6 +82,23 @@ def test_a_sum_of_depth_losses_is_the_weighted_sum_of_each_alone() -> None:
     assert weighted_sum(terms, weights).item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_the_sensors_term_has_no_unit(unit: float) -> None:
+    objective = loss_of(parse_train_options([]), 1.7 * unit)
+    output, photo = seen_through(0.9)
+    depth = torch.linspace(2, 2.1, 48).reshape(1, 6, 8)
+    depth[:, :, 4:] *= 2  # an edge, from which some pixels are kept away
+    photo = photo._replace(depth=unit * depth, depth_valid=depth > 2.02, depth_measured=True)
+    weights = objective.weights(1)
+    sensor = objective.sensor(photo, weights)
+    assert sensor is not None and sensor.limit == pytest.approx(0.04 * 1.7 * unit)
+    assert 0 < int((sensor.depth > 0).sum()) < 48 and weights["sensor"] == 30
+    output = output._replace(distortion=unit**2 * torch.linspace(0.1, 0.9, 48).reshape(1, 6, 8))
+    terms = objective.terms(output, photo, torch.zeros(3), cloud_of(1), weights)
+    expected = torch.linspace(0.1, 0.9, 48).reshape(1, 6, 8)[sensor.depth > 0].mean().item()
+    assert terms["sensor"].item() == pytest.approx(expected / 1.7**2, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("flags", "weight"),
     [

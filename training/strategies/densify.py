@@ -54,10 +54,10 @@ class DensityStatistics:
 
         `means2d_grad` is signed or absolute, whichever the threshold is meant for.
         """
-        visible, sizes = radii > 0, radii / max(width, height)
+        seen, sizes = (radii > 0).to(means2d_grad.dtype), radii / max(width, height)
         x, y = means2d_grad.unbind(1)
-        self.rows["grad_sum"] += torch.where(visible, torch.hypot(x * (width / 2), y * (height / 2)), 0.0)
-        self.rows["views"] += visible
+        self.rows["grad_sum"].addcmul_(seen, torch.hypot(x * (width / 2), y * (height / 2)))
+        self.rows["views"] += seen
         torch.maximum(self.rows["screen_size"], sizes, out=self.rows["screen_size"])
 
     def mean_gradient(self) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from utils.losses.photometric import masked_mean, select
+from diff_gaussian_rasterization import mean_distortion
 
 EDGE_STEP = 0.05  # relative step of depth that is an edge
 EDGE_PIXELS = 2  # so far from an edge a sensor mixes what lies before and behind it
@@ -26,9 +26,8 @@ def sensor_depth(depth: Tensor, valid: Tensor) -> Tensor:
 
 
 def distance_to_sensor(distortion: Tensor, known: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:
-    """Mean over the `known` pixels, (1,H,W) bool, of Σ w·min((z − Z*)², limit²), in scene extents².
+    """Mean over the `known` pixels, (1,H,W) over 0, of Σ w·min((z − Z*)², limit²), in scene extents².
 
     `distortion`: (1,H,W) of the rasterizer about the sensor's depth Z*, world units². `mask`: (1,H,W) in [0,1].
     """
-    counted = known.to(distortion.dtype) if mask is None else known * mask
-    return masked_mean(select(distortion, counted) / extent**2, counted)
+    return mean_distortion(distortion, known, mask, unit=extent)
