@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scene import load_scene
+from scene import build, load_scene
 from scene.images import load_image
 from scene.readers import colmap, transforms
 from scene.readers.base import OPENCV_FROM_OPENGL
-from scene.types import Camera, Scene
+from scene.types import Camera, PointCloud, Scene, View
 from tests.conftest import real_scene
 from tests.helpers import scenes
 from utils.errors import UserError
@@ -203,3 +204,18 @@ def test_photos_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.DNG").touch()
     with pytest.raises(UserError, match=r"1 photos such as IMG_1\.DNG cannot be decoded here; convert them to JPEG"):
         load_scene(tmp_path, workspace=tmp_path / "model")
+
+
+def test_guessed_points_measure_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the extent nor the near plane knows of them."""
+    write_colmap(tmp_path)
+    plain = load_scene(tmp_path)
+
+    def add_before_the_cameras(points: PointCloud, views: Sequence[View]) -> tuple[PointCloud, str]:
+        places = [view.camera.center + 1e-3 * view.camera.camera_from_world[2, :3] for view in views for _ in range(50)]
+        return points.joined(PointCloud(np.array(places), np.zeros((len(places), 3), np.float32))), "some are guessed"
+
+    monkeypatch.setattr(build, "add_where_none", add_before_the_cameras)
+    guessed = load_scene(tmp_path)
+    assert len(guessed.points) > len(plain.measured) == len(guessed.measured) and "some are guessed" in guessed.summary
+    assert (guessed.extent, guessed.near) == (plain.extent, plain.near)
