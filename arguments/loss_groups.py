@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from utils.losses.depth import LOSSES, NAMES, parse_losses
 from utils.options import option
 
-USUAL_SENSOR = "0:30 3000:30 15000:10"  # --lambda_sensor where depth lies along rays
+USUAL_SENSOR = "0:30 3000:30 15000:1"  # --lambda_sensor where depth lies along rays
 
 
 @dataclass(frozen=True)
