@@ -46,4 +46,4 @@ def load_trained_scene(model: Path, options: ModelOptions, source: str = "", qui
     moved too. Raises: UserError as `load_scene` does.
     """
     arguments = options.scene_arguments() | {"workspace": model}
-    return load_scene(Path(source or options.source_path), **arguments, quiet=quiet)
+    return load_scene(Path(source or options.source_path), **arguments, quiet=quiet, guess_points=False)

@@ -31,6 +31,7 @@ def load_scene(
     frames: int = ReadOptions.frames,
     quiet: bool = True,
     find_poses: bool = True,
+    guess_points: bool = True,
 ) -> Scene:
     """Read a dataset of any format that `scene.readers` lists, photos without poses, a video, or a zip of these.
 
@@ -49,13 +50,15 @@ def load_scene(
         frames: how many frames of a video are taken.
         quiet: whether no progress is printed of what is made.
         find_poses: whether SfM may run, which takes minutes, for photos without poses that the workspace does not have.
+        guess_points: whether points are added where photos show none of the scene's, for which photos are decoded:
+            only the start of a training needs them.
 
     Raises: UserError for what is not a dataset, or not a whole one; PosesUnknown where SfM would have to run.
     """
     if depth_scale is not None and not 0 < depth_scale < np.inf:
         raise UserError(f"the scale of the depth maps is {depth_scale}; it must be above 0: world units of a step")
     gray = 1.0 if white_background else 0.0
-    request = Request(images, depths, depth_scale, resolution, eval_split, test_images, gray)
+    request = Request(images, depths, depth_scale, resolution, eval_split, test_images, gray, guess_points)
     options = ReadOptions(
         images, None if workspace is None else Path(workspace), frames, quiet=quiet, find_poses=find_poses
     )

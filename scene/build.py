@@ -51,6 +51,7 @@ class Request:
     eval_split: bool
     test_images: Sequence[str]
     gray: float  # behind transparent pixels of renderings
+    guess_points: bool
 
 
 def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scene:
@@ -73,7 +74,7 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     if not train:
         held_out = len(test) + len(distant.listed)
         raise UserError(f"{source}: all {held_out} photos are test views, and none is left to train on")
-    points, said, measured = _start(recording.points, train)
+    points, said, measured = _start(recording.points, train, request.guess_points)
     extent, near, away = measure_extent([view.camera for view in train], measured)
     notes = [note for note in (thinned, *recording.notes, depths.text, *said) if note]
     summary = _summary(source, recording, (train, test, far), points, extent, notes)
@@ -211,13 +212,13 @@ def _given_twice(maps: Mapping[str, DepthMap]) -> Path | None:
     return next((path for path, count in counts.items() if count > 1), None)
 
 
-def _start(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, list[str], PointCloud]:
+def _start(points: PointCloud, train: Sequence[View], guess: bool) -> tuple[PointCloud, list[str], PointCloud]:
     """The points to start from, what is to be said of them, and those of them that are measured."""
     if not len(points) and not any(view.depth for view in train):
         random, said = random_start(train)
         return random, [said], points
     measured, fused = add_fused(points, train)
-    filled, guessed = add_where_none(measured, train)
+    filled, guessed = add_where_none(measured, train) if guess else (measured, "")
     return filled, [fused, guessed], measured
 
 

@@ -42,9 +42,9 @@ class Camera:
     def project(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Row, column (pixels), depth z (world units), and whether that is in the picture, (P,) each, of (P, 3) world
         positions. Row and column mean nothing behind the camera."""
-        x, y, z = self.camera_from_world[:3, :3] @ positions.T.astype(np.float64) + self.camera_from_world[:3, 3:]
-        safe = np.where(z > 0, z, 1.0)
-        row, column = self.pixels(x, y, safe)
+        with np.errstate(invalid="ignore"):  # positions that are not finite are in no picture
+            x, y, z = self.camera_from_world[:3, :3] @ positions.T.astype(np.float64) + self.camera_from_world[:3, 3:]
+            row, column = self.pixels(x, y, np.where(z > 0, z, 1.0))
         inside = (z > 0) & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
         return row, column, z, inside
 

@@ -27,7 +27,7 @@ class Thumbnail(NamedTuple):
         """(P,3) colors at pixels of the photo itself."""
         height, width = self.colors.shape[:2]
         y, x = row * height / self.camera.height, column * width / self.camera.width
-        return self.colors[y.astype(int), x.astype(int)]
+        return self.colors[np.minimum(y.astype(int), height - 1), np.minimum(x.astype(int), width - 1)]
 
 
 def thumbnail(camera: Camera, colors: np.ndarray, cover: np.ndarray | None) -> Thumbnail:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,8 @@ import torch
 from torch import Tensor, library
 from torch.autograd import gradcheck
 
-from diff_gaussian_rasterization import instruction_set, inv_depth_l1, mean_distortion
+from diff_gaussian_rasterization import inv_depth_l1, mean_distortion
+from tests.helpers.operators import check_instruction_set, check_threads
 
 SIZES = [(1, 1), (3, 5), (1, 37), (13, 17), (90, 181)]  # ragged in every vector width; the last has several chunks
 UNIT, DEPTH_MAX = 1.7, 2.5
@@ -190,30 +188,19 @@ def test_without_any_weight_a_mean_is_zero() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_same_bits_for_any_number_of_threads(dtype: torch.dtype) -> None:
-    images, before, results = Images((300, 400), dtype), torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 4):
-            torch.set_num_threads(threads)
-            found = inverse_and_gradients(images, images.valid, images.weight, plain=False)
-            results.append([*found, *distortion_and_gradient(images, None, 0.1, plain=False)])
-    finally:
-        torch.set_num_threads(before)
-    assert all(each.any() for each in results[0])
-    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
+    images = Images((300, 400), dtype)
+
+    def results() -> list[Tensor]:
+        found = inverse_and_gradients(images, images.valid, images.weight, plain=False)
+        return [*found, *distortion_and_gradient(images, None, 0.1, plain=False)]
+
+    check_threads(results)
 
 
 @pytest.mark.parametrize("name", ["v1", "v3"])
 @pytest.mark.slow
 def test_every_instruction_set_gives_the_formula_and_its_gradients(name: str) -> None:
-    """The one that this process runs with is what all other tests see."""
-    if not instruction_set().startswith("v") or instruction_set() < name:
-        pytest.skip(f"this processor cannot run {name}")
-    tests = Path(__file__)
-    chosen = ["-k", "(formula or gradient or digits or part) and not every"]
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(tests), *chosen]
-    environment = {**os.environ, "DGR_ISA": name}
-    result = subprocess.run(command, cwd=tests.parents[2], env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0 and " passed" in result.stdout and "skipped" not in result.stdout, result.stdout
+    check_instruction_set(Path(__file__), name, "(formula or gradient or digits or part) and not every")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,8 @@ import torch
 from torch import Tensor, library
 from torch.autograd import gradcheck
 
-from diff_gaussian_rasterization import expose, instruction_set
+from diff_gaussian_rasterization import expose
+from tests.helpers.operators import check_instruction_set, check_threads
 
 SIZES = [(1, 1), (3, 5), (13, 17), (90, 181)]  # ragged in every vector width; the last has several chunks
 
@@ -56,30 +54,13 @@ def test_the_identity_changes_no_bit(dtype: torch.dtype) -> None:
 
 
 def test_same_bits_for_any_number_of_threads() -> None:
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 4):
-            torch.set_num_threads(threads)
-            results.append(shown_and_gradients(*inputs((300, 400), torch.float32)))
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
+    check_threads(lambda: shown_and_gradients(*inputs((300, 400), torch.float32)))
 
 
 @pytest.mark.parametrize("name", ["v1", "v3"])
 @pytest.mark.slow
 def test_every_instruction_set_gives_the_formula_and_its_gradients(name: str) -> None:
-    """The one that this process runs with is what all other tests see."""
-    if not instruction_set().startswith("v") or instruction_set() < name:
-        pytest.skip(f"this processor cannot run {name}")
-    tests = Path(__file__)
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(tests)]
-    environment = {**os.environ, "DGR_ISA": name}
-    result = subprocess.run(
-        [*command, "-k", "formula and not every or identity"],
-        cwd=tests.parents[2], env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0 and " passed" in result.stdout and "skipped" not in result.stdout, result.stdout
+    check_instruction_set(Path(__file__), name, "formula and not every or identity")
 
 
 @pytest.mark.slow

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,8 @@ from scipy.ndimage import convolve1d
 from torch import Tensor, library
 from torch.autograd import gradcheck
 
-from diff_gaussian_rasterization import instruction_set, photometric
+from diff_gaussian_rasterization import photometric
+from tests.helpers.operators import check_instruction_set, check_threads
 
 # Smaller than the window, one pixel, ragged in every vector width, several tiles in both directions, whole tiles.
 MASKS = ["no mask", "soft", "hard"]
@@ -195,39 +193,13 @@ def test_without_any_weight_there_is_no_difference(shape: tuple[int, ...]) -> No
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_same_bits_for_any_number_of_threads(dtype: torch.dtype) -> None:
     image, target = images((3, 100, 300), dtype)
-    before = torch.get_num_threads()
-    found = []
-    try:
-        for threads in (1, 2, 4):
-            torch.set_num_threads(threads)
-            found.append(values_and_gradients(image, target))
-    finally:
-        torch.set_num_threads(before)
-    assert all(each.any() for each in found[0])
-    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+    check_threads(lambda: values_and_gradients(image, target))
 
 
 @pytest.mark.parametrize("name", ["v1", "v3"])
 @pytest.mark.slow
 def test_every_instruction_set_gives_the_formula_and_its_gradients(name: str) -> None:
-    """The one that this process runs with is what all other tests see."""
-    if not instruction_set().startswith("v") or instruction_set() < name:
-        pytest.skip(f"this processor cannot run {name}")
-    tests = Path(__file__)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        str(tests),
-        "-k",
-        "(formula or gradients) and not every",
-    ]
-    environment = {**os.environ, "DGR_ISA": name}
-    result = subprocess.run(command, cwd=tests.parents[2], env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0 and " passed" in result.stdout and "skipped" not in result.stdout, result.stdout
+    check_instruction_set(Path(__file__), name, "(formula or gradients) and not every")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -25,3 +27,12 @@ def test_what_is_beside_or_behind_is_not_in_the_picture() -> None:
     pixels = np.array([[15, 20], [-2, 20], [31, 20], [15, -2], [15, 41], [15, 20]])
     points = CAMERA.unproject(pixels[:, 0], pixels[:, 1], np.array([1.0, 1, 1, 1, 1, -1]))
     assert CAMERA.project(points)[3].tolist() == [True, False, False, False, False, False]
+
+
+def test_positions_that_are_not_finite_are_in_no_picture() -> None:
+    camera = Camera("a", 60, 40, 50.0, 50.0, 30.0, 20.0, np.eye(4))
+    places = np.array([[0, 0, 5], [np.nan, 0, 5], [np.inf, 0, 5], [0, -np.inf, 5], [0, 0, np.inf]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, _, _, inside = camera.project(places)
+    assert inside.tolist()[:4] == [True, False, False, False]

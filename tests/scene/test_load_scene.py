@@ -219,3 +219,4 @@ def test_guessed_points_measure_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     guessed = load_scene(tmp_path)
     assert len(guessed.points) > len(plain.measured) == len(guessed.measured) and "some are guessed" in guessed.summary
     assert (guessed.extent, guessed.near) == (plain.extent, plain.near)
+    assert len(load_scene(tmp_path, guess_points=False).points) == len(plain.measured)
