@@ -25,9 +25,10 @@ def sensor_depth(depth: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid & (farthest <= (1 + EDGE_STEP) * nearest), depth, 0.0)
 
 
-def distance_to_sensor(distortion: Tensor, known: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:
-    """Mean over the `known` pixels, (1,H,W) over 0, of Σ w·min((z − Z*)², limit²), in scene extents².
+def distance_to_sensor(distortion: Tensor, depth: Tensor, extent: float, mask: Tensor | None = None) -> Tensor:
+    """Mean over the pixels whose depth is known of Σ w·min((z − Z*)², limit²), in scene extents².
 
-    `distortion`: (1,H,W) of the rasterizer about the sensor's depth Z*, world units². `mask`: (1,H,W) in [0,1].
+    `distortion`: (1,H,W) of the rasterizer about the sensor's depth Z*, world units². `depth`: (1,H,W) of
+    `sensor_depth`, 0 where it is not known. `mask`: (1,H,W) in [0,1].
     """
-    return mean_distortion(distortion, known, mask, unit=extent)
+    return mean_distortion(distortion, depth, mask, unit=extent)

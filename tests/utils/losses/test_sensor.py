@@ -28,13 +28,14 @@ def test_the_term_is_the_mean_where_the_depth_is_known() -> None:
     distortion = torch.rand(1, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     known = torch.zeros(1, 5, 6, dtype=torch.bool)
     known[:, 1:3] = True
-    term = distance_to_sensor(distortion, known, 2.0)
+    depth = torch.where(known, 3.0, 0.0).double()
+    term = distance_to_sensor(distortion, depth, 2.0)
     torch.testing.assert_close(term.detach(), distortion.detach()[known].mean() / 4)
     mask = torch.zeros(1, 5, 6, dtype=torch.float64)
     mask[:, 2:] = 0.5
-    both = distance_to_sensor(distortion, known, 1.0, mask).detach()
+    both = distance_to_sensor(distortion, depth, 1.0, mask).detach()
     torch.testing.assert_close(both, distortion.detach()[:, 2].mean())
-    (gradient,) = torch.autograd.grad(distance_to_sensor(distortion, known, 2.0, mask), distortion)
+    (gradient,) = torch.autograd.grad(distance_to_sensor(distortion, depth, 2.0, mask), distortion)
     assert torch.equal(gradient != 0, known & (mask > 0))
-    nothing = distance_to_sensor(distortion, torch.zeros_like(known), 1.0)
+    nothing = distance_to_sensor(distortion, torch.zeros_like(depth), 1.0)
     assert nothing == 0 and not torch.autograd.grad(nothing, distortion)[0].any()
