@@ -26,7 +26,6 @@ from gaussian_renderer.device import device_text, use_device
 from gaussian_renderer.live.server import require_viser
 from gaussian_renderer.threads import threads_for_rasterizer
 from scene import load_scene
-from scene.gaussians.optimizer import position_rate
 from scene.inputs.workspace import borrowed
 from scene.loading.downscale import downscale_2x, halved_camera
 from scene.sfm import PosesUnknown
@@ -44,6 +43,7 @@ from training.monitor import Change, Monitor
 from training.outputs import RunOutputs
 from training.pace import Pace, plan_run
 from training.probe import SEEN_AT, Probe
+from training.rates import learning_rates, sh_degree_interval
 from training.run_logger import RunLogger
 from training.startup import check_folder, first_state, prepare_folder, read_options, write_options
 from training.state import TrainingState
@@ -152,7 +152,8 @@ def drawing_of(options: TrainOptions, scene: Scene) -> Callable[[int], RenderSet
     near, degree, pipeline = scene.near, options.model.sh_degree, options.pipeline
     if options.model.start_from:
         return lambda _: settings_of(near, degree, pipeline)
-    return partial(settings_at, near=near, sh_degree=degree, pipeline=pipeline)
+    every = sh_degree_interval(options.optimization, options.run.iterations)
+    return partial(settings_at, near=near, sh_degree=degree, every=every, pipeline=pipeline)
 
 
 def probe_of(options: TrainOptions, scene: Scene, state: TrainingState) -> Probe:
@@ -248,7 +249,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             for step in steps:
                 strategy.observe(step.iteration, step.seen, step.camera)
             iteration = steps[-1].iteration
-            optimizer.rates["means"] = position_rate(options.optimization, scene.extent, iteration, run.iterations)
+            optimizer.rates |= learning_rates(options.optimization, scene.extent, iteration, run.iterations)
             optimizer.step(made.visible, finite, photos)
             corrections.step(iteration, run.iterations, finite, photos, ranks)
             state.step_done()

@@ -9,6 +9,8 @@ from utils.options import option
 
 USUAL_SENSOR = "0:30 3000:30 15000:1"  # --lambda_sensor where depth lies along rays
 
+IN_SHORT_RUNS = ", times (30000 / --iterations)^(1/3) in a run of fewer steps"
+
 
 @dataclass(frozen=True)
 class OptimizationOptions:
@@ -37,15 +39,39 @@ class OptimizationOptions:
     position_lr_max_steps: int | None = option(
         None, "number of steps over which the learning rate of the means decays", minimum=1, follows="--iterations"
     )
-    feature_lr: float = option(
-        0.0025, "learning rate of the color, SH degree 0; higher degrees use 1/20 of it", minimum=0, maximum=1
+    feature_lr: float | None = option(
+        None,
+        "learning rate of the color, SH degree 0; higher degrees use 1/20 of it",
+        minimum=0,
+        maximum=1,
+        follows=f"0.0025{IN_SHORT_RUNS}",
     )
-    opacity_lr: float = option(0.025, "learning rate of the opacities, in logits per step", minimum=0, maximum=1)
-    scaling_lr: float = option(
-        0.005, "learning rate of the scales, in natural logarithms per step", minimum=0, maximum=1
+    opacity_lr: float | None = option(
+        None,
+        "learning rate of the opacities, in logits per step",
+        minimum=0,
+        maximum=1,
+        follows=f"0.025{IN_SHORT_RUNS}",
     )
-    rotation_lr: float = option(
-        0.001, "learning rate of the rotations, in units of the quaternion per step", minimum=0, maximum=1
+    scaling_lr: float | None = option(
+        None,
+        "learning rate of the scales, in natural logarithms per step",
+        minimum=0,
+        maximum=1,
+        follows=f"0.005{IN_SHORT_RUNS}",
+    )
+    rotation_lr: float | None = option(
+        None,
+        "learning rate of the rotations, in units of the quaternion per step",
+        minimum=0,
+        maximum=1,
+        follows=f"0.001{IN_SHORT_RUNS}",
+    )
+    sh_degree_interval: int | None = option(
+        None,
+        "number of steps after which colors get one more degree of spherical harmonics, up to --sh_degree",
+        minimum=1,
+        follows="1000, or a thirtieth of --iterations if that is less",
     )
     batch_size: int | None = option(
         None,

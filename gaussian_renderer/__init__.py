@@ -32,9 +32,11 @@ def settings_of(near: float, sh_degree: int, pipeline: PipelineOptions) -> Rende
     return RenderSettings(near, sh_degree, pipeline.antialiasing, depth_model=pipeline.depth_model)
 
 
-def settings_at(iteration: int, *, near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
-    """How a run draws at `iteration`, which has degrees up to `sh_degree` at its end."""
-    return settings_of(near, sh_degree_at(iteration, sh_degree), pipeline)
+def settings_at(
+    iteration: int, *, near: float, sh_degree: int, every: float, pipeline: PipelineOptions
+) -> RenderSettings:
+    """How a run draws at `iteration`, which adds a degree every `every` steps up to `sh_degree`."""
+    return settings_of(near, sh_degree_at(iteration, sh_degree, every), pipeline)
 
 
 def background_color(white: bool, device: torch.device) -> Tensor:

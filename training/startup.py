@@ -16,7 +16,7 @@ from arguments import TrainOptions, extension, from_json, parse_train_options, t
 from scene.exposure_check import measure_exposures
 from scene.gaussians.initialize import initialize
 from scene.gaussians.model import PARAMETERS, Gaussians
-from scene.gaussians.optimizer import Optimizer, learning_rates
+from scene.gaussians.optimizer import Optimizer
 from scene.gaussians.shard import Shard
 from scene.io import read_gaussians
 from scene.io.points import write_points
@@ -31,6 +31,7 @@ from training.distributed.startup import check_ranks, restarted
 from training.exposure import Exposure
 from training.plan import final_length
 from training.pose_refinement import PoseRefinement
+from training.rates import learning_rates
 from training.run_logger import FINISHED
 from training.start_from import start_from
 from training.state import ENTRIES, TrainingState
@@ -106,7 +107,7 @@ def _is_given(flag: str, arguments: Sequence[str] | None) -> bool:
 def first_state(options: TrainOptions, scene: Scene, device: torch.device, ranks: Ranks = ONE) -> TrainingState:
     """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages. Of
     several ranks each has its own rows of it."""
-    rates = learning_rates(options.optimization, scene.extent)
+    rates = learning_rates(options.optimization, scene.extent, 0, options.run.iterations)
     gaussians = first_gaussians(options, scene, device)
     if ranks.size > 1:
         gaussians = share_of(gaussians, ranks)
@@ -128,7 +129,6 @@ def first_state(options: TrainOptions, scene: Scene, device: torch.device, ranks
     if path is not None and checkpoint is not None:
         _restore(state, path, checkpoint)
         state.balance()
-        state.optimizer.rates |= rates
         if state.iteration >= final_length(options.run):
             raise UserError(f"{path} has {state.iteration} iterations already; ask for more than that by --iterations")
     return state

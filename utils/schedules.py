@@ -103,9 +103,9 @@ def due(step: int, start: int, stop: int, every: int) -> bool:
     return start < step < stop and step % every == 0
 
 
-def sh_degree_at(step: int, highest: int, every: int = 1000) -> int:
+def sh_degree_at(step: int, highest: int, every: float) -> int:
     """The degree of the spherical harmonics in use: 0 at first, one more every `every` steps."""
-    return min(step // every, highest)
+    return min(int(step / every), highest)
 
 
 def _knot(word: str, text: str, name: str) -> tuple[float, float]:

@@ -8,14 +8,11 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from arguments import OptimizationOptions
 from diff_gaussian_rasterization import ops
 from scene.gaussians.model import PARAMETERS, Gaussians
-from utils.schedules import log_linear
 
 BETA1, BETA2 = 0.9, 0.999
 EPSILON = 1e-15  # the gradients of a pixel's color by a far Gaussian are tiny; 1e-8 would swamp them
-SH_REST_RATE = 1 / 20  # of the colors' learning rate
 
 
 class Moments(NamedTuple):
@@ -93,24 +90,6 @@ class Optimizer:
         self.steps = state["steps"]
         self.rates = dict(state["rates"])
         self.moments = {name: Moments(*state["moments"][name]) for name in PARAMETERS}
-
-
-def learning_rates(rates: OptimizationOptions, extent: float) -> dict[str, float]:
-    """The rate of each parameter before the first step; that of the means is in world units."""
-    return {
-        "means": extent * rates.position_lr_init,
-        "scales": rates.scaling_lr,
-        "quats": rates.rotation_lr,
-        "opacities": rates.opacity_lr,
-        "shs_dc": rates.feature_lr,
-        "shs_rest": rates.feature_lr * SH_REST_RATE,
-    }
-
-
-def position_rate(rates: OptimizationOptions, extent: float, iteration: int, iterations: int) -> float:
-    """The learning rate of the means, world units per step; the only one that moves over a run of `iterations`."""
-    steps = rates.position_lr_max_steps or iterations
-    return extent * log_linear(iteration, rates.position_lr_init, rates.position_lr_final, steps)
 
 
 class RowStatistics(Protocol):

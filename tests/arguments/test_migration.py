@@ -10,6 +10,7 @@ from typing import Any
 
 from arguments import parse_train_options
 from arguments.groups import stages
+from training.rates import learning_rates
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "migration-from-3dgs.md"
 ORIGINAL: dict[str, Any] = dict(  # the defaults of graphdeco's train.py, of its flags that have an effect here
@@ -58,3 +59,6 @@ def test_the_command_that_trains_as_the_original_does() -> None:
     spikes = options.spikes
     rules = (spikes.prune_min_weight, spikes.floater_views, spikes.spike_ratio, spikes.spike_ray_views)
     assert not any((*rules, spikes.spike_spread)) and options.densification.densify_grad_threshold == 0.0002
+    assert options.densification.strategy == "adc" and options.optimization.sh_degree_interval == 1000
+    short, long = (learning_rates(options.optimization, 1.0, 0, iterations) for iterations in (1_000, 30_000))
+    assert short == long

@@ -12,11 +12,12 @@ from arguments import OptimizationOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.sharded import Request, render_batch
 from scene.gaussians.model import PARAMETERS
-from scene.gaussians.optimizer import Optimizer, edit_rows, learning_rates
+from scene.gaussians.optimizer import Optimizer, edit_rows
 from tests.helpers.clouds import random_gaussians
 from tests.helpers.ranks import run_ranks
 from tests.helpers.scenes import cameras
 from training.distributed.balance import is_uneven, planned_moves, rebalance
+from training.rates import learning_rates
 from training.startup import share_of
 from training.strategies.densify import DensityStatistics, top_k_mask
 from utils.distributed import ONE, Ranks
@@ -66,7 +67,7 @@ def edited(ranks: Ranks) -> list[Tensor]:
     if ranks.size > 1:
         gaussians = share_of(gaussians, ranks)
     ids = torch.arange(60) if gaussians.shard is None else gaussians.shard.ids
-    optimizer = Optimizer(gaussians, learning_rates(OptimizationOptions(), 1.0))
+    optimizer = Optimizer(gaussians, learning_rates(OptimizationOptions(), 1.0, 0, 30_000))
     statistics = DensityStatistics(len(gaussians))
     statistics.rows["views"] += ids
     for name in PARAMETERS:
@@ -110,7 +111,7 @@ def memory(ranks: Ranks) -> tuple[int, int]:
     gaussians = random_gaussians(count)
     if ranks.size > 1:
         gaussians = share_of(gaussians, ranks)
-    optimizer = Optimizer(gaussians, learning_rates(OptimizationOptions(), 1.0))
+    optimizer = Optimizer(gaussians, learning_rates(OptimizationOptions(), 1.0, 0, 30_000))
     known = [gaussians.parameters[name] for name in PARAMETERS]
     owned = sum(3 * each.numel() * each.element_size() for each in known)  # with both moments
     assert sum(each.numel() for pair in optimizer.moments.values() for each in pair) * 4 * 3 == 2 * owned

@@ -15,7 +15,6 @@ import torch
 import train
 from arguments import parse_train_options
 from gaussian_renderer import background_color, random_color
-from scene.gaussians.optimizer import position_rate
 from scene.loading.image_cache import ShuffledViews
 from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers.ring import BUSY, POINTS, VIEWS, camera_at, make_dataset
@@ -279,14 +278,6 @@ def test_the_limit_holds_from_the_start(dataset: Path, tmp_path: Path, limit: in
     run(dataset, tmp_path / "out", f"--max_gaussians {limit}", iterations=2)
     first = log_lines(tmp_path / "out")[0]
     assert first["gaussians"] == limit
-
-
-def test_options_that_follow_the_number_of_iterations() -> None:
-    rates = parse_train_options([]).optimization
-    assert position_rate(rates, 2.0, 0, 7000) == pytest.approx(2 * 1.6e-4)
-    assert position_rate(rates, 2.0, 7000, 7000) == pytest.approx(2 * 1.6e-6)
-    given = parse_train_options(["--position_lr_max_steps", "30000"]).optimization
-    assert position_rate(given, 2.0, 7000, 7000) == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
 
 
 def test_densification_fits_the_run_and_the_photos() -> None:

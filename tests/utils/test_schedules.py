@@ -102,6 +102,8 @@ def test_due_over_a_whole_run() -> None:
 
 
 def test_sh_degree_rises_every_thousand_steps() -> None:
-    assert [sh_degree_at(step, 3) for step in (1, 999, 1000, 2000, 3000, 30_000)] == [0, 0, 1, 2, 3, 3]
-    assert [sh_degree_at(step, 1) for step in (1, 1000, 5000)] == [0, 1, 1]
-    assert sh_degree_at(5000, 0) == 0
+    steps = (1, 999, 1000, 2000, 3000, 30_000)
+    assert [sh_degree_at(step, 3, 1000) for step in steps] == [0, 0, 1, 2, 3, 3]
+    assert [sh_degree_at(step, 1, 1000) for step in (1, 1000, 5000)] == [0, 1, 1]
+    assert [sh_degree_at(step, 3, 2.5) for step in (2, 3, 5, 7, 8)] == [0, 1, 2, 2, 3]
+    assert sh_degree_at(5000, 0, 1000) == 0

@@ -1,0 +1,41 @@
+"""How fast a run learns, by its length: the learning rates, and when colors get more degrees of spherical harmonics.
+
+The values of Kerbl et al. 2023 are for 30,000 steps. Shorter runs have higher rates, and all degrees after a tenth of
+their steps: measured in docs/experiments/rates.md.
+"""
+
+from __future__ import annotations
+
+from arguments import OptimizationOptions
+from utils.schedules import REFERENCE_ITERATIONS, log_linear
+
+FEATURE, OPACITY, SCALING, ROTATION = 0.0025, 0.025, 0.005, 0.001  # of 30,000 steps
+SH_REST = 1 / 20  # of the colors' rate
+SH_DEGREE_INTERVAL = 1000  # steps of 30,000
+POWER = 1 / 3
+
+
+def learning_rates(given: OptimizationOptions, extent: float, iteration: int, iterations: int) -> dict[str, float]:
+    """The rate of each parameter at a step of a run of `iterations`; that of the means is in world units."""
+    faster = in_short_runs(iterations)
+    colors = FEATURE * faster if given.feature_lr is None else given.feature_lr
+    steps = given.position_lr_max_steps or iterations
+    return {
+        "means": extent * log_linear(iteration, given.position_lr_init, given.position_lr_final, steps),
+        "scales": SCALING * faster if given.scaling_lr is None else given.scaling_lr,
+        "quats": ROTATION * faster if given.rotation_lr is None else given.rotation_lr,
+        "opacities": OPACITY * faster if given.opacity_lr is None else given.opacity_lr,
+        "shs_dc": colors,
+        "shs_rest": colors * SH_REST,
+    }
+
+
+def in_short_runs(iterations: int) -> float:
+    """How many times the rates are those of 30,000 steps: a step of Adam is as long as the rate, so that fewer steps
+    of the same length do not come as far."""
+    return max(1.0, REFERENCE_ITERATIONS / iterations) ** POWER
+
+
+def sh_degree_interval(given: OptimizationOptions, iterations: int) -> float:
+    """Steps from one degree of spherical harmonics to the next."""
+    return given.sh_degree_interval or SH_DEGREE_INTERVAL * min(1.0, iterations / REFERENCE_ITERATIONS)
