@@ -12,7 +12,7 @@ from utils.schedules import REFERENCE_ITERATIONS, log_linear
 FEATURE, OPACITY, SCALING, ROTATION = 0.0025, 0.025, 0.005, 0.001  # of 30,000 steps
 SH_REST = 1 / 20  # of the colors' rate
 SH_DEGREE_INTERVAL = 1000  # steps of 30,000
-POWER = 1 / 3
+POWER, MOST = 1 / 3, 3.0
 
 
 def learning_rates(given: OptimizationOptions, extent: float, iteration: int, iterations: int) -> dict[str, float]:
@@ -33,7 +33,7 @@ def learning_rates(given: OptimizationOptions, extent: float, iteration: int, it
 def in_short_runs(iterations: int) -> float:
     """How many times the rates are those of 30,000 steps: a step of Adam is as long as the rate, so that fewer steps
     of the same length do not come as far."""
-    return max(1.0, REFERENCE_ITERATIONS / iterations) ** POWER
+    return min(max(1.0, REFERENCE_ITERATIONS / iterations) ** POWER, MOST)
 
 
 def sh_degree_interval(given: OptimizationOptions, iterations: int) -> float:

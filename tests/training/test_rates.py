@@ -30,6 +30,11 @@ def test_a_short_run_has_higher_rates_but_those_of_the_means() -> None:
     assert rates(iterations=3750) == pytest.approx(doubled | {"means": 2 * 1.6e-4})
 
 
+def test_the_shortest_runs_have_three_times_the_rates() -> None:
+    assert rates(iterations=1_000) == rates(iterations=10)
+    assert rates(iterations=10)["scales"] == pytest.approx(3 * PAPER["scales"])
+
+
 def test_a_rate_that_is_given_is_what_it_is() -> None:
     flags = "--feature_lr 0.0025 --opacity_lr 0.025 --scaling_lr 0.005 --rotation_lr 0.001".split()
     assert rates(*flags, iterations=3750) == pytest.approx(PAPER | {"means": 2 * 1.6e-4})
