@@ -23,12 +23,13 @@ SHOWN = 60  # characters of a bad value
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; NaN and Infinity, which JSON has not but Python writes, are numbers.
+    """What a JSON file holds; NaN and Infinity, which JSON has not but Python writes, are numbers, and file names in it
+    may be of any bytes.
 
     Raises: UserError, naming the file.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
     except RecursionError:
         raise UserError(f"{path} cannot be read as JSON: it is nested too deeply") from None
     except (OSError, ValueError) as error:
@@ -39,6 +40,8 @@ def decoded(content: Any, schema: type[Schema], path: Path) -> Schema:
     """`content`, which `path` holds, as `schema`. Raises: UserError, naming file, key, value and what is right."""
     try:
         return msgspec.convert(content, schema)
+    except UnicodeEncodeError as error:  # of a key, or where no text is right
+        raise UserError(f"{path}: {error.object!r} is no text: it holds what is no Unicode") from None
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`").removeprefix(".")
