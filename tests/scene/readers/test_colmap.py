@@ -324,3 +324,23 @@ def test_points_of_a_ply_alone(tmp_path: Path) -> None:
     scene = load_scene(tmp_path)
     np.testing.assert_allclose(scene.measured.positions, points.positions, atol=1e-6)
     assert scene.ledger.unused == {}
+
+
+@pytest.mark.parametrize("pose", ["1 0 0 0 2 0 0", "0.9 0.1 0 0 0.5 0 2"])
+def test_images_of_one_line_are_refused(tmp_path: Path, pose: str) -> None:
+    """Every second one would be taken for the observations of the one before it."""
+    colmap.write_model(tmp_path, scenes.cameras(4), scenes.points())
+    lines = [f"{number} {pose} {number} {number:03}.png" for number in range(1, 5)]
+    (tmp_path / "images.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match=r"images\.txt: behind 001\.png .* an image has a second line"):
+        colmap.read_model(tmp_path)
+
+
+def test_a_camera_that_is_listed_twice_must_be_the_same(tmp_path: Path) -> None:
+    colmap.write_model(tmp_path, scenes.cameras(2), scenes.points())
+    text = (tmp_path / "cameras.txt").read_text()
+    (tmp_path / "cameras.txt").write_text(text + text)
+    assert len(colmap.read_model(tmp_path).images) == 2
+    (tmp_path / "cameras.txt").write_text(text + text.replace(" 35.0 ", " 45.0 "))
+    with pytest.raises(UserError, match=r"cameras\.txt lists the camera 1 twice, with different parameters"):
+        colmap.read_model(tmp_path)
