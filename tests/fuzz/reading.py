@@ -6,9 +6,10 @@ Each function raises UserError for what it refuses; whatever else escapes is a f
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from training.checkpoint import load_checkpoint
 from training.distributed.checkpoint import load_sharded
 from training.startup import first_state
 from training.state import ENTRIES, TrainingState
+from utils.errors import UserError
 from utils.metrics.renders import evaluate_model
 from utils.reporting.html_report import write_summary
 from view import read_cameras
@@ -133,12 +135,17 @@ def state_of(dataset: str) -> TrainingState:
 
 
 def checkpoint_fault(folder: Path) -> str:
-    state = state_of(str(folder / "data"))
-    state.restore(load_checkpoint(folder / "chkpnt0.pth", ENTRIES))
-    return state.fault() or ""
+    return _restored(folder, load_checkpoint(folder / "chkpnt0.pth", ENTRIES))
 
 
 def sharded_fault(folder: Path) -> str:
+    return _restored(folder, load_sharded(folder / "chkpnt0", ENTRIES, CPU))
+
+
+def _restored(folder: Path, checkpoint: Mapping[str, Any]) -> str:
     state = state_of(str(folder / "data"))
-    state.restore(load_sharded(folder / "chkpnt0", ENTRIES, CPU))
+    try:
+        state.restore(checkpoint)
+    except UserError as error:  # training/startup.py names the file
+        raise UserError(f"{folder}: {error}") from None
     return state.fault() or ""
