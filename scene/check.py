@@ -38,7 +38,7 @@ def report(scene: Scene) -> list[str]:
         raise UserError(f"none of {len(faults)} photos can be decoded: {next(iter(faults.values()))}")
     return [
         scene.summary,
-        scene.ledger.line,
+        scene.ledger.said(len(scene.ledger.unused)),
         _cameras_line(scene),
         *_poses(views, scene.extent),
         *_photos(subsample(views, LOOKED_AT)),

@@ -119,6 +119,14 @@ def test_what_is_no_dataset_is_an_error(tmp_path: Path) -> None:
         check.main([str(tmp_path)])
 
 
+def test_every_group_of_files_that_are_not_used_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    for number in range(12):
+        (tmp_path / f"a.{number}").touch()
+    line = next(line for line in said(tmp_path) if line.startswith("Files used"))
+    assert all(f"a.{number} (no part of this format)" in line for number in range(12)) and "more groups" not in line
+
+
 def test_photos_that_are_almost_black_are_said(tmp_path: Path) -> None:
     """As of 12 bits in files of 16."""
     for number, photo in enumerate(write(tmp_path)):
