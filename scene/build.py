@@ -76,10 +76,11 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
         raise UserError(f"{source}: all {held_out} photos are test views, and none is left to train on")
     known, unseen = _seen(recording.points, train)
     points, said, measured = _start(known, train, request.guess_points)
+    none = ["no photo is held out: those that --eval chose are damaged"] if request.eval_split and not test else []
     extent, near, away = measure_extent([view.camera for view in train], measured)
     notes = [note for note in (thinned, *recording.notes, depths.text, *said) if note]
     summary = _summary(source, recording, (train, test, far), points, extent, notes)
-    warnings = (*recording.warnings, *damaged, *depths.warnings, *unseen, *away, *own.warnings)
+    warnings = (*recording.warnings, *damaged, *none, *depths.warnings, *unseen, *away, *own.warnings)
     used = _used(recording, ordered) | _used_far(distant, far)
     ledger = account(source, used, _reasons(recording, chosen, ordered, source, request), OTHERWISE)
     found = (train, test, points, extent, near, summary, warnings, ledger)

@@ -57,14 +57,16 @@ def _colors(table: np.ndarray, path: Path) -> np.ndarray:
         return np.full((len(table), 3), 0.5, np.float32)
     values = np.stack([table[name] for name in channels], axis=1).astype(np.float32)
     if channels == OF_GAUSSIANS:
-        return np.clip(0.5 + np.float32(SH_DC) * values, 0, 1)
-    return np.clip(values / _full_scale(values, table[channels[0]].dtype), 0, 1)
+        colors = 0.5 + np.float32(SH_DC) * values
+    else:
+        colors = values / np.float32(_full_scale(values, table[channels[0]].dtype))
+    return np.clip(np.nan_to_num(colors), 0, 1)
 
 
 def _full_scale(colors: np.ndarray, dtype: np.dtype) -> float:
     """The number that stands for full intensity: floats may be in [0, 1], a little over it where they were filtered or
     are linear, or in [0, 255]; wide integers may hold bytes."""
-    largest = float(np.nanmax(colors, initial=0.0))
+    largest = float(np.max(colors, initial=0.0, where=np.isfinite(colors)))
     if dtype.kind == "f" and largest <= OVERSHOOT:
         return 1.0
     return 255.0 if largest <= 255 else 65535.0

@@ -46,7 +46,7 @@ def decoded(content: Any, schema: type[Schema], path: Path) -> Schema:
         message, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`").removeprefix(".")
         if not place:
-            raise UserError(f"{path}: {message}") from None
+            raise UserError(f"{path}: {_accepted(message)}") from None
         if "[...]" in place:  # which stands for the key of an entry: of which one is not said
             raise UserError(f"{path}: in {place}: {_accepted(message)}") from None
         raise UserError(f"{path}: {place} is {_shown(_at(content, place))}; {_accepted(message)}") from None
@@ -70,7 +70,8 @@ def _at(content: Any, place: str) -> Any:
 
 def _accepted(message: str) -> str:
     """msgspec's "Expected `float` > 0.0, got `str`" as a sentence of ours."""
-    words = {"float": "a number", "int": "a whole number", "str": "a text", "array": "a list", "bool": "true or false"}
+    words = {"float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false"}
+    words |= {"array": "a list", "object": "an object"}
     text = re.sub(r"`(\w+)( \| null)?`", lambda found: words.get(found[1], found[1]), message)
     text = text.replace("Object missing required field", "it lacks").split(", got ")[0]
     return text.replace("Expected", "it must be", 1).replace("Number out of range", "it is too large")

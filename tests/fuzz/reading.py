@@ -24,7 +24,7 @@ from scene.io.points import read_points
 from scene.paths.nerfstudio import read_path_file
 from scene.refined_poses import with_refined_poses
 from scene.sfm import PosesUnknown
-from scene.types import Camera, Scene
+from scene.types import Camera, PointCloud, Scene
 from training.checkpoint import load_checkpoint
 from training.distributed.checkpoint import load_sharded
 from training.startup import first_state
@@ -58,14 +58,22 @@ def _of_scene(scene: Scene, widest: int) -> str:
     lengths = np.array([scene.extent, scene.near])
     if not np.isfinite(lengths).all() or lengths.min() <= 0 or lengths.max() > 1e12:
         return f"extent {scene.extent}, near {scene.near}"
-    if not np.isfinite(scene.points.positions).all():
-        return "points not finite"
+    fault = _of_points(scene.points)
+    if fault:
+        return fault
     views = (*scene.train, *scene.test, *scene.far)
     fault = _of_cameras([view.camera for view in views], widest)
     for view in () if fault else views:
         load_image(view)
         load_depth(view)
     return fault
+
+
+def _of_points(points: PointCloud) -> str:
+    if not np.isfinite(points.positions).all():
+        return "points not finite"
+    in_range = (points.colors >= 0) & (points.colors <= 1)  # which NaN is not
+    return "" if in_range.all() else "colors out of range"
 
 
 def _of_cameras(cameras: Iterable[Camera], widest: int) -> str:
@@ -79,7 +87,7 @@ def _of_cameras(cameras: Iterable[Camera], widest: int) -> str:
 
 
 def points_fault(folder: Path) -> str:
-    return "" if np.isfinite(read_points(folder / "a.ply").positions).all() else "points not finite"
+    return _of_points(read_points(folder / "a.ply"))
 
 
 def gaussians_fault(path: Path) -> str:

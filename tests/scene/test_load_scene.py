@@ -222,6 +222,15 @@ def test_guessed_points_measure_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(load_scene(tmp_path, guess_points=False).points) == len(plain.measured)
 
 
+def test_a_split_that_holds_out_nothing_is_said(tmp_path: Path) -> None:
+    write_colmap(tmp_path)
+    assert load_scene(tmp_path, eval_split=True).warnings == ()
+    for name in ("000.png", "008.png"):
+        (tmp_path / "images" / name).write_bytes(b"damaged")
+    scene = load_scene(tmp_path, eval_split=True)
+    assert len(scene.test) == 0 and "no photo is held out" in scene.warnings[1]
+
+
 def test_validation_views_are_held_out_where_there_are_no_test_views(tmp_path: Path) -> None:
     cameras = scenes.cameras(5)
     for camera in cameras:

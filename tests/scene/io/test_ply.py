@@ -140,6 +140,14 @@ def test_floats_a_little_above_1_are_no_bytes(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_points(tmp_path / "a.ply").colors, [[1, 0.5, 0.25], [0.5, 0.5, 0.5]], atol=1e-6)
 
 
+@pytest.mark.parametrize("names", [["float red", "float green", "float blue"], [f"float f_dc_{k}" for k in range(3)]])
+def test_colors_that_are_none_become_some(tmp_path: Path, names: list[str]) -> None:
+    write_ply(tmp_path / "a.ply", names, [[float("nan"), float("inf"), float("-inf")], [0.5, 0.5, 0.5]])
+    colors = read_points(tmp_path / "a.ply").colors
+    assert np.isfinite(colors).all() and colors[0, 1:].tolist() == [1, 0]
+    np.testing.assert_allclose(colors[1], 0.5 if names[0] == "float red" else 0.5 + 0.5 * SH_DC, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("names", "values"),
     [

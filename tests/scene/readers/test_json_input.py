@@ -25,6 +25,12 @@ def test_what_is_no_unicode_is_one_error(entry: str, tmp_path: Path) -> None:
         read_path_file(path)
 
 
+def test_a_list_for_an_object_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(UserError, match=r"a.json: it must be an object"):
+        decoded(read_json(tmp_path / "a.json"), File, tmp_path / "a.json")
+
+
 def test_names_of_files_may_be_of_any_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes((f'{{"frames": [{FRAME % ""}]}}').encode().replace(b"a.png", b"a\xe9.png"))
