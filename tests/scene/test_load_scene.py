@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,6 +221,21 @@ def test_guessed_points_measure_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(guessed.points) > len(plain.measured) == len(guessed.measured) and "some are guessed" in guessed.summary
     assert (guessed.extent, guessed.near) == (plain.extent, plain.near)
     assert len(load_scene(tmp_path, guess_points=False).points) == len(plain.measured)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"resolution": 0}, "resolution is 0; it must be -1"),
+        ({"resolution": -8}, "resolution is -8"),
+        ({"frames": 0}, "frames of a video to take: 0; at least 3"),
+        ({"depth_scale": float("nan")}, "scale of the depth maps is nan"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    write_colmap(tmp_path)
+    with pytest.raises(UserError, match=said):
+        load_scene(tmp_path, **given)
 
 
 def test_a_split_that_holds_out_nothing_is_said(tmp_path: Path) -> None:
