@@ -6,13 +6,13 @@ python view.py -m output/garden
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta, Struct
 
 from arguments import ModelOptions
 from gaussian_renderer import background_color, settings_of
@@ -23,11 +23,14 @@ from gaussian_renderer.trained import add_model_flags, load_trained_scene, read_
 from scene.extent import measure_extent
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
+from scene.readers.base import rigid
+from scene.readers.json_input import Finite, Pixels, Positive, decoded, read_json
 from scene.types import Camera, PointCloud, View
 from utils.console import Parser, run_script, say
 from utils.errors import UserError, reason
 from utils.output_dir import find_iteration, point_cloud_path
 
+Three = Annotated[list[float], Meta(min_length=3, max_length=3)]
 TICK = 0.02  # seconds between two looks at the wishes of those who look
 
 
@@ -75,24 +78,37 @@ def photos_of(model: Path, options: ModelOptions, source: str) -> list[View]:
     return [*scene.train, *scene.test]
 
 
+class CameraEntry(Struct):
+    """A camera in cameras.json; other trainers write no principal point, which is then the middle."""
+
+    img_name: str
+    width: Pixels
+    height: Pixels
+    position: Three
+    rotation: Annotated[list[Three], Meta(min_length=3, max_length=3)]  # world_from_camera
+    fx: Positive
+    fy: Positive
+    cx: Finite | None = None
+    cy: Finite | None = None
+
+
 def read_cameras(path: Path) -> list[Camera]:
     """The cameras of a model folder's cameras.json. UserError where there are none."""
-    try:
-        cameras = [_camera(entry) for entry in json.loads(path.read_bytes())]
-    except (OSError, ValueError, KeyError, TypeError, np.linalg.LinAlgError) as error:
-        raise UserError(f"{path} cannot be read ({reason(error)}); train.py writes it into its model folder") from None
-    if not cameras:
+    if not path.is_file():
+        raise UserError(f"{path} is not there; train.py writes it into its model folder")
+    entries = decoded(read_json(path), list[CameraEntry], path)
+    if not entries:
         raise UserError(f"{path} has no cameras; train.py writes those of the dataset into it")
-    return cameras
+    return [_camera(entry, path) for entry in entries]
 
 
-def _camera(entry: dict[str, Any]) -> Camera:
-    width, height = int(entry["width"]), int(entry["height"])
+def _camera(entry: CameraEntry, path: Path) -> Camera:
+    width, height = int(entry.width), int(entry.height)
     world_from_camera = np.eye(4)
-    world_from_camera[:3, :3], world_from_camera[:3, 3] = entry["rotation"], entry["position"]
-    center = entry.get("cx", width / 2), entry.get("cy", height / 2)
-    pose = np.linalg.inv(world_from_camera)
-    return Camera(str(entry["img_name"]), width, height, entry["fx"], entry["fy"], *center, pose)
+    world_from_camera[:3, :3], world_from_camera[:3, 3] = entry.rotation, entry.position
+    pose = np.linalg.inv(rigid(world_from_camera, f"{path}: {entry.img_name}"))
+    cx, cy = width / 2 if entry.cx is None else entry.cx, height / 2 if entry.cy is None else entry.cy
+    return Camera(entry.img_name, width, height, entry.fx, entry.fy, cx, cy, pose)
 
 
 if __name__ == "__main__":

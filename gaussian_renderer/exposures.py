@@ -62,7 +62,7 @@ class Exposures:
 def _matrix(rows: object, where: str) -> np.ndarray:
     try:
         matrix = np.asarray(rows, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = np.zeros(0)
     if matrix.shape != (3, 4) or not np.isfinite(matrix).all():
         raise UserError(f"{where} is no exposure: it must be 3 rows of 4 finite numbers")

@@ -11,7 +11,7 @@ import numpy as np
 from scene.build import Request, make_scene
 from scene.readers import read_dataset
 from scene.readers.base import ReadOptions
-from scene.sfm import PosesUnknown
+from scene.sfm import MIN_PHOTOS, PosesUnknown
 from scene.source import opened
 from scene.types import Scene
 from utils.errors import UserError
@@ -57,6 +57,10 @@ def load_scene(
     """
     if depth_scale is not None and not 0 < depth_scale < np.inf:
         raise UserError(f"the scale of the depth maps is {depth_scale}; it must be above 0: world units of a step")
+    if resolution != -1 and resolution < 1:
+        raise UserError(f"resolution is {resolution}; it must be -1, 1, 2, 4, 8, or the largest width in pixels")
+    if frames < MIN_PHOTOS:
+        raise UserError(f"frames of a video to take: {frames}; at least {MIN_PHOTOS} are needed")
     gray = 1.0 if white_background else 0.0
     request = Request(images, depths, depth_scale, resolution, eval_split, test_images, gray, guess_points)
     options = ReadOptions(

@@ -28,7 +28,7 @@ from scene.origin import about_local_origin
 from scene.pairing import Pairing, pair
 from scene.photo_checks import check_photos
 from scene.readers.base import ParsedDataset, PosedImage
-from scene.types import Camera, DepthMap, PointCloud, Scene, View
+from scene.types import NO_POINTS, Camera, DepthMap, PointCloud, Scene, View
 from utils.errors import UserError
 from utils.sampling import subsample
 
@@ -74,11 +74,13 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     if not train:
         held_out = len(test) + len(distant.listed)
         raise UserError(f"{source}: all {held_out} photos are test views, and none is left to train on")
-    points, said, measured = _start(recording.points, train, request.guess_points)
+    known, unseen = _seen(recording.points, train)
+    points, said, measured = _start(known, train, request.guess_points)
+    none = ["no photo is held out: those that --eval chose are damaged"] if request.eval_split and not test else []
     extent, near, away = measure_extent([view.camera for view in train], measured)
     notes = [note for note in (thinned, *recording.notes, depths.text, *said) if note]
     summary = _summary(source, recording, (train, test, far), points, extent, notes)
-    warnings = (*recording.warnings, *damaged, *depths.warnings, *away, *own.warnings)
+    warnings = (*recording.warnings, *damaged, *none, *depths.warnings, *unseen, *away, *own.warnings)
     used = _used(recording, ordered) | _used_far(distant, far)
     ledger = account(source, used, _reasons(recording, chosen, ordered, source, request), OTHERWISE)
     found = (train, test, points, extent, near, summary, warnings, ledger)
@@ -212,12 +214,22 @@ def _given_twice(maps: Mapping[str, DepthMap]) -> Path | None:
     return next((path for path, count in counts.items() if count > 1), None)
 
 
+def _seen(points: PointCloud, train: Sequence[View]) -> tuple[PointCloud, list[str]]:
+    """The points, or none and a warning where no training camera has any of them in its picture."""
+    if not len(points) or any(view.camera.project(points.positions)[3].any() for view in train):
+        return points, []
+    return NO_POINTS, [
+        f"none of the {len(points):,} points is in the picture of any training camera: they are of another scene, or "
+        "in other coordinates, and are not used"
+    ]
+
+
 def _start(points: PointCloud, train: Sequence[View], guess: bool) -> tuple[PointCloud, list[str], PointCloud]:
     """The points to start from, what is to be said of them, and those of them that are measured."""
-    if not len(points) and not any(view.depth for view in train):
-        random, said = random_start(train)
-        return random, [said], points
     measured, fused = add_fused(points, train)
+    if not len(measured):
+        random, said = random_start(train)
+        return random, [said], measured
     filled, guessed = add_where_none(measured, train) if guess else (measured, "")
     return filled, [fused, guessed], measured
 

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from utils.sampling import subsample
 LOOKED_AT = 60  # photos whose brightness and sharpness are measured
 STOPS = 1.0  # of brightness by which a photo may differ from the middle one
 BLURRED = 0.2  # of the middle photo's sharpness: less is named
+DARK = 0.1  # of white: where no photo is brighter, that is named
 DISAGREE = 0.005  # of the width of the photos, by which matches may miss their epipolar lines
 NAMED_AT_MOST = 5
 
@@ -36,7 +38,7 @@ def report(scene: Scene) -> list[str]:
         raise UserError(f"none of {len(faults)} photos can be decoded: {next(iter(faults.values()))}")
     return [
         scene.summary,
-        scene.ledger.line,
+        scene.ledger.said(len(scene.ledger.unused)),
         _cameras_line(scene),
         *_poses(views, scene.extent),
         *_photos(subsample(views, LOOKED_AT)),
@@ -69,27 +71,44 @@ def _poses(views: Sequence[View], extent: float) -> list[str]:
 
 def _photos(views: Sequence[View]) -> list[str]:
     """Brightness and sharpness, against the middle photo's."""
-    grays = [_gray(view) for view in views]
-    names = [view.camera.name for view in views]
+    looks = [_look(view) for view in views]
+    grays, names = [look.gray for look in looks], [view.camera.name for view in views]
     stops = np.log2([max(float(gray.mean()), 1.0) for gray in grays])
     stops -= np.median(stops)
     sharpness = np.array([cv2.Laplacian(gray, cv2.CV_32F).var() for gray in grays])
     lines = [f"Photos: brightness from {stops.min():+.1f} to {stops.max():+.1f} stops of the middle one"]
+    brightest = max(int(gray.max()) for gray in grays) / 255
+    if brightest < DARK:
+        lines.append(
+            f"warning: no photo is brighter than {100 * brightest:.0f} % of white: are there fewer bits in their files?"
+        )
+    hidden = [name for name, look in zip(names, looks, strict=True) if look.is_hidden]
     uneven = [names[index] for index in np.flatnonzero(np.abs(stops) > STOPS)]
     blurred = [names[index] for index in np.flatnonzero(sharpness < BLURRED * np.median(sharpness))]
-    for what, found in ((f"over {STOPS:g} stop off the middle brightness", uneven), ("blurred", blurred)):
+    for what, found in (
+        (f"over {STOPS:g} stop off the middle brightness", uneven),
+        ("blurred", blurred),
+        ("hidden by their masks", hidden),
+    ):
         if found:
             more = ", ..." if len(found) > NAMED_AT_MOST else ""
             lines.append(f"warning: {len(found)} photos are {what}: {', '.join(found[:NAMED_AT_MOST])}{more}")
     return lines
 
 
-def _gray(view: View) -> np.ndarray:
-    """(H, W) uint8, 400 pixels wide at most, so that photos of any size compare."""
-    color = np.round(255 * load_image(view).color.transpose(1, 2, 0)).astype(np.uint8)
+class _Look(NamedTuple):
+    gray: np.ndarray  # (H, W) uint8, 400 pixels wide at most, so that photos of any size compare
+    is_hidden: bool  # whether its mask leaves no pixel
+
+
+def _look(view: View) -> _Look:
+    photo = load_image(view)
+    color = np.round(255 * photo.color.transpose(1, 2, 0)).astype(np.uint8)
     gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
     factor = min(1.0, 400 / gray.shape[1])
-    return cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else gray
+    if factor < 1:
+        gray = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return _Look(gray, photo.mask is not None and not photo.mask.any())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,6 +15,9 @@ from scene.types import Camera, PointCloud
 from utils.sampling import subsample
 
 MARGIN = 1.1  # times the largest distance of a camera from the cameras' mean (3DGS, spatial_lr_scale)
+STILL = 1e-3  # of how far they see: cameras that move less show everything from one place
+ROUNDING = 1e-6  # of a coordinate: files have six digits and more
+TINY = 1e-12  # world units
 NEAR_IN_EXTENTS = 0.01
 NEAR_IN_DEPTHS = 0.25  # of the nearest points, which are themselves the 1st percentile of what a camera sees
 NEAREST = 0.01  # of the points before a camera may be nearer, for a few are always wrong
@@ -31,8 +34,9 @@ def measure_extent(cameras: Sequence[Camera], points: PointCloud) -> tuple[float
     """The extent and the near plane, world units, > 0, and warnings. `points` are measured ones, or none."""
     seen = [_visible_depths(camera, points) for camera in cameras]
     far = _outliers(cameras, seen)
-    extent = _extent([camera for camera, is_far in zip(cameras, far, strict=True) if not is_far])
-    near = _near(extent, [depths for depths, is_far in zip(seen, far, strict=True) if not is_far])
+    kept = [depths for depths, is_far in zip(seen, far, strict=True) if not is_far]
+    extent = _extent([camera for camera, is_far in zip(cameras, far, strict=True) if not is_far], kept)
+    near = _near(extent, kept)
     return extent, near, _warnings(cameras, far)
 
 
@@ -44,10 +48,15 @@ def camera_spacing(cameras: Sequence[Camera]) -> float:
     return float(np.median(nearest[:, 1]))
 
 
-def _extent(cameras: Sequence[Camera]) -> float:
-    """For a single camera, 1."""
+def _extent(cameras: Sequence[Camera], seen: Sequence[np.ndarray]) -> float:
+    """Of cameras at one place, how far they see; 1 where that is not known."""
     centers = np.stack([camera.center for camera in cameras])
-    return MARGIN * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max()) or 1.0
+    reach = float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
+    medians = [np.median(depths) for depths in seen if len(depths)]
+    sight = float(np.median(medians)) if medians else 0.0
+    if reach > max(STILL * sight, ROUNDING * float(np.abs(centers).max()), TINY):
+        return MARGIN * reach
+    return sight or 1.0
 
 
 def _near(extent: float, seen: Sequence[np.ndarray]) -> float:

@@ -17,6 +17,7 @@ from scene.orientation import turned
 from scene.types import CameraModel, View
 from utils.errors import DamagedFile, UserError
 
+WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}  # by the type of pixels that are read
 WIDEST = 1600  # pixels: what -r -1 scales wider photos down to
 
 
@@ -57,7 +58,7 @@ def load_image(view: View) -> LoadedImage:
         color, alpha = color * alpha + view.background * (1 - alpha), None
     mask = alpha
     if view.mask_path is not None:
-        drawn = _decode(view.mask_path)[..., :3].mean(axis=2, keepdims=True)
+        drawn = _decode_mask(view.mask_path)
         size = (color.shape[1], color.shape[0])
         if not same_shape(drawn.shape[1], drawn.shape[0], *size):  # a mask of the stored pixels turns with them
             drawn = turned(drawn, view.orientation)
@@ -100,17 +101,39 @@ def undecodable(path: Path, what: str = "") -> UserError:
 
 def _decode(path: Path) -> np.ndarray:
     """(H, W, 3 or 4) float32 in [0, 1], RGB(A), as stored: EXIF turns nothing here."""
+    pixels = _channels(path)
+    return pixels.astype(np.float32) / np.float32(WHITE[pixels.dtype])
+
+
+def _decode_mask(path: Path) -> np.ndarray:
+    """(H, W, 1) float32 in [0, 1] of a mask as programs save them: of 0 and whatever number, where that counts in full;
+    of gray levels, also bytes in 16 bits; or in its alpha channel, where all else is one color."""
+    pixels = _channels(path)
+    color, alpha = pixels[..., :3], pixels[..., 3:]
+    if alpha.size and alpha.min() < alpha.max() and (color == color[:1, :1]).all():
+        return _levels(alpha)
+    levels = _levels(color.mean(axis=2, keepdims=True, dtype=np.float32))
+    return levels * _levels(alpha) if alpha.size else levels
+
+
+def _levels(numbers: np.ndarray) -> np.ndarray:
+    """(H, W, 1) float32 in [0, 1] of the numbers of a mask."""
+    largest = numbers.max()
+    if ((numbers == 0) | (numbers == largest)).all():
+        return (numbers > 0).astype(np.float32)
+    return numbers.astype(np.float32) / np.float32(255 if largest <= 255 else 65535)
+
+
+def _channels(path: Path) -> np.ndarray:
+    """(H, W, 3 or 4) uint8 or uint16, RGB(A), as stored."""
     pixels = decode_image(path)
     if pixels is None:
         raise undecodable(path)
-    scale = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(pixels.dtype)
-    if scale is None:
+    if pixels.dtype not in WHITE:
         raise UserError(f"{path} has pixels of type {pixels.dtype}; 8- and 16-bit images are read")
     if pixels.ndim == 2:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    else:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return pixels.astype(np.float32) / np.float32(scale)
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
 def _fit(pixels: np.ndarray, lens: CameraModel | None, size: tuple[int, int]) -> np.ndarray:

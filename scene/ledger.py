@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,11 @@ class Ledger:
 
     @property
     def line(self) -> str:
-        """All of it in one line, for people; "" where there is no file."""
+        """All of it in one line, for people, with the largest groups of what is not used; "" where there is no file."""
+        return self.said(GROUPS_AT_MOST)
+
+    def said(self, at_most: int) -> str:
+        """The same with so many groups."""
         if not self.used and not self.unused:
             return ""
         used = [_count(count, what) for what, count in Counter(self.used.values()).items()]
@@ -30,8 +35,8 @@ class Ledger:
         groups = [f"{group['files']} ({group['why']})" for group in self._groups()]
         if not groups:
             return f"{text}; none is left"
-        more = len(groups) - GROUPS_AT_MOST
-        named = "; ".join(groups[:GROUPS_AT_MOST]) + (f"; and {more} more groups" if more > 0 else "")
+        more = len(groups) - at_most
+        named = "; ".join(groups[:at_most]) + (f"; and {more} more groups" if more > 0 else "")
         return f"{text}. Not used: {named}"
 
     def facts(self) -> dict[str, Any]:
@@ -49,7 +54,8 @@ class Ledger:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, also through links to folders, each folder once; hidden ones are left out."""
+    """All files below a folder, sorted, also through links to folders, each folder once; hidden ones are left out, and
+    so are pipes, sockets and devices, which may be waited for for ever."""
     found, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -59,7 +65,15 @@ def files_below(folder: Path) -> list[Path]:
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+    return sorted(path for path in found if not _is_special(path))
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # a link to what is not there
+        return False
+    return not stat.S_ISREG(mode)
 
 
 def account(source: Path, used: Mapping[Path, str], reasons: Mapping[Path, str], otherwise: str) -> Ledger:

@@ -12,6 +12,7 @@ from utils.errors import UserError
 
 NAMED_AT_MOST = 3
 MIN_FOCAL, MAX_FOCAL = 0.15, 30.0  # of the photo's side: fields of view of 147 and 2 degrees
+CORNER = 1.0  # pixels from the first: principal points so near to it are parts of the photo's size
 MAX_UNEVEN = 1.5  # ratio of the two focal lengths: pixels are square, or were scaled a little
 
 
@@ -43,17 +44,22 @@ def _left_out(damaged: Sequence[str]) -> list[str]:
 
 
 def _unlikely(frames: Sequence[PosedImage]) -> list[str]:
-    """A warning about focal lengths that hardly any camera has: in another unit than pixels, or of another photo."""
-    found = []
+    """Warnings about intrinsics that hardly any camera has: in another unit than pixels, or of another photo."""
+    found, corners = [], []
     for frame in frames:
         lens, p = frame.lens, named(frame.lens)
+        size = f"at {lens.width}×{lens.height} pixels"
+        if min(p["cx"], p["cy"]) >= 0 and max(p["cx"], p["cy"]) <= CORNER < min(lens.width, lens.height) / 4:
+            corners.append(f"{frame.name} (cx {p['cx']:.4g}, cy {p['cy']:.4g} {size})")
         ratios = (p["fx"] / lens.width, p["fy"] / lens.height)
         square = 1 / MAX_UNEVEN <= p["fx"] / p["fy"] <= MAX_UNEVEN
         if not square or (not is_wide(lens) and not (ratios[0] >= MIN_FOCAL and max(ratios) <= MAX_FOCAL)):
-            found.append(f"{frame.name} (fx {p['fx']:.4g}, fy {p['fy']:.4g} at {lens.width}×{lens.height} pixels)")
-    if not found:
-        return []
-    return [f"{len(found)} cameras have unlikely focal lengths, which must be in pixels, such as that of {found[0]}"]
+            found.append(f"{frame.name} (fx {p['fx']:.4g}, fy {p['fy']:.4g} {size})")
+    said = (
+        (found, "have unlikely focal lengths, which must be in pixels, such as that of"),
+        (corners, "have their principal point in the corner of the photo; it must be in pixels, such as that of"),
+    )
+    return [f"{len(names)} cameras {what} {names[0]}" for names, what in said if names]
 
 
 def _fitted(frame: PosedImage, stored: Header) -> Header:

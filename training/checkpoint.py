@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from training.distributed.checkpoint import check_sealed
 from utils.errors import UserError
 from utils.files import atomic_write
 
@@ -116,7 +117,7 @@ def whole_before(path: Path) -> Path | None:
 
 def _is_whole(path: Path) -> bool:
     try:
-        check_seal(path)
+        (check_sealed if is_sharded(path) else check_seal)(path)
     except (UserError, OSError):
         return False
     return True

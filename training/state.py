@@ -124,6 +124,8 @@ class TrainingState:
         rows = (len(self.gaussians), count)
         for name in ("gaussians", "optimizer", "strategy"):
             check_like(checkpoint[name], like[name], name, rows)
+        if not checkpoint["gaussians"]["scales"].exp().square().isfinite().all():
+            raise UserError("gaussians.scales of the checkpoint holds scales whose squares are not finite")
         if any((second < 0).any() for _, second in checkpoint["optimizer"]["moments"].values()):
             raise UserError("optimizer.moments of the checkpoint has mean squares under 0")
         steps = check_count(checkpoint["iteration"], "iteration", MAX_ITERATION)

@@ -20,11 +20,13 @@ from scene.depth.resample import at_pixels
 from scene.image_header import UNREADABLE, read_header, same_shape
 from scene.images import decode_image, undecodable
 from scene.orientation import turned
+from scene.pairing import IMAGE_SUFFIXES
 from scene.types import Confidence, DepthMap, View
 from utils.errors import UserError
 
 Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
+MOST_OF_16_BITS = 2**16 - 1
 SUFFIXES = (".png", ".npy", ".tiff", ".tif", ".exr")
 FLYING_JUMP = 0.03  # of its depth: a pixel whose 3 × 3 neighbourhood spans more may be a mixture of both sides,
 FLYING_BEND = 0.015  # unless it lies this near to a plane, in parts of its inverse depth
@@ -63,15 +65,25 @@ def read_numbers(path: Path) -> np.ndarray:
 
     Raises: UserError for a file that cannot be decoded.
     """
-    read = {".npy": _read_npy, ".exr": read_exr, ".depth": read_r3d}.get(path.suffix.lower(), _read_image)
+    suffix = _known_suffix(path)
+    read = {".npy": _read_npy, ".exr": read_exr, ".depth": read_r3d}.get(suffix, _read_image)
     numbers = read(path)
     if numbers.ndim == 3 and (numbers[..., :3] == numbers[..., :1]).all():
         numbers = numbers[..., 0]
-    if numbers.dtype not in (np.uint8, np.uint16):
+    if numbers.dtype.kind in "iu" and numbers.max(initial=0) <= MOST_OF_16_BITS:  # of any width, and below 0 nothing
+        numbers = numbers if numbers.dtype == np.uint8 else np.maximum(numbers, 0).astype(np.uint16)
+    else:
         numbers = numbers.astype(np.float32)
     if numbers.ndim not in (2, 3) or numbers.size == 0:
         raise UserError(f"the depth map {path} has the shape {numbers.shape}; it must have rows and columns")
     return numbers
+
+
+def _known_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in (*SUFFIXES, *R3D_TYPES, *IMAGE_SUFFIXES):
+        raise UserError(f"{path}: *{suffix} is not read as depth; {', '.join(SUFFIXES)} are")
+    return suffix
 
 
 def _read_npy(path: Path) -> np.ndarray:
@@ -92,11 +104,12 @@ def _mapped_npy(path: Path) -> np.ndarray:
 def read_size(path: Path) -> tuple[int, int]:
     """Width and height of a map of depth or confidence, from its header. Raises: UserError for a file that cannot be
     decoded."""
-    if path.suffix.lower() in R3D_TYPES:
+    suffix = _known_suffix(path)
+    if suffix in R3D_TYPES:
         return read_r3d_size(path)
-    if path.suffix.lower() == ".exr":
+    if suffix == ".exr":
         return read_exr_size(path)
-    if path.suffix.lower() == ".npy":
+    if suffix == ".npy":
         shape = [size for size in _mapped_npy(path).shape if size != 1]
         return (shape[1], shape[0]) if len(shape) > 1 else (1, 1)
     header = read_header(path)

@@ -24,6 +24,7 @@ AGREES = 1.25  # a ratio of depths up to this, or down to its inverse, counts as
 EXACT = 1.05  # a ratio up to this is noise of points and sensor: the unit's round scale is taken
 COMMON = 0.05  # median absolute deviation, in logarithms, of ratios that are one ratio
 LARGE = 100  # median of whole numbers that would be too coarse in another unit than millimetres
+TOO_FAR = 300.0  # times the distance of the cameras from each other
 NAMED_AT_MOST = 3  # files in a warning
 METERS = {"m": 1.0, "mm": 1e-3}  # length of a world unit, by its name
 
@@ -43,6 +44,16 @@ class KnownUnit:
     name: str
     scale: float  # of a stored step, in world units
     world: str = "m"  # unit of the world then
+
+
+@dataclass(frozen=True)
+class _Understood:
+    """Maps, what their numbers mean, those of them that are used by camera name, and what is to be said of it."""
+
+    looks: Sequence[DepthSamples]
+    meaning: DepthScale
+    maps: Mapping[str, DepthMap]
+    warnings: list[str]
 
 
 KNOWN_UNITS = (
@@ -90,7 +101,25 @@ def attach_depth(
         )
     unusable = [f"the depth map {look.path} {look.problem}: it is not used" for look in found if look.problem]
     looks = [look for look in found if not look.problem]
-    warnings = [*_few(unusable), *_few_bits(looks)]
+    parts = [_understood(part, scale) for part in ([looks] if scale is not None else _by_type(looks))]
+    warnings = [*_few(unusable), *_few_bits(looks), *(text for part in parts for text in part.warnings)]
+    meant = {name: each for part in parts for name, each in part.maps.items()}
+    attached = [replace(view, depth=meant.get(view.camera.name)) for view in views]
+    said = [part for part in parts if part.maps] or parts[:1]
+    texts = [_summary(part.looks, part.maps, len(views), part.meaning) for part in said]
+    worlds = {part.meaning.world for part in parts if part.maps}
+    meters = METERS.get(worlds.pop()) if len(worlds) == 1 else None
+    return Depths(attached, "; ".join(texts), warnings, meters)
+
+
+def _by_type(looks: Sequence[DepthSamples]) -> list[list[DepthSamples]]:
+    """Whole numbers of 8 bits, of 16 and floats apart: what wrote them counted in units of their own."""
+    kinds = sorted({look.dtype for look in looks}, key=str)
+    return [[look for look in looks if look.dtype == kind] for kind in kinds] or [[]]
+
+
+def _understood(looks: Sequence[DepthSamples], scale: float | None) -> _Understood:
+    """Maps whose numbers are of one kind."""
     telling = [look for look in looks if look.has_enough_points]
     if not telling and scale is None:
         looks = [look for look in looks if look.dtype != np.uint8]  # of which no unit is usual
@@ -100,13 +129,25 @@ def attach_depth(
     else:
         meaning = _meaning(looks, telling, scale)
         meant, refused = _scaled(looks, telling, meaning.scale)
-    warnings += [*([meaning.warning] if meaning.warning else []), *_few(refused)]
-    attached = [replace(view, depth=meant.get(view.camera.name)) for view in views]
-    meters = METERS.get(meaning.world) if meant else None
-    return Depths(attached, _summary(looks, meant, len(views), meaning), warnings, meters)
+    said = [meaning.warning, "" if telling else _too_far(looks, meaning.scale)]
+    return _Understood(looks, meaning, meant, [*filter(None, said), *_few(refused)])
 
 
 # ---- depth of a sensor
+
+
+def _too_far(looks: Sequence[DepthSamples], scale: float) -> str:
+    """A warning where cameras hardly move beside what they see, though they do move; else ""."""
+    depths = [scale * float(np.median(look.samples)) for look in looks]
+    centers = [look.view.camera.center for look in looks] or [np.zeros(3)]
+    apart = float(np.linalg.norm(np.ptp(centers, axis=0)))
+    times = float(np.median(depths)) / apart if apart > 0 and depths else 0.0
+    if times <= TOO_FAR:
+        return ""
+    return (
+        f"{_named([look.path for look in looks])}: with {_steps(scale)} what they show is {times:.2g} times as far "
+        "away as the cameras are from each other, so the unit is probably another; --depth_scale sets it"
+    )
 
 
 def _few_bits(looks: Sequence[DepthSamples]) -> list[str]:
@@ -153,11 +194,11 @@ def _unchecked(looks: Sequence[DepthSamples], given: float | None) -> DepthScale
     """Without points to compare with: as given, or by comparing views with each other, or what is usual."""
     if given is not None:
         return _of_scale(given)
-    if not looks or looks[0].dtype == np.float32:
-        return DepthScale("scene units", 1.0, "scene units")
-    found = likely_scale(looks, [unit.scale for unit in KNOWN_UNITS])
+    found = likely_scale(looks, [unit.scale for unit in KNOWN_UNITS]) if looks else None
     if found is not None:
         return _of_unit(next(unit for unit in KNOWN_UNITS if unit.scale == found), looks)
+    if not looks or looks[0].dtype == np.float32:
+        return DepthScale("scene units", 1.0, "scene units")
     warning = (
         f"{_named([look.path for look in looks])}: too few points of the scene are seen to tell the unit of depth, and "
         "the maps do not tell it either: it is taken to be millimetres in a world of metres"

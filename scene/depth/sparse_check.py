@@ -65,6 +65,7 @@ def sample_at_points(view: View, found: DepthMap, points: PointCloud, track: np.
         if not problem:
             numbers = read_map(found)
             problem = "is a color picture, not depth" if numbers.ndim != 2 else ""
+            problem = problem or ("" if valid_mask(numbers, found).any() else "has no valid pixel")
     except UserError as error:
         problem = f"cannot be used ({error})"
     if problem:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from scene.spherical_harmonics import SH_DC
 from scene.types import PointCloud
 from utils.errors import UserError
 from utils.files import atomic_write
 
 LITTLE_ENDIAN = "binary little-endian"
+OF_GAUSSIANS = ("f_dc_0", "f_dc_1", "f_dc_2")  # spherical harmonics of degree 0
+COLORS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"), OF_GAUSSIANS)
+OVERSHOOT = 2.0  # up to which colors are taken to be of [0, 1]
 
 
 def write_points(path: Path, points: PointCloud) -> None:
@@ -38,18 +43,31 @@ def read_points(path: Path) -> PointCloud:
     positions = np.stack([table[name] for name in "xyz"], axis=1)
     if positions.dtype != np.float64:
         positions = positions.astype(np.float32)
-    colors = np.full(positions.shape, 0.5, np.float32)
-    if {"red", "green", "blue"} <= set(names):
-        colors = np.stack([table[name] for name in ("red", "green", "blue")], axis=1).astype(np.float32)
-        colors = np.clip(colors / _full_scale(colors, table["red"].dtype), 0, 1)
     finite = np.isfinite(positions).all(axis=1)
-    return PointCloud(positions[finite], colors[finite])
+    return PointCloud(positions[finite], _colors(table, path)[finite])
+
+
+def _colors(table: np.ndarray, path: Path) -> np.ndarray:
+    """(P, 3) float32 in [0, 1], by the first names of a color that the vertices have; gray where they have none."""
+    names = table.dtype.names or ()
+    channels = next((channels for channels in COLORS if set(channels) <= set(names)), None)
+    if channels is None:
+        others = ", ".join(name for name in names if name not in "xyz") or "only x, y, z"
+        warnings.warn(f"{path}: its points have no color ({others}): they start gray", stacklevel=3)
+        return np.full((len(table), 3), 0.5, np.float32)
+    values = np.stack([table[name] for name in channels], axis=1).astype(np.float32)
+    if channels == OF_GAUSSIANS:
+        colors = 0.5 + np.float32(SH_DC) * values
+    else:
+        colors = values / np.float32(_full_scale(values, table[channels[0]].dtype))
+    return np.clip(np.nan_to_num(colors), 0, 1)
 
 
 def _full_scale(colors: np.ndarray, dtype: np.dtype) -> float:
-    """The number that stands for full intensity: floats may be in [0, 1] or [0, 255], wide integers may hold bytes."""
-    largest = float(np.nanmax(colors, initial=0.0))
-    if dtype.kind == "f" and largest <= 1:
+    """The number that stands for full intensity: floats may be in [0, 1], a little over it where they were filtered or
+    are linear, or in [0, 255]; wide integers may hold bytes."""
+    largest = float(np.max(colors, initial=0.0, where=np.isfinite(colors)))
+    if dtype.kind == "f" and largest <= OVERSHOOT:
         return 1.0
     return 255.0 if largest <= 255 else 65535.0
 

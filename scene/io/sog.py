@@ -30,6 +30,8 @@ from scene.types import GaussianArrays
 from utils.errors import UserError
 from utils.files import atomic_write
 
+# Whatever a damaged archive makes zipfile raise; it seeks to places that no file has.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OSError)
 MAX_META = 2**20  # bytes of meta.json
 PALETTE_COLUMNS = 64  # entries side by side in the picture of the palette
 Numbers = Annotated[list[float], Meta(max_length=256)]
@@ -83,7 +85,9 @@ def read(path: Path) -> GaussianArrays:
     try:
         with zipfile.ZipFile(path) as archive:
             return finite(path, _decode(path, archive))
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, UnicodeDecodeError) as error:
+    except UserError:
+        raise
+    except DAMAGE as error:
         raise UserError(f"{path} is not a readable SOG file: {error}") from None
 
 

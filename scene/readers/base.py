@@ -101,7 +101,7 @@ def rigid(matrix: ArrayLike, where: str) -> np.ndarray:
     """
     try:
         pose = np.asarray(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pose = np.zeros(0)
     if pose.shape != (4, 4) or not np.isfinite(pose).all() or np.abs(pose).max() > FARTHEST:
         raise UserError(f"{where} is no camera pose: it must be 4 × 4 numbers, none above {FARTHEST:g}")

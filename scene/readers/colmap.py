@@ -20,6 +20,7 @@ from utils.files import atomic_write
 
 LAYOUT = "sparse/0 with cameras, images and points3D (COLMAP)"
 ENDS = (".bin", ".txt")  # of a model's files: the first that is there is read
+NEEDED = ("cameras", "images")  # without which a model is none
 TEST_LIST = "test.txt"  # in the folder of the model, of the photos to hold out
 MASKS = "masks"  # the folder beside that of the photos
 
@@ -128,12 +129,14 @@ def _listed_test(folder: Path, names: Sequence[str]) -> frozenset[str]:
 
 
 def find_models(source: Path) -> list[Path]:
-    """The folders of the models in a dataset: `sparse/0`, `sparse/1`, ..., and `sparse`."""
+    """The folders of the models in a dataset: `sparse/0`, `sparse/1`, ..., and `sparse`; where none is whole, those of
+    models that lack a file, which reading them then names."""
     numbered = sorted(
         (path for path in source.glob("sparse/*") if path.name.isdecimal()), key=lambda path: int(path.name)
     )
     folders = (*numbered, source / "sparse")
-    return [folder for folder in folders if any(folder.glob("cameras.*")) and any(folder.glob("images.*"))]
+    has = {each: [any((each / f"{stem}{end}").is_file() for end in ENDS) for stem in NEEDED] for each in folders}
+    return [each for each in folders if all(has[each])] or [each for each in folders if any(has[each])]
 
 
 def read_model(folder: Path) -> Model:
@@ -149,7 +152,8 @@ def read_model(folder: Path) -> Model:
         images.append(ModelImage(name, cameras[camera_id], pose, np.flatnonzero(np.isin(points.ids, ids))))
     if not images:
         raise UserError(f"{folder}: the model has no images")
-    cloud = PointCloud(points.positions, points.colors.astype(np.float32) / 255)
+    colors = np.clip(np.nan_to_num(points.colors.astype(np.float32)), 0, 255) / 255
+    cloud = PointCloud(points.positions, colors)
     return Model(tuple(sorted(images, key=lambda image: image.name)), cloud)
 
 

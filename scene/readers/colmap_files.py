@@ -24,6 +24,7 @@ MODELS = (  # by COLMAP's number
     "EQUIRECTANGULAR"
 ).split()
 LEAST = {"cameras": 24, "images": 73, "points3D": 51}  # bytes that an entry of a binary file takes
+SHOWN = 60  # characters of a bad line
 DAMAGE = (struct.error, LookupError, ArithmeticError, ValueError)  # what reading a damaged file raises
 
 
@@ -46,7 +47,12 @@ class PointTable(NamedTuple):
 
 def read_cameras(folder: Path) -> dict[int, CameraModel]:
     """By camera id. Raises: UserError, naming the file, for one that is missing, cut short or not understood."""
-    return dict(_read(folder, "cameras", _binary_cameras, _text_cameras))
+    found: dict[int, CameraModel] = {}
+    for camera_id, lens in _read(folder, "cameras", _binary_cameras, _text_cameras):
+        if found.setdefault(camera_id, lens) != lens:
+            path = _path_of(folder, "cameras")
+            raise UserError(f"{path} lists the camera {camera_id} twice, with different parameters")
+    return found
 
 
 def read_images(folder: Path) -> list[ImageEntry]:
@@ -58,12 +64,16 @@ def _read(
     folder: Path, stem: str, binary: Callable[[Path], Iterator[Entry]], text: Callable[[Path], Iterator[Entry]]
 ) -> list[Entry]:
     """The entries of `stem`.bin, or of `stem`.txt."""
-    path, read = folder / f"{stem}.bin", binary
-    if not path.exists():
-        path, read = folder / f"{stem}.txt", text
-    if not path.exists():
-        raise UserError(f"{folder} has neither {stem}.bin nor {stem}.txt")
+    path = _path_of(folder, stem)
+    read = binary if path.suffix == ".bin" else text
     return _guarded(path, lambda each: list(read(each)))
+
+
+def _path_of(folder: Path, stem: str) -> Path:
+    path = next((path for path in (folder / f"{stem}.bin", folder / f"{stem}.txt") if path.exists()), None)
+    if path is None:
+        raise UserError(f"{folder} has neither {stem}.bin nor {stem}.txt")
+    return path
 
 
 def _guarded(path: Path, read: Callable[[Path], Entry]) -> Entry:
@@ -171,7 +181,13 @@ def _text_images(path: Path) -> Iterator[ImageEntry]:
         if len(parts) != 10:
             raise UserError(f"{path}: {line!r} is no image; it must read: id qw qx qy qz tx ty tz camera name")
         values, name = [float(number) for number in parts[1:8]], parts[9]
-        ids = np.array(observations.split()[2::3], dtype=np.int64)
+        words = observations.split()
+        if len(words) % 3:
+            raise UserError(
+                f"{path}: behind {name} stands {observations[:SHOWN]!r}; an image has a second line, which is empty or "
+                "has x, y and a point's id for each of its features"
+            )
+        ids = np.array(words[2::3], dtype=np.int64)
         yield ImageEntry(name, int(parts[8]), _pose(values[:4], values[4:], f"{path}: {name}"), ids)
 
 

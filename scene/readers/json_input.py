@@ -23,12 +23,13 @@ SHOWN = 60  # characters of a bad value
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; NaN and Infinity, which JSON has not but Python writes, are numbers.
+    """What a JSON file holds; NaN and Infinity, which JSON has not but Python writes, are numbers, and file names in it
+    may be of any bytes.
 
     Raises: UserError, naming the file.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
     except RecursionError:
         raise UserError(f"{path} cannot be read as JSON: it is nested too deeply") from None
     except (OSError, ValueError) as error:
@@ -39,11 +40,13 @@ def decoded(content: Any, schema: type[Schema], path: Path) -> Schema:
     """`content`, which `path` holds, as `schema`. Raises: UserError, naming file, key, value and what is right."""
     try:
         return msgspec.convert(content, schema)
+    except UnicodeEncodeError as error:  # of a key, or where no text is right
+        raise UserError(f"{path}: {error.object!r} is no text: it holds what is no Unicode") from None
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`").removeprefix(".")
         if not place:
-            raise UserError(f"{path}: {message}") from None
+            raise UserError(f"{path}: {_accepted(message)}") from None
         if "[...]" in place:  # which stands for the key of an entry: of which one is not said
             raise UserError(f"{path}: in {place}: {_accepted(message)}") from None
         raise UserError(f"{path}: {place} is {_shown(_at(content, place))}; {_accepted(message)}") from None
@@ -67,7 +70,8 @@ def _at(content: Any, place: str) -> Any:
 
 def _accepted(message: str) -> str:
     """msgspec's "Expected `float` > 0.0, got `str`" as a sentence of ours."""
-    words = {"float": "a number", "int": "a whole number", "str": "a text", "array": "a list", "bool": "true or false"}
+    words = {"float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false"}
+    words |= {"array": "a list", "object": "an object"}
     text = re.sub(r"`(\w+)( \| null)?`", lambda found: words.get(found[1], found[1]), message)
     text = text.replace("Object missing required field", "it lacks").split(", got ")[0]
     return text.replace("Expected", "it must be", 1).replace("Number out of range", "it is too large")

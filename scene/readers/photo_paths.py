@@ -73,7 +73,7 @@ class PhotoFinder:
     def _by_name(self) -> dict[str, list[Path]]:
         index: dict[str, list[Path]] = defaultdict(list)
         for path in files_below(self.folder):
-            if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHERS):
+            if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHERS) and is_file(path):
                 index[path.relative_to(self.folder).as_posix().lower()].append(path)
         return index
 

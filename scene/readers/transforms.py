@@ -29,6 +29,7 @@ from utils.errors import UserError
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
 FILES = ("transforms.json", "transforms_train.json")  # of which the first that is there is read
+HELD_OUT = ("transforms_test.json", "transforms_val.json")  # beside the second; the first that is there is read
 LAYOUT = "transforms.json or transforms_train.json (Blender, instant-ngp, nerfstudio)"
 MASKS = "masks"  # the folder beside the file in which photos without a mask_path have one
 NAMED_AT_MOST = 3
@@ -39,16 +40,17 @@ def can_read(source: Path) -> bool:
 
 
 def read(source: Path, options: ReadOptions) -> ParsedDataset:
-    """Read transforms.json, or transforms_train.json and the transforms_test.json beside it.
+    """Read transforms.json, or transforms_train.json and, to be held out, the first of HELD_OUT beside it.
 
     Photos that they list and that are not there are skipped and named in `missing`. Raises: UserError, naming the file,
     for what is not understood.
     """
     path = next(source / name for name in FILES if (source / name).is_file())
     first = _read_file(path, options)
-    held_out = source / "transforms_test.json"
-    if path.name != FILES[1] or not held_out.is_file():
+    beside = [source / name for name in HELD_OUT if (source / name).is_file()]
+    if path.name != FILES[1] or not beside:
         return first
+    held_out, *others = beside
     second = _read_file(held_out, options)
     test = frozenset(frame.name for frame in second.frames)
     both = [frame for frame in first.frames if frame.name in test]
@@ -64,7 +66,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         missing=first.missing + second.missing,
         test=test,
         files=first.files + second.files,
-        unused={**first.unused, **second.unused},
+        unused={**first.unused, **second.unused, **dict.fromkeys(others, f"{held_out.name} has the test views")},
         notes=first.notes + second.notes,
         warnings=(*first.warnings, *second.warnings, *([overlap] if overlap else [])),
     )

@@ -48,7 +48,7 @@ def test_the_file(tmp_path: Path) -> None:
     (tmp_path / "exposure.json").write_text(json.dumps({"a.png": (2 * IDENTITY).tolist()}))
     found = Exposures.read(tmp_path)
     assert found is not None and np.array_equal(found.of("a.png"), 2 * IDENTITY)
-    for bad in ([[1, 2], [3, 4]], "x", None, np.full((3, 4), np.nan).tolist()):
+    for bad in ([[1, 2], [3, 4]], "x", None, np.full((3, 4), np.nan).tolist(), [[10**400] * 4] * 3):
         (tmp_path / "exposure.json").write_text(json.dumps({"a.png": bad}))
         with pytest.raises(UserError, match="exposure.json, a.png is no exposure"):
             Exposures.read(tmp_path)

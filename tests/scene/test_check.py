@@ -117,3 +117,26 @@ def test_photos_that_share_nothing_are_said_not_to_be_compared(tmp_path: Path) -
 def test_what_is_no_dataset_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no dataset"):
         check.main([str(tmp_path)])
+
+
+def test_every_group_of_files_that_are_not_used_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    for number in range(12):
+        (tmp_path / f"a.{number}").touch()
+    line = next(line for line in said(tmp_path) if line.startswith("Files used"))
+    assert all(f"a.{number} (no part of this format)" in line for number in range(12)) and "more groups" not in line
+
+
+def test_photos_that_are_almost_black_are_said(tmp_path: Path) -> None:
+    """As of 12 bits in files of 16."""
+    for number, photo in enumerate(write(tmp_path)):
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), photo.astype(np.uint16) * 16)
+    assert any("warning: no photo is brighter than 6 % of white" in line for line in said(tmp_path))
+
+
+def test_masks_that_hide_whole_photos_are_said(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "masks").mkdir()
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / "masks" / f"{number}.png"), np.zeros((HEIGHT, WIDTH), np.uint8))
+    assert any("warning: 4 photos are hidden by their masks: 0.png" in line for line in said(tmp_path))

@@ -96,3 +96,14 @@ def test_real_scenes_keep_their_extent(name: str) -> None:
     extent = from_cameras_alone([view.camera for view in scene.train])
     assert scene.extent == extent and scene.near == 0.01 * extent
     assert not any("far from the others" in warning for warning in scene.warnings)
+
+
+@pytest.mark.parametrize("place", [0.0, 1e3])
+def test_cameras_at_one_place_have_the_extent_of_what_they_see(place: float) -> None:
+    """Files round, so that their places differ by the last digits: that is no extent."""
+    turned = [moved(camera, camera.center * (1e-15 * k - 1) + place) for k, camera in enumerate(scenes.cameras(8))]
+    shell = np.random.default_rng(0).normal(size=(4000, 3))
+    points = cloud(place + 40 * shell / np.linalg.norm(shell, axis=1, keepdims=True))
+    extent, near, warnings = measure_extent(turned, points)
+    assert 20 < extent < 40 and 0 < near < 10 and warnings == []
+    assert measure_extent(turned, NO_POINTS) == (1.0, 0.01, [])

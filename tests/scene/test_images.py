@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,28 @@ def test_a_mask_file(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "m.png"), drawn[:5])
     with pytest.raises(UserError, match=r"m\.png is 40×5 pixels; its photo is 40×30"):
         load_image(view(tmp_path / "a.png", mask_path=tmp_path / "m.png"))
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda shown: shown.astype(np.uint8),  # 0 and 1, as arrays of booleans are saved
+        lambda shown: shown.astype(np.uint16) * 255,  # bytes in 16 bits
+        lambda shown: shown.astype(np.uint16) * 65535,
+        lambda shown: np.dstack([np.full((30, 40, 3), 255, np.uint8), shown.astype(np.uint8) * 255]),  # in its alpha
+        lambda shown: np.dstack([np.zeros((30, 40, 3), np.uint8), shown.astype(np.uint8) * 255]),
+        lambda shown: np.dstack([shown.astype(np.uint8) * 255] * 3 + [np.full((30, 40), 255, np.uint8)]),
+    ],
+    ids=["0 and 1", "bytes in 16 bits", "16 bits", "white with alpha", "black with alpha", "all opaque"],
+)
+def test_masks_that_programs_save(tmp_path: Path, drawn: Callable[[np.ndarray], np.ndarray]) -> None:
+    scenes.write_photo(tmp_path / "a.png", 40, 30)
+    shown = np.zeros((30, 40), bool)
+    shown[10:20] = True
+    cv2.imwrite(str(tmp_path / "m.png"), drawn(shown))
+    loaded = load_image(view(tmp_path / "a.png", mask_path=tmp_path / "m.png"))
+    assert loaded.mask is not None
+    np.testing.assert_array_equal(loaded.mask[0], shown)
 
 
 def test_sizes_follow_the_flag() -> None:

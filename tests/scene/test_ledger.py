@@ -122,6 +122,14 @@ def test_names_that_are_no_text_are_shown_and_not_obeyed(tmp_path: Path) -> None
     assert r"a\x1b[31m\n" in line and r"b\udcff" in line and line.isprintable() and line.encode()
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe gives nothing to whoever opens it, for ever."""
+    recordings.write_tum(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    assert load_scene(tmp_path).ledger.unused == {"gone.png": "no part of this format"}
+
+
 def test_links_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1").touch()

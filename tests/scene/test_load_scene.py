@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,3 +221,52 @@ def test_guessed_points_measure_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(guessed.points) > len(plain.measured) == len(guessed.measured) and "some are guessed" in guessed.summary
     assert (guessed.extent, guessed.near) == (plain.extent, plain.near)
     assert len(load_scene(tmp_path, guess_points=False).points) == len(plain.measured)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"resolution": 0}, "resolution is 0; it must be -1"),
+        ({"resolution": -8}, "resolution is -8"),
+        ({"frames": 0}, "frames of a video to take: 0; at least 3"),
+        ({"depth_scale": float("nan")}, "scale of the depth maps is nan"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    write_colmap(tmp_path)
+    with pytest.raises(UserError, match=said):
+        load_scene(tmp_path, **given)
+
+
+def test_a_split_that_holds_out_nothing_is_said(tmp_path: Path) -> None:
+    write_colmap(tmp_path)
+    assert load_scene(tmp_path, eval_split=True).warnings == ()
+    for name in ("000.png", "008.png"):
+        (tmp_path / "images" / name).write_bytes(b"damaged")
+    scene = load_scene(tmp_path, eval_split=True)
+    assert len(scene.test) == 0 and "no photo is held out" in scene.warnings[1]
+
+
+def test_validation_views_are_held_out_where_there_are_no_test_views(tmp_path: Path) -> None:
+    cameras = scenes.cameras(5)
+    for camera in cameras:
+        scenes.write_photo(tmp_path / "images" / camera.name, 40, 30)
+    for name, part in (("train", cameras[:3]), ("val", cameras[3:])):
+        write_transforms(tmp_path, part, f"transforms_{name}.json", camera_angle_x=1.0)
+    scene = load_scene(tmp_path, eval_split=True)
+    assert [view.camera.name for view in scene.test] == ["images/003.png", "images/004.png"] and len(scene.train) == 3
+    assert scene.ledger.unused == {}
+    write_transforms(tmp_path, cameras[4:], "transforms_test.json", camera_angle_x=1.0)
+    scene = load_scene(tmp_path)
+    assert [view.camera.name for view in scene.test] == ["images/004.png"]
+    assert scene.ledger.unused["transforms_val.json"] == "transforms_test.json has the test views"
+
+
+def test_points_that_no_photo_shows_are_said_and_replaced(tmp_path: Path) -> None:
+    """They are of another scene, or in other coordinates: a training that starts from them shows nothing."""
+    cameras = write_colmap(tmp_path)
+    behind = PointCloud(scenes.points(200).positions + np.float32(500), scenes.points(200).colors)
+    colmap.write_model(tmp_path / "sparse" / "0", cameras, behind)
+    scene = load_scene(tmp_path)
+    assert len(scene.points) > 10_000 and len(scene.measured) == 0
+    assert "none of the 200 points is in the picture of any training camera" in scene.warnings[0]

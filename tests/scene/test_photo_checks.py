@@ -220,3 +220,12 @@ def test_focal_lengths_that_hardly_any_camera_has_are_said(tmp_path: Path, lens:
     (tmp_path / "sparse/0/cameras.txt").write_text("".join(f"{number} {lens}\n" for number in range(1, 5)))
     warnings = load_scene(tmp_path).warnings
     assert any("4 cameras have unlikely focal lengths" in warning for warning in warnings) == named
+
+
+@pytest.mark.parametrize("center, named", [("0.5 0.5", True), ("0.49 0.51", True), ("20 15", False), ("-30 15", False)])
+def test_principal_points_in_another_unit_are_said(tmp_path: Path, center: str, named: bool) -> None:
+    write(tmp_path)
+    lens = f"PINHOLE 40 30 35 36 {center}\n"
+    (tmp_path / "sparse/0/cameras.txt").write_text("".join(f"{number} {lens}" for number in range(1, 5)))
+    warnings = load_scene(tmp_path).warnings
+    assert any("4 cameras have their principal point in the corner" in warning for warning in warnings) == named

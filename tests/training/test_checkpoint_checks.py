@@ -115,6 +115,14 @@ def test_mutated_checkpoints_are_refused(trained: Path, fresh: Callable[[], Trai
     assert state.iteration == STEPS and len(state.gaussians) != len(fresh().gaussians)
 
 
+def test_scales_that_overflow_are_refused(trained: Path, fresh: Callable[[], TrainingState]) -> None:
+    """They are finite as logarithms."""
+    whole = load_checkpoint(trained / "chkpnt5.pth", ENTRIES)
+    whole["gaussians"]["scales"][3, 1] = 80.0
+    with pytest.raises(UserError, match="gaussians.scales of the checkpoint"):
+        fresh().restore(whole)
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_every_entry_is_looked_at(entry: str, trained: Path, fresh: Callable[[], TrainingState]) -> None:
     whole = load_checkpoint(trained / "chkpnt5.pth", ENTRIES)

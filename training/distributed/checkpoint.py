@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -30,6 +31,19 @@ SEAL, REST = "sealed.json", "rest"
 OF_ROWS = ("gaussians", "optimizer", "strategy", "ids")  # entries of the state with a row for each Gaussian in them
 PLACE = "rows at "  # what stands in the rest for a tensor of rows, with its place
 CHUNK = 2**22  # bytes
+METADATA = ".metadata"  # which torch reads as a pickle
+# What a pickle of torch's own metadata names; types of numbers are told by what they are.
+OF_METADATA = {
+    *(("torch.distributed.checkpoint.metadata", name) for name in (
+        "Metadata", "MetadataIndex", "StorageMeta", "TensorProperties", "TensorStorageMetadata", "ChunkStorageMetadata",
+        "_MEM_FORMAT_ENCODING",
+    )),
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+    ("torch.serialization", "_get_layout"),
+    ("torch", "Size"),
+    ("pathlib", "PosixPath"),
+    ("pathlib", "WindowsPath"),
+}  # fmt: skip
 
 
 def save_sharded(folder: Path, state: Mapping[str, Any], shard: Shard) -> None:
@@ -57,13 +71,13 @@ def load_sharded(folder: Path, required: Iterable[str], device: torch.device, ra
 
     UserError when it cannot be read, was changed since, or lacks one of the `required` entries.
     """
-    sealed = ranks.led(lambda: _check_seal(folder))
+    sealed = ranks.led(lambda: check_sealed(folder))
     try:
         return _load(folder, sealed, required, device, ranks)
     except UserError:
         raise
-    except Exception as error:  # torch raises by what it finds in the files
-        raise UserError(f"{folder} cannot be read as a checkpoint: {reason(error)}") from None
+    except BaseException as error:  # torch raises by what it finds in the files
+        raise UserError(f"{folder} cannot be read as a checkpoint: {_said(error)}") from None
 
 
 def dealt(state: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
@@ -107,13 +121,27 @@ def _write(entries: dict[str, Any], folder: Path, ranks: Ranks) -> None:
 def _fault_of(write: Callable[[], None]) -> str | None:
     try:
         write()
-    except Exception as error:  # DCP wraps whatever went wrong, on each rank
-        return reason(error).splitlines()[0]
+    except BaseException as error:
+        return _said(error)
     return None
 
 
+def _said(error: BaseException) -> str:
+    """What went wrong, in a line. DCP wraps whatever that was on some of the ranks in an error that is no Exception.
+
+    Raises: the error itself where it is of nothing that went wrong, as Ctrl-C.
+    """
+    failures = getattr(error, "failures", None)
+    if isinstance(failures, dict) and failures:
+        first, *_ = next(iter(failures.values()))
+        return _said(first)
+    if not isinstance(error, Exception):
+        raise error
+    return reason(error).splitlines()[0]
+
+
 def _seal(part: Path, folder: Path, facts: dict[str, Any]) -> None:
-    facts["files"][".metadata"] = _digest(part / ".metadata")
+    facts["files"][METADATA] = _digest(part / METADATA)
     write_json(part / SEAL, {"format": SHARDED_FORMAT, **facts})
     if folder.exists():
         shutil.rmtree(folder)
@@ -149,7 +177,8 @@ def _without_rows(value: Any, count: int, place: str, rows: dict[str, Tensor]) -
 # ---- reading
 
 
-def _check_seal(folder: Path) -> dict[str, Any]:
+def check_sealed(folder: Path) -> dict[str, Any]:
+    """What the seal says. UserError unless all bytes of the checkpoint are as they were written."""
     sealed = read_object(folder / SEAL)
     if sealed.get("format") != SHARDED_FORMAT or not isinstance(sealed.get("files"), dict):
         raise UserError(f"{folder} is not a checkpoint of several ranks of this trainer (format {SHARDED_FORMAT})")
@@ -164,6 +193,7 @@ def _load(
 ) -> dict[str, Any]:
     from torch.distributed import checkpoint as dcp
 
+    _check_metadata(folder / METADATA)
     known = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
     writers = range(ranks.rank, int(sealed["ranks"]), ranks.size)
     wanted = {name: _like(known[name], "cpu") for name in [REST]}
@@ -182,6 +212,26 @@ def _load(
         rows[place] = torch.cat(several) if several else _like(known[f"{place} 0"], device)[:0]
     order = rows["ids"].argsort()
     return {name: _with_rows(value, rows, order) for name, value in rest.items()}
+
+
+def _check_metadata(path: Path) -> None:
+    """UserError for a pickle that names what torch's metadata do not have: it may run any code."""
+    with open(path, "rb") as file:
+        _Metadata(file, path).load()
+
+
+class _Metadata(pickle.Unpickler):
+    """Makes nothing but what metadata are made of."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        super().__init__(file)
+        self.path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
+        if (module, name) not in OF_METADATA and not is_dtype:
+            raise UserError(f"{self.path} names {module}.{name}, which is no part of a checkpoint: it is not read")
+        return super().find_class(module, name)
 
 
 def _like(entry: Any, device: str | torch.device) -> Tensor:

@@ -244,3 +244,61 @@ def test_a_damaged_file_is_named_and_not_used(content: bytes, tmp_path: Path) ->
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(UserError, match=r"the depth map .*a\.npy cannot be decoded"):
         read_numbers(tmp_path / "a.npy")
+
+
+def test_whole_numbers_and_floats_have_units_of_their_own(tmp_path: Path) -> None:
+    """One scale for both would be wrong by 1000 for one of them."""
+    cameras = rgbd.write_scene(tmp_path, count=8)
+    for number, camera in enumerate(cameras):
+        depth, path = rgbd.sphere_depth(camera), tmp_path / "depth" / camera.name
+        rgbd.write_map(path if number % 2 else path.with_suffix(".npy"), (1000 if number % 2 else 1) * depth)
+    scene = load_scene(tmp_path)
+    assert [scales(scene)[f"{number:03}.png"] for number in range(8)] == [1, 1e-3] * 4 and scene.warnings == ()
+    assert "depth: 4 maps for 8 photos, scene units" in scene.summary and "4 maps for 8 photos, mm" in scene.summary
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint32, np.int64])
+def test_whole_numbers_of_any_width_are_millimetres(tmp_path: Path, kind: type) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    for camera in cameras:
+        rgbd.write_map(tmp_path / "depth" / f"{camera.name[:3]}.npy", (1000 * rgbd.sphere_depth(camera)).astype(kind))
+    assert set(scales(load_scene(tmp_path)).values()) == {1e-3}
+    assert read_numbers(tmp_path / "depth" / "000.npy").dtype == np.uint16
+
+
+def test_without_points_views_tell_that_floats_are_millimetres(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+    for camera in cameras:
+        rgbd.write_map(tmp_path / "depth" / f"{camera.name[:3]}.npy", 1000 * rgbd.sphere_depth(camera))
+    scene = load_scene(tmp_path)
+    assert set(scales(scene).values()) == {1e-3} and "depth: 4 maps, mm" in scene.summary
+
+
+def test_depths_that_cannot_be_those_of_such_cameras_are_said(tmp_path: Path) -> None:
+    """With a scale the wrong way round, steps in a unit instead of units in a step, all is 10^6 times too deep."""
+    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+    rgbd.write_depth(tmp_path, cameras)
+    assert load_scene(tmp_path, depth_scale=1e-3).warnings == ()
+    (warning,) = load_scene(tmp_path, depth_scale=1000).warnings
+    assert "times as far away as the cameras are from each other" in warning and "--depth_scale" in warning
+
+
+def test_maps_without_any_depth_leave_a_scene_to_start_from(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+    for camera in cameras:
+        rgbd.write_map(tmp_path / "depth" / f"{camera.name[:3]}.npy", np.nan * rgbd.sphere_depth(camera))
+    scene = load_scene(tmp_path)
+    assert len(scene.points) > 10_000 and "000.npy has no valid pixel: it is not used" in scene.warnings[0]
+
+
+def test_a_suffix_that_is_not_read_is_named_with_those_that_are(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    (tmp_path / "sparse").rename(tmp_path / "elsewhere")
+    rgbd.write_transforms(tmp_path, cameras)
+    path = tmp_path / "transforms.json"
+    path.write_text(path.read_text().replace('.png", "transform', '.npz", "transform'))
+    for camera in cameras:
+        (tmp_path / "depth").mkdir(exist_ok=True)
+        np.savez(tmp_path / "depth" / f"{camera.name[:3]}.npz", rgbd.sphere_depth(camera))
+    assert "000.npz cannot be used" in load_scene(tmp_path).warnings[0]
+    assert "*.npz is not read as depth; .png, .npy, .tiff" in load_scene(tmp_path).warnings[0]

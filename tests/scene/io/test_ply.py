@@ -11,6 +11,7 @@ from scene.io import read_gaussians, write_gaussians
 from scene.io.checks import MAX_LOGIT
 from scene.io.ply import property_names
 from scene.io.points import read_points, write_points
+from scene.spherical_harmonics import SH_DC
 from scene.types import GaussianArrays
 from tests.conftest import real_scene
 from tests.helpers import scenes
@@ -131,3 +132,43 @@ def test_a_file_of_no_gaussians_is_read(tmp_path: Path) -> None:
     header += [f"property float {name}" for name in property_names(4)] + ["end_header", ""]
     (tmp_path / "a.ply").write_text("\n".join(header))
     assert read_gaussians(tmp_path / "a.ply").shs.shape == (0, 4, 3)
+
+
+def test_floats_a_little_above_1_are_no_bytes(tmp_path: Path) -> None:
+    """Of filtered or linear colors: as bytes the cloud would be black."""
+    write_ply(tmp_path / "a.ply", ["float red", "float green", "float blue"], [[1.02, 0.5, 0.25], [0.5, 0.5, 0.5]])
+    np.testing.assert_allclose(read_points(tmp_path / "a.ply").colors, [[1, 0.5, 0.25], [0.5, 0.5, 0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [["float red", "float green", "float blue"], [f"float f_dc_{k}" for k in range(3)]])
+def test_colors_that_are_none_become_some(tmp_path: Path, names: list[str]) -> None:
+    write_ply(tmp_path / "a.ply", names, [[float("nan"), float("inf"), float("-inf")], [0.5, 0.5, 0.5]])
+    colors = read_points(tmp_path / "a.ply").colors
+    assert np.isfinite(colors).all() and colors[0, 1:].tolist() == [1, 0]
+    np.testing.assert_allclose(colors[1], 0.5 if names[0] == "float red" else 0.5 + 0.5 * SH_DC, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        (["uchar r", "uchar g", "uchar b"], [255, 51, 0]),
+        (["uchar diffuse_red", "uchar diffuse_green", "uchar diffuse_blue"], [255, 51, 0]),
+        (["float f_dc_0", "float f_dc_1", "float f_dc_2"], [0.5 / SH_DC, -0.3 / SH_DC, -0.5 / SH_DC]),
+    ],
+)
+def test_colors_of_other_names_are_found(tmp_path: Path, names: list[str], values: list[float]) -> None:
+    write_ply(tmp_path / "a.ply", names, [values])
+    np.testing.assert_allclose(read_points(tmp_path / "a.ply").colors, [[1, 0.2, 0]], atol=1e-6)
+
+
+def test_points_without_color_are_said(tmp_path: Path) -> None:
+    write_ply(tmp_path / "a.ply", ["float intensity"], [[7]])
+    with pytest.warns(UserWarning, match=r"a\.ply: its points have no color \(intensity\): they start gray"):
+        assert (read_points(tmp_path / "a.ply").colors == 0.5).all()
+
+
+def write_ply(path: Path, names: list[str], rows: list[list[float]]) -> None:
+    """Points at the origin, with these properties behind x, y, z."""
+    properties = [f"property {name}" for name in ("float x", "float y", "float z", *names)]
+    header = ["ply", "format ascii 1.0", f"element vertex {len(rows)}", *properties, "end_header"]
+    path.write_text("\n".join([*header, *(" ".join(map(str, (0, 0, 0, *row))) for row in rows)]) + "\n")

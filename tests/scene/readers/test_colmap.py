@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -262,6 +263,38 @@ def test_photos_are_found_by_names_of_other_machines(tmp_path: Path, listed: str
     assert len(scene.train) == 3 and "3 photos are not where they are listed" in scene.summary
 
 
+def test_colors_that_are_none_become_some(tmp_path: Path) -> None:
+    colmap.write_model(tmp_path, scenes.cameras(2), scenes.points(1))
+    (tmp_path / "points3D.txt").write_text("1 0 0 0 300 nan 51 0\n2 0 0 0 -5 inf 255 0\n")
+    np.testing.assert_allclose(colmap.read_model(tmp_path).points.colors, [[1, 0, 0.2], [0, 1, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("stem", ["cameras", "images"])
+def test_a_model_that_lacks_a_file_is_no_folder_of_photos(tmp_path: Path, stem: str) -> None:
+    """Whose poses would be looked for again."""
+    cameras = scenes.cameras(4)
+    write_photos(tmp_path / "images", cameras)
+    colmap.write_model(tmp_path / "sparse" / "0", cameras, scenes.points())
+    (tmp_path / "sparse" / "0" / f"{stem}.txt").unlink()
+    with pytest.raises(UserError, match=rf"sparse/0 has neither {stem}\.bin nor {stem}\.txt"):
+        load_scene(tmp_path)
+    colmap.write_model(tmp_path / "sparse" / "1", cameras, scenes.points())
+    assert len(load_scene(tmp_path).train) == 4
+
+
+def test_a_photo_that_is_no_file_is_missing(tmp_path: Path) -> None:
+    cameras = scenes.cameras(4)
+    write_photos(tmp_path / "images", cameras)
+    colmap.write_model(tmp_path / "sparse" / "0", cameras, scenes.points())
+    for path in (tmp_path / "images").glob("00[012].png"):
+        path.unlink()
+    os.mkfifo(tmp_path / "images" / "000.png")
+    (tmp_path / "images" / "001.png").symlink_to("nowhere")
+    (tmp_path / "images" / "002.png").mkdir()
+    scene = load_scene(tmp_path)
+    assert len(scene.train) == 1 and "3 listed photos are missing" in scene.summary
+
+
 def test_a_mask_that_fits_two_photos_is_used_for_none(tmp_path: Path) -> None:
     names = ["cam0/0.png", "cam1/0.png", "cam1/1.png"]
     write_scene(tmp_path, names, [f"images/{name}" for name in names] + ["masks/0.png", "masks/1.png"])
@@ -324,3 +357,23 @@ def test_points_of_a_ply_alone(tmp_path: Path) -> None:
     scene = load_scene(tmp_path)
     np.testing.assert_allclose(scene.measured.positions, points.positions, atol=1e-6)
     assert scene.ledger.unused == {}
+
+
+@pytest.mark.parametrize("pose", ["1 0 0 0 2 0 0", "0.9 0.1 0 0 0.5 0 2"])
+def test_images_of_one_line_are_refused(tmp_path: Path, pose: str) -> None:
+    """Every second one would be taken for the observations of the one before it."""
+    colmap.write_model(tmp_path, scenes.cameras(4), scenes.points())
+    lines = [f"{number} {pose} {number} {number:03}.png" for number in range(1, 5)]
+    (tmp_path / "images.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match=r"images\.txt: behind 001\.png .* an image has a second line"):
+        colmap.read_model(tmp_path)
+
+
+def test_a_camera_that_is_listed_twice_must_be_the_same(tmp_path: Path) -> None:
+    colmap.write_model(tmp_path, scenes.cameras(2), scenes.points())
+    text = (tmp_path / "cameras.txt").read_text()
+    (tmp_path / "cameras.txt").write_text(text + text)
+    assert len(colmap.read_model(tmp_path).images) == 2
+    (tmp_path / "cameras.txt").write_text(text + text.replace(" 35.0 ", " 45.0 "))
+    with pytest.raises(UserError, match=r"cameras\.txt lists the camera 1 twice, with different parameters"):
+        colmap.read_model(tmp_path)
