@@ -196,14 +196,14 @@ def next_shots(
 ) -> list[Shot]:
     """The photos of the next step, the same on all ranks, and how each is looked at."""
     shots, device = [], state.gaussians.device
-    for iteration, (camera, photo) in enumerate(state.next_batch(photos), start=state.iteration + 1):
+    for iteration, (camera, viewmat, photo) in enumerate(state.next_batch(photos), start=state.iteration + 1):
         if iteration < options.optimization.coarse_until_iter:
             camera, photo = halved_camera(camera), None if photo is None else downscale_2x(photo)
         random = options.optimization.random_background
         background = random_color(state.generator, device) if random else plain
         weights = objective.weights(iteration)
         how = objective.drawn(replace(settings(iteration), absgrad=state.strategy.absgrad), weights)
-        shots.append(Shot(iteration, camera, photo, background, how, weights))
+        shots.append(Shot(iteration, camera, viewmat, photo, background, how, weights))
     return shots
 
 
@@ -241,7 +241,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             made = forward(gaussians, corrections, objective, shots)
             steps = made.steps
             for step in steps:
-                monitor.before_backward(step)
+                monitor.before_backward(step, made.anchor)
             for step in steps:
                 strategy.before_backward(step.seen)
             made.backward()

@@ -227,6 +227,26 @@ def leave(ranks: Ranks) -> None:
         dist.destroy_process_group()
 
 
+def on_all(values: Tensor, ranks: Ranks) -> Tensor:
+    """`values`, which all ranks have; their gradient becomes the sum of what each rank finds. The backward pass is a
+    call of all ranks, too."""
+    same: Tensor = _OnAll.apply(values, ranks)
+    return same
+
+
+class _OnAll(torch.autograd.Function):
+    """The transpose of giving the same to all is to add up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ranks: Ranks) -> Tensor:
+        ctx.ranks = ranks
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.ranks.sum_(gradient.clone()), None
+
+
 class Exchange(NamedTuple):
     """Which rows go where: how many to and from each rank."""
 

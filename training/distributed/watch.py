@@ -175,7 +175,7 @@ def together(launch: Launch) -> Iterator[Callable[[torch.device], Ranks]]:
             _outlive_torchrun()
             now = int(time.time())
             text = watch.fail(error)
-            if text:
+            if text and isinstance(error, Exception):  # what exits by itself has said all
                 _tell_torchrun(text, now)
             if not isinstance(error, (UserError, OSError, RuntimeError)):  # Ctrl-C, or a fault of the program
                 raise
