@@ -6,8 +6,9 @@ splats in the order of their ids, so it does not depend on how many ranks there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -219,7 +220,11 @@ class _Draw(NamedTuple):
     camera: Camera
     settings: RenderSettings
     viewmat: Tensor | None  # on the host
-    moves: bool  # the gradient by `viewmat` is asked for, once
+    moves: bool  # its gradient may be asked for
+
+
+class _Back(NamedTuple):
+    """The backward pass of what was drawn last."""
 
 
 class _Part(NamedTuple):
@@ -241,10 +246,14 @@ def leading(gaussians: Gaussians) -> Iterator[None]:
 
 def follow(gaussians: Gaussians) -> None:
     """Help rank 0 with what it does inside of `leading`."""
-    wish: _Draw | _Part | None
+    wish: _Draw | _Back | _Part | None
+    go_back: Callable[[], object] | None = None
     while (wish := gaussians.ranks.tell(None)) is not None:
         if isinstance(wish, _Draw):
-            _help_to_draw(gaussians, wish)
+            go_back = _help_to_draw(gaussians, wish)
+        elif isinstance(wish, _Back):
+            assert go_back is not None, "what was drawn last has no gradient"
+            go_back()
         else:
             for _ in parts(gaussians):
                 pass
@@ -253,8 +262,8 @@ def follow(gaussians: Gaussians) -> None:
 def lead_render(gaussians: Gaussians, request: Request) -> RasterOutput:
     """On rank 0: the picture of a camera; `radii`, `means2d` and `statistics` are of what it sees.
 
-    Without gradient, but for that by `viewmat` where it requires one: the backward pass must then be made, once and
-    before anything else is drawn, for the others make it, too.
+    Without gradient, but for that by `viewmat` where it requires one: by one backward pass, before anything else is
+    drawn.
     """
     viewmat, ranks = request.viewmat, gaussians.ranks
     assert ranks.leads, "render is rank 0's; render_batch and render_shared are for all ranks"
@@ -262,16 +271,21 @@ def lead_render(gaussians: Gaussians, request: Request) -> RasterOutput:
     ranks.tell(_Draw(request.camera, request.settings, None if viewmat is None else viewmat.detach().cpu(), moves))
     with torch.set_grad_enabled(moves):
         sharing, nonfinite = _lent(gaussians, request)
+        if moves:
+            sharing.came.register_hook(lambda _: _tell_back(gaussians))
         return sharing.draw(0, request)._replace(num_nonfinite=nonfinite)
 
 
-def _help_to_draw(gaussians: Gaussians, wish: _Draw) -> None:
-    """On the other ranks: what `lead_render` does on rank 0, with its backward pass."""
+def _tell_back(gaussians: Gaussians) -> None:
+    gaussians.ranks.tell(_Back())
+
+
+def _help_to_draw(gaussians: Gaussians, wish: _Draw) -> Callable[[], object] | None:
+    """On the other ranks: what `lead_render` does on rank 0. Returns its backward pass, if it has one."""
     viewmat = None if wish.viewmat is None else wish.viewmat.to(gaussians.device).requires_grad_(wish.moves)
     with torch.set_grad_enabled(wish.moves):
         sharing, _ = _lent(gaussians, Request(wish.camera, NOTHING, wish.settings, viewmat=viewmat))
-        if wish.moves and viewmat is not None:
-            torch.autograd.grad(sharing.anchor, viewmat)
+        return partial(torch.autograd.grad, sharing.anchor, viewmat) if wish.moves and viewmat is not None else None
 
 
 def _lent(gaussians: Gaussians, request: Request) -> tuple[Sharing, Tensor]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from arguments import DepthOptions, ExposureOptions, OptimizationOptions, PoseOptions, RegularizerOptions
-from gaussian_renderer import RenderSettings
-from gaussian_renderer.sharded import Request, render_batch, widths_of
+from gaussian_renderer import RenderSettings, render
+from gaussian_renderer.sharded import Request, follow, leading, render_batch, widths_of
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.shard import Shard
 from scene.loading.image_cache import LoadedView
@@ -103,6 +103,33 @@ def test_bytes_are_those_of_the_formula() -> None:
         back = sum(int(seen[others].sum()) for camera, seen in enumerate(visible) if camera % size == rank)
         assert there > 10 and back > 10
         assert sent == there * (4 * (columns + 2) + 8) + back * 4 * columns
+
+
+def led(ranks: Ranks) -> tuple[Tensor, Tensor] | None:
+    """A picture that rank 0 draws at a pose, and its gradient by that, after one of which no gradient is asked for."""
+    gaussians, camera = cloud(torch.float32), cameras(1, 60, 45)[0]
+    for name in PARAMETERS:
+        gaussians.parameters[name].requires_grad_(False)
+    if ranks.size > 1:
+        gaussians = share_of(gaussians, ranks)
+    if not ranks.leads:
+        follow(gaussians)
+        return None
+    pose = torch.from_numpy(camera.camera_from_world).float().requires_grad_()
+    with leading(gaussians):
+        render(gaussians, camera, torch.zeros(3), SETTINGS, viewmat=pose)
+        picture = render(gaussians, camera, torch.zeros(3), SETTINGS, viewmat=pose).color
+        weights = torch.randn(picture.shape, generator=torch.Generator().manual_seed(1))
+        (gradient,) = torch.autograd.grad((picture * weights).sum(), pose)
+        render(gaussians, camera, torch.zeros(3), SETTINGS)
+    return picture.detach(), gradient
+
+
+def test_the_gradient_by_a_pose_at_which_rank_0_draws_is_that_of_one_process() -> None:
+    alone, (found, *others) = led(ONE), run_ranks(3, led)
+    assert alone is not None and found is not None and others == [None, None]
+    assert torch.equal(found[0], alone[0]) and alone[0].std() > 0.05
+    assert (found[1] - alone[1]).abs().max() <= 2e-6 * alone[1].abs().max() and alone[1].abs().max() > 1
 
 
 # ---- the loss of a training step

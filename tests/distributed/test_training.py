@@ -134,7 +134,10 @@ def numbers_in(value: Any) -> list[float]:
     return [value] if isinstance(value, (int, float)) else []
 
 
-def test_poses_are_refined_and_audited_as_on_one_rank(dataset: Path, tmp_path: Path) -> None:
+def test_poses_are_refined_and_audited_as_on_one_rank(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.held_out_poses.STEPS", 20)
     flags = "--refine_poses --refine_poses_from_iter 4 --audit_gradients --lambda_ray 0.1 --ray_ratio_max 1 --eval"
     flags += " --strategy budget --max_gaussians 200 --exposure on --checkpoint_iterations 12"
     train_on(1, dataset, tmp_path / "one", f"{flags} --batch_size 2")

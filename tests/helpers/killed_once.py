@@ -25,7 +25,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return honest(self, *batch)
 
-    ShuffledViews.next_batch = next_batch  # type: ignore[method-assign]
+    ShuffledViews.next_batch = next_batch  # type: ignore[assignment, method-assign]
     run_script(train.main)
 
 
