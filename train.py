@@ -33,7 +33,7 @@ from scene.types import Scene
 from training.batch import Shot, forward
 from training.distributed.following import FollowingOutputs, SilentLogger
 from training.distributed.startup import scaling_text
-from training.distributed.watch import mark_begun, together
+from training.distributed.watch import mark_begun, said_once, together
 from training.draw import draw_of
 from training.forecast import NOTHING_WRITTEN, PROBE_SECONDS, forecast
 from training.interrupt import Interrupt, Wish
@@ -60,18 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; exits with 130 when it was interrupted."""
     started = time.monotonic()
     launch = launch_of()
-    options = read_options(arguments, launch)
-    if launch.rank > 0:
-        options = replace(options, run=replace(options.run, quiet=True))
-    for line in without_effect(arguments):
-        say(line, options.run.quiet)
-    if options.run.print_schedule:
-        say(schedule_text(loss_of(options, 1.0), options.run.iterations), options.run.quiet)
-        return
-    if options.run.viewer:
-        require_viser()
-    device = use_device(options.run.device, launch.local_rank if launch.size > 1 else None)
-    with together(launch, device) as ranks, threads_for_rasterizer():
+    with together(launch) as join_on, threads_for_rasterizer():
+        with said_once(launch):
+            options = read_options(arguments, launch)
+        if launch.rank > 0:
+            options = replace(options, run=replace(options.run, quiet=True))
+        for line in without_effect(arguments):
+            say(line, options.run.quiet)
+        if options.run.print_schedule:
+            say(schedule_text(loss_of(options, 1.0), options.run.iterations), options.run.quiet)
+            return
+        if options.run.viewer:
+            require_viser()
+        device = use_device(options.run.device, launch.local_rank if launch.size > 1 else None)
+        ranks = join_on(device)
         if options.run.dry_run:
             dry_run(ranks, options, device, started)
         elif not run_on(ranks, options, device, started):
@@ -195,14 +197,14 @@ def next_shots(
 ) -> list[Shot]:
     """The photos of the next step, the same on all ranks, and how each is looked at."""
     shots, device = [], state.gaussians.device
-    for iteration, (camera, photo) in enumerate(state.next_batch(photos), start=state.iteration + 1):
+    for iteration, (camera, viewmat, photo) in enumerate(state.next_batch(photos), start=state.iteration + 1):
         if iteration < options.optimization.coarse_until_iter:
             camera, photo = halved_camera(camera), None if photo is None else downscale_2x(photo)
         random = options.optimization.random_background
         background = random_color(state.generator, device) if random else plain
         weights = objective.weights(iteration)
         how = objective.drawn(replace(settings(iteration), absgrad=state.strategy.absgrad), weights)
-        shots.append(Shot(iteration, camera, photo, background, how, weights))
+        shots.append(Shot(iteration, camera, viewmat, photo, background, how, weights))
     return shots
 
 
@@ -240,7 +242,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             made = forward(gaussians, corrections, objective, shots)
             steps = made.steps
             for step in steps:
-                monitor.before_backward(step)
+                monitor.before_backward(step, made.anchor)
             for step in steps:
                 strategy.before_backward(step.seen)
             made.backward()

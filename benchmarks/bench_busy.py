@@ -25,6 +25,7 @@ from pathlib import Path
 from unittest import mock
 
 from bench_step import run, write_scene
+from torch import Tensor
 
 from diff_gaussian_rasterization import get_num_threads
 from scene.loading.image_cache import LoadedView
@@ -61,7 +62,7 @@ def blocks(neighbours: Neighbours, steps: int) -> Iterator[dict[int, list[float]
     found: dict[int, list[float]] = {count: [] for count in NEIGHBOURS}
     next_batch, started = TrainingState.next_batch, 0.0
 
-    def noting(state: TrainingState, count: int) -> list[tuple[Camera, LoadedView | None]]:
+    def noting(state: TrainingState, count: int) -> list[tuple[Camera, Tensor | None, LoadedView | None]]:
         nonlocal started
         block, place = divmod(state.iteration - WARM_UP, steps)
         if place == 0 and block >= 0:

@@ -26,6 +26,7 @@ from unittest import mock
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,7 +94,7 @@ def beginnings() -> Iterator[list[tuple[float, float]]]:
     times: list[tuple[float, float]] = []
     next_batch = TrainingState.next_batch
 
-    def noting(state: TrainingState, count: int) -> list[tuple[Camera, LoadedView | None]]:
+    def noting(state: TrainingState, count: int) -> list[tuple[Camera, Tensor | None, LoadedView | None]]:
         times.append((time.perf_counter(), time.thread_time()))
         return next_batch(state, count)
 
@@ -108,7 +109,7 @@ def operations() -> Iterator[list[Counter[str]]]:
     next_batch = TrainingState.next_batch
     with Launches() as launches:
 
-        def noting(state: TrainingState, count: int) -> list[tuple[Camera, LoadedView | None]]:
+        def noting(state: TrainingState, count: int) -> list[tuple[Camera, Tensor | None, LoadedView | None]]:
             launches.counts = Counter()
             steps.append(launches.counts)
             return next_batch(state, count)

@@ -78,14 +78,13 @@ def render(
     `colors`, (N,3), replace those of the Gaussians; `viewmat`, (4,4), replaces the camera's, and receives a gradient.
     Where `sensor` has a depth the distortion is measured about it, instead of the pixel's mean depth.
 
-    Gaussians that are spread over ranks are drawn on rank 0, inside of `sharded.leading`, without gradient, colors,
-    sensor and viewmat; those of the output that are of each Gaussian are then of each that is seen.
+    Gaussians that are spread over ranks are drawn on rank 0, inside of `sharded.leading`, without colors and sensor,
+    and without gradient but for that by `viewmat` (see `sharded.lead_render`); those of the output that are of each
+    Gaussian are then of each that is seen.
     """
     if gaussians.shard is not None:
-        assert colors is None and sensor is None and viewmat is None
-        output = lead_render(gaussians, Request(camera, background, settings))
-        assert output is not None, "render is rank 0's; render_batch and render_shared are for all ranks"
-        return output
+        assert colors is None and sensor is None
+        return lead_render(gaussians, Request(camera, background, settings, viewmat=viewmat))
     return blend(
         project(gaussians, camera, settings, colors=colors, viewmat=viewmat), camera, background, settings, sensor
     )

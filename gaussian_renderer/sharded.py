@@ -6,8 +6,9 @@ splats in the order of their ids, so it does not depend on how many ranks there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from gaussian_renderer.stages import RenderSettings, SensorDepth, activate, blen
 from scene.gaussians.gather import joined, parts
 from scene.gaussians.model import Gaussians
 from scene.types import Camera, GaussianArrays
-from utils.distributed import Exchange, Ranks
+from utils.distributed import Exchange, on_all
 
 WITH_GRADIENT = ("means2d", "inv_cov_factor", "opacities", "colors", "depths", "depth_slopes", "features")
 NOTHING = torch.zeros(())  # where nothing is exchanged
@@ -86,7 +87,7 @@ def render_batch(gaussians: Gaussians, requests: Sequence[Request]) -> Batch:
         BatchView(Seen(each.radii, each.means2d, each.num_nonfinite), drawn.get(index), sharing.share(index))
         for index, each in enumerate(splats)
     ]
-    return Batch(views, sharing.came[:0].sum())
+    return Batch(views, sharing.anchor)
 
 
 class Sharing:
@@ -113,6 +114,11 @@ class Sharing:
         self.came = self.exchange.send(table, sum(self.widths))
         ids = self.ranks.all_to_all(torch.cat([shard.ids[self.rows[i]] for i in self._order]), sent_to, came_from)
         self.places = {index: self._places_of(index, ids) for index in self.own}
+
+    @property
+    def anchor(self) -> Tensor:
+        """() 0 that depends on all that came: by its gradient a rank without a picture comes to the exchange."""
+        return self.came[:0].sum()
 
     def share(self, index: int) -> float:
         """Of the Gaussians that a camera sees, those that this rank owns."""
@@ -213,6 +219,12 @@ def render_shared(gaussians: Gaussians, request: Request, drawn_by: int) -> Rast
 class _Draw(NamedTuple):
     camera: Camera
     settings: RenderSettings
+    viewmat: Tensor | None  # on the host
+    moves: bool  # its gradient may be asked for
+
+
+class _Back(NamedTuple):
+    """The backward pass of what was drawn last."""
 
 
 class _Part(NamedTuple):
@@ -234,25 +246,56 @@ def leading(gaussians: Gaussians) -> Iterator[None]:
 
 def follow(gaussians: Gaussians) -> None:
     """Help rank 0 with what it does inside of `leading`."""
-    wish: _Draw | _Part | None
+    wish: _Draw | _Back | _Part | None
+    go_back: Callable[[], object] | None = None
     while (wish := gaussians.ranks.tell(None)) is not None:
         if isinstance(wish, _Draw):
-            lead_render(gaussians, Request(wish.camera, gaussians.means.new_zeros(3), wish.settings))
+            go_back = _help_to_draw(gaussians, wish)
+        elif isinstance(wish, _Back):
+            assert go_back is not None, "what was drawn last has no gradient"
+            go_back()
         else:
             for _ in parts(gaussians):
                 pass
 
 
-@torch.no_grad()
-def lead_render(gaussians: Gaussians, request: Request) -> RasterOutput | None:
-    """The picture of a camera, on rank 0; `radii`, `means2d` and `statistics` are of what it sees."""
-    ranks: Ranks = gaussians.ranks
-    if ranks.leads:
-        ranks.tell(_Draw(request.camera, request.settings))
-    splats = project(gaussians, request.camera, request.settings)
-    sharing = Sharing(gaussians, [splats], [0], request.settings)
+def lead_render(gaussians: Gaussians, request: Request) -> RasterOutput:
+    """On rank 0: the picture of a camera; `radii`, `means2d` and `statistics` are of what it sees.
+
+    Without gradient, but for that by `viewmat` where it requires one: by one backward pass, before anything else is
+    drawn.
+    """
+    viewmat, ranks = request.viewmat, gaussians.ranks
+    assert ranks.leads, "render is rank 0's; render_batch and render_shared are for all ranks"
+    moves = viewmat is not None and viewmat.requires_grad and torch.is_grad_enabled()
+    ranks.tell(_Draw(request.camera, request.settings, None if viewmat is None else viewmat.detach().cpu(), moves))
+    with torch.set_grad_enabled(moves):
+        sharing, nonfinite = _lent(gaussians, request)
+        if moves:
+            sharing.came.register_hook(lambda _: _tell_back(gaussians))
+        return sharing.draw(0, request)._replace(num_nonfinite=nonfinite)
+
+
+def _tell_back(gaussians: Gaussians) -> None:
+    gaussians.ranks.tell(_Back())
+
+
+def _help_to_draw(gaussians: Gaussians, wish: _Draw) -> Callable[[], object] | None:
+    """On the other ranks: what `lead_render` does on rank 0. Returns its backward pass, if it has one."""
+    viewmat = None if wish.viewmat is None else wish.viewmat.to(gaussians.device).requires_grad_(wish.moves)
+    with torch.set_grad_enabled(wish.moves):
+        sharing, _ = _lent(gaussians, Request(wish.camera, NOTHING, wish.settings, viewmat=viewmat))
+        return partial(torch.autograd.grad, sharing.anchor, viewmat) if wish.moves and viewmat is not None else None
+
+
+def _lent(gaussians: Gaussians, request: Request) -> tuple[Sharing, Tensor]:
+    """The splats of a camera, brought to rank 0, and how many Gaussians of all ranks are not finite."""
+    ranks, viewmat = gaussians.ranks, request.viewmat
+    if viewmat is not None:
+        viewmat = on_all(viewmat, ranks)
+    splats = project(gaussians, request.camera, request.settings, viewmat=viewmat)
     nonfinite = ranks.sum_(splats.num_nonfinite.reshape(1))
-    return sharing.draw(0, request)._replace(num_nonfinite=nonfinite[0]) if ranks.leads else None
+    return Sharing(gaussians, [splats], [0], request.settings), nonfinite[0]
 
 
 def whole_arrays(gaussians: Gaussians) -> GaussianArrays:

@@ -16,7 +16,7 @@ from diff_gaussian_rasterization import RasterOutput
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.sharded import Request, Seen, render_batch
 from scene.gaussians.model import Gaussians
-from scene.loading.image_cache import LoadedView
+from scene.loading.image_cache import LoadedView, center_of
 from scene.types import Camera
 from training.corrections import Corrections
 from training.loss import Loss, in_order
@@ -28,6 +28,7 @@ class Shot(NamedTuple):
 
     iteration: int  # of the run, which counts photos
     camera: Camera
+    viewmat: Tensor | None  # (4,4) its refined pose in the graph, on all ranks; None: the camera's
     photo: LoadedView | None  # on the rank that renders it
     background: Tensor
     settings: RenderSettings
@@ -74,23 +75,17 @@ def forward(gaussians: Gaussians, corrections: Corrections, objective: Loss, sho
         terms |= objective.row_terms(
             gaussians,
             shown,
-            partial(_center, shot, gaussians.means),
+            partial(center_of, shot.camera, shot.viewmat, gaussians.means),
             shot.weights,
             seen_here=share,
             owned_here=len(gaussians) / max(gaussians.total, 1),
         )
         seen = output if isinstance(seen, RasterOutput) and output is not None else seen
-        steps.append(Step(*shot[:5], seen=seen, output=output, terms=in_order(terms), weights=shot.weights))
+        of_shot = shot.iteration, shot.camera, shot.photo, shot.background, shot.settings
+        steps.append(Step(*of_shot, seen=seen, output=output, terms=in_order(terms), weights=shot.weights))
     return Forward(steps, visible[0] if len(visible) == 1 else torch.stack(visible).any(dim=0), anchor)
 
 
 def _request(shot: Shot, objective: Loss) -> Request:
     sensor = None if shot.photo is None else objective.sensor(shot.photo, shot.weights)
-    viewmat = None if shot.photo is None else shot.photo.viewmat
-    return Request(shot.camera, shot.background, shot.settings, sensor, viewmat)
-
-
-def _center(shot: Shot, like: Tensor) -> Tensor:
-    if shot.photo is not None:
-        return shot.photo.center(like)
-    return torch.from_numpy(shot.camera.center).to(like, non_blocking=True)
+    return Request(shot.camera, shot.background, shot.settings, sensor, shot.viewmat)

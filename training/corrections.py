@@ -41,9 +41,9 @@ class Corrections:
         both = {"exposure": self.exposure, "poses": self.poses}
         return {name: each for name, each in both.items() if each is not None}
 
-    def posed(self, photo: LoadedView) -> LoadedView:
-        """The training photo with its refined pose, in the graph."""
-        return photo if self.poses is None else photo._replace(viewmat=self.poses.viewmat(photo.camera.name))
+    def viewmat(self, camera: Camera) -> Tensor | None:
+        """(4,4) the refined pose of a training photo, in the graph; None where poses are as they are."""
+        return None if self.poses is None else self.poses.viewmat(camera.name)
 
     def render(
         self,

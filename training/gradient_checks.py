@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.async_scalars import AsyncScalars
-from training.gradient_audit import gradients_of
+from training.gradient_audit import ALONE, Together
 from utils.errors import UserError
 
 PHOTOMETRIC = ("l1", "dssim")
@@ -49,7 +49,7 @@ class ZeroGradientCheck:
 
     PATIENCE = 100  # iterations
     EVERY = 20
-    EVERY_PROVEN = 200
+    EVERY_PROVEN = 200  # a multiple of EVERY
     IDLE = 1000
 
     def __init__(self, flags: Mapping[str, str] | None = None) -> None:
@@ -66,17 +66,27 @@ class ZeroGradientCheck:
         weights: Mapping[str, float],
         parameters: Mapping[str, Tensor],
         camera: str,
+        together: Together = ALONE,
     ) -> list[str]:
         """After the forward pass of each iteration, before `retain_grad` and the backward pass; returns warnings.
 
-        Iterations count from 1. `grad` and the graph stay as they are. UserError when a term has no effect.
+        Iterations count from 1. `grad` and the graph stay as they are. UserError when a term has no effect. Several
+        ranks look together, and judge the same.
         """
-        for name, term in terms.items():
-            if weights[name] > 0 and self._due(name, iteration):
-                moved = [each.any() for each in gradients_of(term, parameters) if each is not None]
-                effect = torch.stack(moved).any() if moved else torch.zeros_like(term)
-                self._looks.put(Look(name, weights[name], iteration, camera), {"value": term, "effect": effect})
-        return [text for look, found in self._looks.arrived() for text in self._judge(look, **found)]
+        if iteration % self.EVERY == 0:
+            for name in together.names(terms):
+                if weights[name] > 0 and self._due(name, iteration):
+                    found = self._found(terms.get(name), parameters, together)
+                    self._looks.put(Look(name, weights[name], iteration, camera), found)
+        arrived = self._looks.arrived(wait=together.ranks.size > 1)
+        return [text for look, found in arrived for text in self._judge(look, **found)]
+
+    def _found(self, term: Tensor | None, parameters: Mapping[str, Tensor], together: Together) -> dict[str, Tensor]:
+        """The value of a term, and whether some parameter has a gradient of it."""
+        value = together.value(term)
+        moved = [each.any() for each in together.gradients(term, parameters) if each is not None]
+        effect = torch.stack(moved).any() if moved else torch.zeros_like(value)
+        return {"value": value, "effect": together.ranks.max_(effect.to(value.dtype))}
 
     def _judge(self, look: Look, value: float, effect: float) -> list[str]:
         if effect:
@@ -195,7 +205,7 @@ def check_drawn(count: int, iteration: int, camera: str, parameters: Mapping[str
 
 
 def _named_gradients(term: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    gradients = zip(parameters, gradients_of(term, parameters), strict=True)
+    gradients = zip(parameters, ALONE.gradients(term, parameters), strict=True)
     return {f"the gradient by {name}": each for name, each in gradients if each is not None}
 
 

@@ -40,7 +40,7 @@ class HeldOutPoses:
         settings: RenderSettings,
         exposures: Exposures | None = None,
     ) -> None:
-        self.gaussians = Gaussians(dict(gaussians.parameters))
+        self.gaussians = Gaussians(dict(gaussians.parameters), gaussians.shard)
         for name in PARAMETERS:
             self.gaussians.parameters[name].requires_grad_(False)
         self.extent, self.background, self.settings, self.exposures = extent, background, settings, exposures

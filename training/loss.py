@@ -39,7 +39,6 @@ FLAGS = {  # term -> the setting that is its weight
     "opacity": "lambda_opacity",
     "scale": "lambda_scale",
 }
-ROW_TERMS = ("erank", "ray", "opacity", "scale")  # of the Gaussians themselves: `Loss.row_terms`
 
 
 OF_DISTORTION = ("lambda_dist", "distortion", "dist_scale", "dist_gap")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from arguments import RunOptions
-from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import PARAMETERS, Gaussians
 from training.async_scalars import AsyncScalars
 from training.batch import Step
 from training.corrections import Corrections
-from training.gradient_audit import audit, audit_entry, audit_table
+from training.gradient_audit import Together, audit, audit_entry, audit_table
 from training.gradient_checks import (
     DominanceCheck,
     Pass,
@@ -26,7 +25,7 @@ from training.gradient_checks import (
     distortion_line,
     finite_numbers,
 )
-from training.loss import ROW_TERMS, Loss
+from training.loss import Loss
 from training.run_logger import RunLogger
 from training.strategies.rule_log import RuleLog
 from utils.losses import regularizers
@@ -78,33 +77,19 @@ class Monitor:
         self._readings: AsyncScalars[Step] = AsyncScalars()
         self._judged: list[tuple[Step, dict[str, float]]] = []
 
-    def before_backward(self, step: Step) -> None:
-        """What takes backward passes of its own. UserError for a term without effect."""
+    def before_backward(self, step: Step, anchor: Tensor) -> None:
+        """What takes backward passes of its own. `anchor`: of `Batch`. UserError for a term without effect."""
         self._judge_arrived()  # the rendering has waited for all before it
-        iteration, camera = step.iteration, step.camera.name
-        if step.output is None:
-            return
+        iteration, camera, together = step.iteration, step.camera.name, Together(self.gaussians.ranks, anchor)
         if self.run.audit_gradients and iteration % AUDIT_EVERY in (0, 1):
-            rows = audit(step.terms, step.weights, self._parameters)
+            rows = audit(step.terms, step.weights, self._parameters, together)
             self.report.record(iteration, {"audit": audit_entry(rows)}, audit_table(rows))
-        for terms, parameters in self._followed(step.terms, step.output):
-            for text in self.effects.look(iteration, terms, step.weights, parameters, camera):
-                self.report.warning(text)
+        for text in self.effects.look(iteration, step.terms, step.weights, self.gaussians.parameters, camera, together):
+            self.report.warning(text)
         # Of the Gaussians alone, above: what is learned of a photo must not hide that they learn nothing of it.
         for name, check in self.corrected.items():
-            check.look(iteration, {name: step.terms["l1"]}, {name: 1.0}, {name: self._parameters[name]}, camera)
-
-    def _followed(
-        self, terms: Mapping[str, Tensor], output: RasterOutput
-    ) -> Iterator[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]:
-        """Terms, and what their gradients are followed to. On several ranks a term of the picture is followed to the
-        splats that came, and not to their owners, who do not look at it now."""
-        if self.gaussians.shard is None:
-            yield terms, self.gaussians.parameters
-            return
-        of_rows = {name: term for name, term in terms.items() if name in ROW_TERMS}
-        yield of_rows, self.gaussians.parameters
-        yield {name: term for name, term in terms.items() if name not in of_rows}, {"means2d": output.means2d}
+            l1 = {name: step.terms["l1"]} if "l1" in step.terms else {}
+            check.look(iteration, l1, {name: 1.0}, {name: self._parameters[name]}, camera, together)
 
     def after_backward(self, steps: Sequence[Step]) -> Tensor:
         """() bool on the device: whether the losses and all gradients are finite. UserError where it is known not, or

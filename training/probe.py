@@ -74,7 +74,7 @@ class Probe(NamedTuple):
         weights = self.objective.weights(1)
         settings, cameras = self.objective.drawn(self.settings, weights), [each.camera for each in views.photos.views]
         return [
-            Shot(1, cameras[index], photo, self.background, settings, weights)
+            Shot(1, cameras[index], None, photo, self.background, settings, weights)
             for index, photo in views.next_batch(self.photos, ranks)
         ]
 

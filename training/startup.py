@@ -80,7 +80,7 @@ def read_options(arguments: Sequence[str] | None, launch: Launch = ALONE) -> Tra
         model = dataclasses.replace(model, model_path=str(output_dir.default_folder(Path(model.source_path))))
     options = dataclasses.replace(options, model=model)
     check_ranks(
-        launch.size, options.run, options.optimization, options.poses, strategy_class(options.densification.strategy),
+        launch.size, options.run, options.optimization, strategy_class(options.densification.strategy),
         options.densification.strategy,
     )  # fmt: skip
     return options

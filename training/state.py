@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scene.gaussians.model import PARAMETERS, Gaussians
 from scene.gaussians.optimizer import Optimizer
@@ -61,15 +62,18 @@ class TrainingState:
         """By which `make_strategy` made the strategy."""
         return self.strategy.inputs.densification.strategy
 
-    def next_batch(self, count: int) -> list[tuple[Camera, LoadedView | None]]:
-        """Begin a step with the photos that it is to look at, each at its pose as it is now, and on the rank that
-        renders it; see `ShuffledViews.next_batch`."""
+    def next_batch(self, count: int) -> list[tuple[Camera, Tensor | None, LoadedView | None]]:
+        """Begin a step with the photos that it is to look at: for each the camera, its refined pose in the graph, where
+        poses are refined, and the photo with that on the rank that renders it; see `ShuffledViews.next_batch`."""
         self._begun, self._images = self._chance(), count
         batch = self.photos.next_batch(count, self.gaussians.ranks)
-        views = self.photos.photos.views
-        return [
-            (views[index].camera, None if photo is None else self.corrections.posed(photo)) for index, photo in batch
+        cameras = [self.photos.photos.views[index].camera for index, _ in batch]
+        viewmats = [self.corrections.viewmat(camera) for camera in cameras]
+        photos = [
+            None if photo is None else photo._replace(viewmat=viewmat)
+            for (_, photo), viewmat in zip(batch, viewmats, strict=True)
         ]
+        return list(zip(cameras, viewmats, photos, strict=True))
 
     def step_done(self) -> None:
         """The Gaussians have moved: the step's photos count."""

@@ -21,6 +21,7 @@ Value = TypeVar("Value")
 
 HOST = torch.device("cpu")
 
+MEETING = timedelta(minutes=5)  # in which rank 0 must be there: another machine may be slow to start
 PATIENCE = timedelta(
     hours=6
 )  # of a collective: whoever has died is noticed by training/distributed/watch.py, long before
@@ -182,12 +183,29 @@ class Ranks:
 ONE = Ranks()
 
 
-def join(launch: Launch, device: torch.device) -> Ranks:
+def keeps_store() -> bool:
+    """Whether torchrun keeps the store by which processes meet, which then outlives them."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def meeting_point(launch: Launch) -> dist.Store:
+    """The store by which the processes meet: torchrun's, or that of rank 0. UserError where it is not to be reached."""
+    address, port = (os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+    if not (address and port.isdecimal()):
+        raise UserError(f"MASTER_ADDR={address!r} and MASTER_PORT={port!r}: torchrun sets them to where the ranks meet")
+    kept_here = launch.rank == 0 and not keeps_store()
+    try:
+        return dist.TCPStore(address, int(port), is_master=kept_here, timeout=MEETING, wait_for_workers=False)
+    except (RuntimeError, OSError) as error:
+        first = reason(error).splitlines()[0]
+        raise UserError(f"rank {launch.rank} does not reach {address}:{port}, where the ranks meet: {first}") from error
+
+
+def join(launch: Launch, device: torch.device, store: dist.Store) -> Ranks:
     """Make the process groups: NCCL between GPUs, gloo between hosts."""
     if launch.size == 1:
         return ONE
     on_gpu = device.type == "cuda"
-    store, _, _ = next(dist.rendezvous("env://", launch.rank, launch.size, timeout=PATIENCE))
     store.set_timeout(PATIENCE)
     # torchrun keeps one store for all generations of processes: without a prefix of their own, those that it starts
     # again may find the addresses of the dead there.
@@ -207,6 +225,26 @@ def leave(ranks: Ranks) -> None:
     """End the process groups."""
     if ranks.size > 1 and dist.is_initialized():
         dist.destroy_process_group()
+
+
+def on_all(values: Tensor, ranks: Ranks) -> Tensor:
+    """`values`, which all ranks have; their gradient becomes the sum of what each rank finds. The backward pass is a
+    call of all ranks, too."""
+    same: Tensor = _OnAll.apply(values, ranks)
+    return same
+
+
+class _OnAll(torch.autograd.Function):
+    """The transpose of giving the same to all is to add up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ranks: Ranks) -> Tensor:
+        ctx.ranks = ranks
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.ranks.sum_(gradient.clone()), None
 
 
 class Exchange(NamedTuple):

@@ -53,6 +53,10 @@ class Gaussians:
             return torch.arange(len(rows), device=rows.device), len(rows)
         return self.shard.places(rows)
 
+    def places_among_all(self) -> Tensor:
+        """(N,) int64: where the own rows stand among those of all ranks. A call of all ranks."""
+        return torch.arange(len(self), device=self.device) if self.shard is None else self.shard.among_all()
+
     def replace(self, name: str, values: Tensor) -> nn.Parameter:
         """Put `values` in the place of a parameter, which forgets its gradient; returns the new parameter."""
         self.parameters[name] = nn.Parameter(values.detach().contiguous())

@@ -41,6 +41,14 @@ class Shard:
         """Own these rows from now on; called by all ranks."""
         self.ids, self.created = ids, created
         self.counts = [count for (count,) in self.ranks.counts([len(ids)])]
+        self._among_all: Tensor | None = None
+
+    def among_all(self) -> Tensor:
+        """(N,) where the own rows stand among those of all ranks, by their ids; found once for as long as rows stay. A
+        call of all ranks."""
+        if self._among_all is None:
+            self._among_all = self.places(torch.arange(len(self.ids), device=self.ids.device))[0]
+        return self._among_all
 
     def places(self, rows: Tensor) -> tuple[Tensor, int]:
         """Where some own rows, (M,) rising indices which may repeat, stand among those that all ranks name, by their

@@ -37,16 +37,21 @@ class LoadedView(NamedTuple):
     viewmat: Tensor | None = None  # (4,4) float32 refined world to camera, in its graph; None: the camera's
 
     def center(self, like: Tensor) -> Tensor:
-        """(3,) the camera's position in the world, of the dtype and on the device of `like`."""
-        if self.viewmat is None:
-            return torch.from_numpy(self.camera.center).to(like, non_blocking=True)
-        return -(self.viewmat[:3, :3].T @ self.viewmat[:3, 3])
+        """(3,) the camera's position in the world; see `center_of`."""
+        return center_of(self.camera, self.viewmat, like)
 
     def over(self, background: Tensor) -> Tensor:
         """(3,H,W): the photo with what is transparent in it over `background`, (3,), if its alpha is known."""
         if self.alpha is None:
             return self.color
         return self.color + (background[:, None, None] - self.gray) * (1 - self.alpha)
+
+
+def center_of(camera: Camera, viewmat: Tensor | None, like: Tensor) -> Tensor:
+    """(3,) a camera's position in the world, at `viewmat` where that is given; dtype and device are those of `like`."""
+    if viewmat is None:
+        return torch.from_numpy(camera.center).to(like, non_blocking=True)
+    return -(viewmat[:3, :3].T @ viewmat[:3, 3])
 
 
 class ViewCache:
@@ -102,8 +107,12 @@ class ViewCache:
         assert color is not None
         depth, valid = _depth(view, numbers)
         measured = view.depth is not None and view.depth.kind == "sensor"
-        camera = view.camera if self._place is None else self._place(view.camera)
-        return LoadedView(camera, color, mask, alpha, view.background or 0.0, depth, valid, measured)
+        return LoadedView(self.camera(index), color, mask, alpha, view.background or 0.0, depth, valid, measured)
+
+    def camera(self, index: int) -> Camera:
+        """Of a view, where the view would be shown from; nothing is decoded."""
+        camera = self.views[index].camera
+        return camera if self._place is None else self._place(camera)
 
     def kept(self) -> tuple[int, int]:
         """How many photos are decoded by now, and how many bytes these take."""

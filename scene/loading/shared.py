@@ -17,13 +17,9 @@ class Turn(NamedTuple):
     """A view that one rank draws."""
 
     view: View
+    camera: Camera  # the view's; refined, where poses are
     rank: int
     photo: LoadedView | None  # on that rank
-
-    @property
-    def camera(self) -> Camera:
-        """Refined, where poses are."""
-        return self.view.camera if self.photo is None else self.photo.camera
 
 
 def in_turns(photos: ViewCache, order: Sequence[int], ranks: Ranks) -> Iterator[list[Turn]]:
@@ -36,7 +32,7 @@ def in_turns(photos: ViewCache, order: Sequence[int], ranks: Ranks) -> Iterator[
         for following in order[first + ranks.size + ranks.rank :][:1]:
             photos.prefetch(following)
         yield [
-            Turn(photos.views[index], rank, photo if rank == ranks.rank else None)
+            Turn(photos.views[index], photos.camera(index), rank, photo if rank == ranks.rank else None)
             for rank, index in enumerate(group)
             if index not in photos.damaged
         ]
@@ -50,17 +46,17 @@ def surveyed(photos: ViewCache, order: Sequence[int], ranks: Ranks) -> Iterator[
         return
     for turns in in_turns(photos, order, ranks):
         for turn in turns:
-            yield _told(turn.view, turn.photo, turn.rank, ranks)
+            yield _told(turn, ranks)
 
 
-def _told(view: View, photo: LoadedView | None, source: int, ranks: Ranks) -> LoadedView:
-    camera, nothing = view.camera, torch.empty(3, 0, 0, device=ranks.device)
-    if view.depth is None:
+def _told(turn: Turn, ranks: Ranks) -> LoadedView:
+    camera, known, nothing = turn.camera, turn.view.depth, torch.empty(3, 0, 0, device=ranks.device)
+    if known is None:
         return LoadedView(camera, nothing, None)
     shape = (2, camera.height, camera.width)
-    both = _depth_of(photo) if photo is not None else torch.empty(shape, device=ranks.device)
-    depth, valid = ranks.show(both, source)[:, None].unbind(0)
-    measured = view.depth.kind == "sensor"
+    both = _depth_of(turn.photo) if turn.photo is not None else torch.empty(shape, device=ranks.device)
+    depth, valid = ranks.show(both, turn.rank)[:, None].unbind(0)
+    measured = known.kind == "sensor"
     return LoadedView(camera, nothing, None, depth=depth, depth_valid=valid > 0, depth_measured=measured)
 
 

@@ -7,10 +7,9 @@ import time
 
 import pytest
 import torch
-import torch.distributed as dist
 
-from tests.helpers.ranks import run_processes
-from utils.distributed import join, launch_of, leave
+from tests.helpers.ranks import kept_store, run_processes
+from utils.distributed import join, launch_of, leave, meeting_point
 
 
 def met(port: int, late: int) -> list[int]:
@@ -19,15 +18,14 @@ def met(port: int, late: int) -> list[int]:
     launch = launch_of()
     if launch.rank == late:
         time.sleep(1.0)
-    ranks = join(launch, torch.device("cpu"))
+    ranks = join(launch, torch.device("cpu"), meeting_point(launch))
     found = ranks.objects(launch.rank)
     leave(ranks)
     return found
 
 
 def test_a_new_generation_does_not_read_the_addresses_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's, which outlives them
-    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    for restarts in ("0", "1", "2"):
-        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
-        assert run_processes(2, met, store.port, 0) == [[0, 1]] * 2
+    with kept_store() as port:  # as torchrun's, which outlives them
+        for restarts in ("0", "1", "2"):
+            monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+            assert run_processes(2, met, port, 0) == [[0, 1]] * 2

@@ -25,6 +25,7 @@ from tests.helpers.ring import BUSY
 from training.checkpoint import load_checkpoint
 from training.distributed import startup, watch
 from training.distributed.checkpoint import load_sharded
+from training.distributed.startup import scaling_text
 from training.gradient_checks import ZeroGradientCheck
 from training.startup import read_options
 from training.strategies import surveys
@@ -93,6 +94,70 @@ def test_two_ranks_train_as_one_with_two_photos(
             assert not found or found[0] == pytest.approx(found[1], rel=1e-3)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_fewer_gaussians_than_ranks_and_fewer_photos_than_a_step_has(
+    strategy: str, dataset: Path, tmp_path: Path
+) -> None:
+    """Of three ranks one owns nothing, at the end and at the checkpoint too."""
+    flags = f"--strategy {strategy} --max_gaussians 2 --batch_size 12 --eval --checkpoint_iterations 12"
+    flags += " --opacity_reset_interval 100"
+    train_on(1, dataset, tmp_path / "one", flags)
+    train_on(3, dataset, tmp_path / "three", flags)
+    assert json.loads((tmp_path / "three" / "chkpnt12" / "sealed.json").read_text())["counts"].count(0) >= 1
+    shutil.copytree(tmp_path / "three", tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "point_cloud")
+    run_processes(3, train.main, ["-m", str(tmp_path / "again"), "--resume"])
+    one, three = (sorted_rows(ply_of(tmp_path / name)) for name in ("one", "three"))
+    assert 1 <= len(one) <= 2 and np.abs(one - three).max() < 1e-3 * np.abs(one).max()
+    assert ply_of(tmp_path / "again").read_bytes() == ply_of(tmp_path / "three").read_bytes()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_small_cache_of_photos_changes_nothing(size: int, dataset: Path, tmp_path: Path) -> None:
+    """Of nine photos one or three are kept."""
+    train_on(size, dataset, tmp_path / "all", "--batch_size 2")
+    train_on(size, dataset, tmp_path / "few", f"--batch_size 2 --photo_cache {4 - size}")
+    assert ply_of(tmp_path / "few").read_bytes() == ply_of(tmp_path / "all").read_bytes()
+
+
+def poses_of(model: Path) -> dict[str, Any]:
+    """The refined poses of the training photos, and those fitted to the test photos."""
+    fitted = json.loads((model / "test" / "ours_24" / "refined_poses.json").read_text())
+    return {"training": json.loads((model / "poses_refined.json").read_text()), "test": fitted}
+
+
+def numbers_in(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [number for key in sorted(value) for number in numbers_in(value[key])]
+    if isinstance(value, list):
+        return [number for each in value for number in numbers_in(each)]
+    return [value] if isinstance(value, (int, float)) else []
+
+
+def test_poses_are_refined_and_audited_as_on_one_rank(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.held_out_poses.STEPS", 20)
+    flags = "--refine_poses --refine_poses_from_iter 4 --audit_gradients --lambda_ray 0.1 --ray_ratio_max 1 --eval"
+    flags += " --strategy budget --max_gaussians 200 --exposure on --checkpoint_iterations 12"
+    train_on(1, dataset, tmp_path / "one", f"{flags} --batch_size 2")
+    train_on(2, dataset, tmp_path / "two", flags)
+    shutil.copytree(tmp_path / "two", tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "point_cloud")
+    run_processes(1, train.main, ["-m", str(tmp_path / "again"), "--resume", "--batch_size", "2"])
+    one, *others = (poses_of(tmp_path / name) for name in ("one", "two", "again"))
+    expected = np.array(numbers_in(one))
+    assert max(each["degrees"] for each in one["test"]["views"].values()) > 0.01
+    for other in others:
+        np.testing.assert_allclose(numbers_in(other), expected, rtol=1e-3, atol=1e-3)
+    logs = [read_log(tmp_path / name / "metrics.jsonl") for name in ("one", "two")]
+    audits = [[line["audit"] for line in log if "audit" in line] for log in logs]
+    assert audits[0] and {"l1", "dssim", "ray"} <= audits[0][0].keys() == audits[1][0].keys()
+    assert audits[0][0]["l1"]["gradients"]["pose"] > 0
+    for alone, together in zip(*audits, strict=True):
+        np.testing.assert_allclose(numbers_in(together), numbers_in(alone), rtol=1e-3)
+
+
 def test_a_checkpoint_of_three_ranks_goes_on_on_any_number(on_three: Path, dataset: Path, tmp_path: Path) -> None:
     shards = json.loads((on_three / "chkpnt12" / "sealed.json").read_text())["counts"]
     whole = load_sharded(on_three / "chkpnt12", ("gaussians", "strategy"), torch.device("cpu"))
@@ -153,19 +218,21 @@ def train_until(step: int, victim: int, words: list[str]) -> str:
     return "finished"
 
 
+@pytest.mark.parametrize(("step", "victim"), [(7, 1), (3, 0)])  # after the checkpoint and before it
 def test_a_killed_rank_ends_all_and_the_run_goes_on(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, victim: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "BEAT", 0.1)
     monkeypatch.setattr(watch, "GRACE", 1.0)
     model, words = tmp_path / "killed", ["-s", str(dataset), *FLAGS.split(), "--checkpoint_iterations", "8"]
-    results = run_processes(2, train_until, 7, 1, [*words, "-m", str(model)], may_fail=True)
-    assert "rank 0 stops, since rank 1 has ended without a word" in results[0]
-    assert isinstance(results[1], Ended) and results[1].status == -signal.SIGKILL
-    assert json.loads((model / "run.json").read_text())["status"].startswith("failed")
+    results = run_processes(2, train_until, step, victim, [*words, "-m", str(model)], may_fail=True)
+    assert f"rank {1 - victim} stops, since rank {victim} has ended without a word" in results[1 - victim]
+    assert isinstance(results[victim], Ended) and results[victim].status == -signal.SIGKILL
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")  # as torchrun --max-restarts has it: the same command again
-    with pytest.raises(AssertionError, match="holds a run already"):  # another's, as far as is known
-        run_processes(2, train.main, [*words, "-m", str(model)])
+    if victim == 1:
+        assert json.loads((model / "run.json").read_text())["status"].startswith("failed")
+        with pytest.raises(AssertionError, match="holds a run already"):  # another's, as far as is known
+            run_processes(2, train.main, [*words, "-m", str(model)])
     with monkeypatch.context() as patched:
         patched.setattr(startup, "has_begun", lambda: True)
         run_processes(2, train.main, [*words, "-m", str(model)])
@@ -195,7 +262,7 @@ def test_a_rank_that_fails_says_why_on_all(dataset: Path, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("has_effect", [True, False])
-def test_terms_of_the_gaussians_are_looked_at_by_their_own_rank(
+def test_all_ranks_look_at_a_term_and_one_says_that_it_has_no_effect(
     has_effect: bool, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ZeroGradientCheck, "EVERY", 2)
@@ -206,10 +273,12 @@ def test_terms_of_the_gaussians_are_looked_at_by_their_own_rank(
         monkeypatch.setattr(regularizers, "opacity", lambda opacities: opacities.detach().mean())
     flags = "--opacity_reg 0.01 --scale_reg 0.01 --lambda_erank 0.01 --lambda_ray 0.01 --ray_ratio_max 0.5"
     words = ["-s", str(dataset), "-m", str(tmp_path / "out"), *FLAGS.split(), *flags.split()]
-    said = run_processes(2, train_until, 1000, 0, words)
-    assert all(each == "finished" if has_effect else "lambda_opacity = 0.01 has no effect" in each for each in said), (
-        said
-    )
+    first, second = run_processes(2, train_until, 1000, 0, words, may_fail=True)
+    if has_effect:
+        assert (first, second) == ("finished", "finished")
+    else:
+        assert "lambda_opacity = 0.01 has no effect" in first
+        assert isinstance(second, Ended) and second.status == 2
 
 
 def said_by(words: list[str]) -> str:
@@ -231,8 +300,6 @@ def test_a_dry_run_is_measured_by_all_ranks_and_said_by_one(dataset: Path, tmp_p
     ("flags", "named"),
     [
         ("--viewer", "--viewer does not work on 2 ranks"),
-        ("--refine_poses", "--refine_poses does not work on 2 ranks"),
-        ("--audit_gradients", "--audit_gradients"),
         ("--batch_size 1", "--batch_size 1: 2 ranks"),
     ],
 )
@@ -240,6 +307,13 @@ def test_what_ranks_cannot_do_is_refused_by_name(flags: str, named: str) -> None
     words = ["-s", "nowhere", "-m", "nowhere", *flags.split()]
     with pytest.raises(UserError, match=named):
         read_options(words, Launch(1, 2))
+
+
+def test_the_start_says_how_rates_are_scaled() -> None:
+    said = scaling_text(4, 2)
+    assert "4 photos in each step on 2 ranks" in said and "learning rates times 2 (√4)" in said
+    assert "betas to the power of 4" in said and "iterations count photos" in said
+    assert "on one rank" in scaling_text(4, 1) and scaling_text(1, 1) == ""
 
 
 def test_the_default_strategy_is_that_of_one_process() -> None:

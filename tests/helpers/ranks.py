@@ -5,17 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import socket
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
-from utils.distributed import Launch, Ranks, join, leave
+from utils.distributed import Ranks, join, launch_of, leave, meeting_point
 
 PATIENCE = 60  # seconds
+FORK = multiprocessing.get_context("fork")
 
 
 class Ended:
@@ -31,22 +34,41 @@ def run_ranks(size: int, work: Callable[..., Any], *arguments: Any) -> list[Any]
 
 
 def run_processes(size: int, work: Callable[..., Any], *arguments: Any, may_fail: bool = False) -> list[Any]:
-    """What `work(*arguments)` returns in each of `size` processes, in the environment that torchrun gives them."""
-    context = multiprocessing.get_context("fork")
-    port, pipes, processes = _free_port(), [], []
-    for rank in range(size):
-        receiver, sender = context.Pipe(duplex=False)
-        processes.append(context.Process(target=_run, args=(rank, size, port, sender, work, arguments), daemon=True))
-        processes[-1].start()
-        sender.close()
-        pipes.append(receiver)
-    results = [_received(pipe, process) for pipe, process in zip(pipes, processes, strict=True)]
-    for process in processes:
-        process.join(PATIENCE)
-        process.kill()
+    """What `work(*arguments)` returns in each of `size` processes, in the environment that torchrun gives them, which
+    keeps the store by which they meet."""
+    pipes, processes = [], []
+    with kept_store() as port:
+        for rank in range(size):
+            receiver, sender = FORK.Pipe(duplex=False)
+            processes.append(FORK.Process(target=_run, args=(rank, size, port, sender, work, arguments), daemon=True))
+            processes[-1].start()
+            sender.close()
+            pipes.append(receiver)
+        results = [_received(pipe, process) for pipe, process in zip(pipes, processes, strict=True)]
+        for process in processes:
+            process.join(PATIENCE)
+            process.kill()
     failed = [f"rank {rank}: {each.status} {each.text}" for rank, each in enumerate(results) if isinstance(each, Ended)]
     assert may_fail or not failed, "\n".join(failed)
     return results
+
+
+@contextmanager
+def kept_store() -> Iterator[int]:
+    """The port of a store in a process of its own, as torchrun keeps one: its threads are not here, where forks are."""
+    receiver, sender = FORK.Pipe(duplex=False)
+    keeper = FORK.Process(target=_keep_store, args=(sender,), daemon=True)
+    keeper.start()
+    try:
+        yield receiver.recv()
+    finally:
+        keeper.kill()
+
+
+def _keep_store(sender: Any) -> None:
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    sender.send(store.port)
+    signal.pause()
 
 
 def _received(pipe: Any, process: Any) -> Any:
@@ -63,7 +85,7 @@ def _run(rank: int, size: int, port: int, sender: Any, work: Callable[..., Any],
     torch.set_num_threads(1)  # the threads of the parent are not here
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size),
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True",
     }  # fmt: skip
     try:
         result = work(*arguments)
@@ -77,14 +99,8 @@ def _run(rank: int, size: int, port: int, sender: Any, work: Callable[..., Any],
 
 
 def _joined(work: Callable[..., Any], *arguments: Any) -> Any:
-    ranks: Ranks = join(Launch(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])), torch.device("cpu"))
+    launch = launch_of()
+    ranks: Ranks = join(launch, torch.device("cpu"), meeting_point(launch))
     result = work(ranks, *arguments)
     leave(ranks)
     return result
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

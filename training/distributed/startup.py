@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from arguments import OptimizationOptions, PoseOptions, RunOptions
+from arguments import OptimizationOptions, RunOptions
 from training.checkpoint import latest_checkpoint
 from training.distributed.watch import has_begun
 from training.strategies.base import Strategy
@@ -19,7 +19,6 @@ def check_ranks(
     size: int,
     run: RunOptions,
     optimization: OptimizationOptions,
-    poses: PoseOptions,
     strategy: type[Strategy] | None,
     name: str,
 ) -> None:
@@ -29,14 +28,8 @@ def check_ranks(
         raise UserError(f"--batch_size {photos}: {size} ranks render a photo each; it must be at least {size}")
     if size == 1:
         return
-    asked = {
-        "--viewer": run.viewer,
-        "--audit_gradients": run.audit_gradients,
-        "--refine_poses": poses.refine_poses,
-    }
-    for flag, given in asked.items():
-        if given:
-            raise UserError(f"{flag} does not work on {size} ranks; {ONE_RANK}")
+    if run.viewer:
+        raise UserError(f"--viewer does not work on {size} ranks; {ONE_RANK}")
     if strategy is not None and not strategy.sharded:
         raise UserError(f"--strategy {name} does not work on {size} ranks: it does not say sharded = True; {ONE_RANK}")
 

@@ -6,28 +6,32 @@ hours where rank 0 measures and draws. The signs are in the store that torchrun 
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from types import TracebackType
 
 import torch
 import torch.distributed as dist
 
 from utils.console import complain
-from utils.distributed import ONE, Launch, Ranks, join, leave
+from utils.distributed import ONE, Launch, Ranks, join, keeps_store, launch_of, leave, meeting_point
 from utils.errors import UserError, reason
 
 BEAT = 2.0  # seconds between two signs of life
 SILENCE = 40.0  # seconds without one, after which a rank is taken for dead
+STARTING = 300.0  # the same for a rank that has not given any: another machine may be slow to start
 GRACE = 6.0  # seconds in which a rank that fails waits for others to say that they have, too
 LEFT = "left"  # the sign of a rank that has done its part
 BEGUN = "train/begun"
-FAILED = 3  # the exit status of what ended because another rank did
+FAILED = 2  # the exit status of what ended because another rank did, as of any error that is said in a sentence
 
 
 class Watch:
@@ -36,33 +40,36 @@ class Watch:
     `fail` says why this one will end, so that the others can tell it.
     """
 
-    def __init__(self, launch: Launch, end: Callable[[int], None] = os._exit) -> None:
-        self.launch, self._end = launch, end
+    def __init__(self, launch: Launch, store: dist.Store) -> None:
+        """`store`: of the meeting point; the watch has a line of its own to it."""
+        self.launch = launch
+        line: dist.Store = store.clone()  # type: ignore[attr-defined]  # the stubs do not know it
+        self._store = dist.PrefixStore(f"watch/{launch.restarts}", line)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
-        self._store: dist.Store | None = None
-        self._seen: dict[int, tuple[bytes, float]] = {}  # rank -> its last sign, and when that was new
+        self._seen: dict[int, tuple[str, float]] = {}  # rank -> its last sign, and when that was new
 
     def __enter__(self) -> Watch:
-        if self.launch.size > 1:
-            self._store = dist.PrefixStore(f"watch/{self.launch.restarts}", _connected())
-            self._say("alive")
-            self._thread.start()
+        self._say("alive")
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._store is not None:
-            self._thread.join(BEAT * 2)
-            self._tell("sign", LEFT)
+        self._thread.join(BEAT * 2)
+        self._tell("sign", LEFT)
 
     def fail(self, error: BaseException) -> str:
         """Tell the others why this rank ends. Returns what of it is to be said here: "" where another says it, and who
         has ended where this one ends because of that."""
-        if self._store is None:
-            return reason(error)
+        try:
+            return self._why(error)
+        except Exception:  # the store has gone with who kept it
+            return f"rank {self.launch.rank}: {reason(error)}"
+
+    def _why(self, error: BaseException) -> str:
         text = reason(error).splitlines()[0]
         lost = isinstance(error, RuntimeError) and not isinstance(error, (ValueError, NotImplementedError))
         self._tell("fault" if not lost else "lost", text)
@@ -92,8 +99,10 @@ class Watch:
             if ended and not self._stop.is_set():
                 time.sleep(2 * GRACE + BEAT)  # the main thread has noticed, too, and says it better
                 if not self._stop.is_set():
-                    complain(f"error: rank {self.launch.rank} stops: {ended}")
-                    self._end(FAILED)
+                    text = f"rank {self.launch.rank} stops, since {ended}"
+                    complain(f"error: {text}")
+                    _tell_torchrun(text, int(time.time()))
+                    os._exit(FAILED)
                 return
 
     def _ended(self) -> str:
@@ -108,72 +117,96 @@ class Watch:
         """Ranks without a new sign of life for this long."""
         now, silent = time.monotonic(), []
         for rank in range(self.launch.size):
-            sign = self._told("sign", rank).encode()
+            sign = self._told("sign", rank)
             before = self._seen.get(rank)
             if before is None or before[0] != sign:
                 self._seen[rank] = before = (sign, now)
-            if rank != self.launch.rank and sign.decode() != LEFT and now - before[1] > seconds:
+            limit = seconds if sign else max(seconds, STARTING)
+            if rank != self.launch.rank and sign != LEFT and now - before[1] > limit:
                 silent.append(rank)
         return silent
 
     def _say(self, sign: str) -> None:
-        assert self._store is not None
         self._store.set(f"sign/{self.launch.rank}", sign)
 
     def _tell(self, what: str, text: str) -> None:
         with suppress(Exception):  # the store may be gone with rank 0
-            assert self._store is not None
             self._store.set(f"{what}/{self.launch.rank}", text)
 
     def _told(self, what: str, rank: int) -> str:
-        assert self._store is not None
         key = f"{what}/{rank}"
         return self._store.get(key).decode(errors="replace") if self._store.check([key]) else ""
 
 
 def mark_begun() -> None:
     """Let processes that torchrun starts again know that these had a model folder of their own."""
-    if (store := _store_of_torchrun()) is not None:
-        store.set(BEGUN, "1")
+    if keeps_store():
+        meeting_point(launch_of()).set(BEGUN, "1")
 
 
 def has_begun() -> bool:
     """Whether processes before these, of the same torchrun, had a model folder of their own."""
-    store = _store_of_torchrun()
-    return store is not None and store.check([BEGUN])
-
-
-def _store_of_torchrun() -> dist.Store | None:
-    """What outlives the processes that torchrun starts; None without it."""
-    return _connected() if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else None
-
-
-def _connected() -> dist.Store:
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=20))
+    return keeps_store() and bool(meeting_point(launch_of()).check([BEGUN]))
 
 
 @contextmanager
-def together(launch: Launch, device: torch.device) -> Iterator[Ranks]:
-    """While entered, the processes that torchrun has started are ranks that know of each other; what ends one ends all.
+def together(launch: Launch) -> Iterator[Callable[[torch.device], Ranks]]:
+    """While entered, the processes that torchrun has started know of each other, and what ends one ends all. What it
+    yields makes them ranks, which compute on a device each.
 
     Raises: UserError that says which rank has ended, and why, where another than this one was the first; SystemExit
     where another says all that there is to say.
     """
     if launch.size == 1:
-        yield ONE
+        yield lambda device: ONE
         return
-    ranks = join(launch, device)
-    with Watch(launch) as watch:
+    store, made = meeting_point(launch), list[Ranks]()
+
+    def join_on(device: torch.device) -> Ranks:
+        made.append(join(launch, device, store))
+        return made[0]
+
+    with Watch(launch, store) as watch:
         try:
-            yield ranks
-            ranks.wait()  # rank 0 may have pages to write
-        except (UserError, OSError, RuntimeError) as error:
-            text = watch.fail(error)
-            if not text:
-                sys.exit(2)
-            raise UserError(text) from error
+            yield join_on
+            for ranks in made:
+                ranks.wait()  # rank 0 may have pages to write
         except BaseException as error:
-            watch.fail(error)
-            raise
-    leave(ranks)
+            _outlive_torchrun()
+            now = int(time.time())
+            text = watch.fail(error)
+            if text and isinstance(error, Exception):  # what exits by itself has said all
+                _tell_torchrun(text, now)
+            if not isinstance(error, (UserError, OSError, RuntimeError)):  # Ctrl-C, or a fault of the program
+                raise
+            if not text:
+                sys.exit(FAILED)
+            raise UserError(text) from error
+    for ranks in made:
+        leave(ranks)
+
+
+@contextmanager
+def said_once(launch: Launch) -> Iterator[None]:
+    """While entered, rank 0 prints for all: what each would print by itself, as argparse does."""
+    nothing = io.StringIO()
+    with (
+        redirect_stdout(nothing) if launch.rank else nullcontext(),
+        redirect_stderr(nothing) if launch.rank else nullcontext(),
+    ):
+        yield
+
+
+def _outlive_torchrun() -> None:
+    """Where one rank has ended, torchrun ends the others by SIGTERM, before they could say why; by SIGKILL later."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _tell_torchrun(text: str, when: int) -> None:
+    """Let the last lines on the screen, which are torchrun's, say why this rank has ended, and when: in seconds since
+    1970, by which torchrun finds who was the first."""
+    if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        with suppress(OSError):
+            told = {"message": text, "extraInfo": {"timestamp": str(when)}}  # as its `record` writes it
+            Path(path).write_text(json.dumps({"message": told}))

@@ -20,6 +20,7 @@ from training.strategies.surveys import Surveys
 from utils.errors import UserError
 from utils.options import option
 from utils.quaternion import rotate
+from utils.sampling import normals_at
 
 PER_PIXEL, AT_LEAST = 0.2, 20_000  # of the default limit
 GROWN_AT = 25 / 30  # of the run: the paper grows to step 25,000 of 30,000
@@ -100,12 +101,15 @@ class McmcStrategy(Strategy):
 
         Lengths are taken in extents, so that the unit of the scene does not matter; where the extent is `PAPER_EXTENT`
         the noise is the paper's Σ·ξ · sigmoid(−100·(o − 0.005)) · 5·10⁵ · learning rate.
+
+        A step takes one number of the run's generator, however many are shaken: which these are hangs on the rounding
+        of their opacities, and neither the others' noise nor the order of the photos may.
         """
         gaussians, extent = self.inputs.gaussians, self.inputs.scene.extent
         gates = 1 / (1 + torch.exp(GATE * (gaussians.activated_opacities.squeeze(1) - DEAD)))
         rows = (gates > QUIET).nonzero().squeeze(1)
-        places, count = gaussians.places(rows)
-        random = torch.randn(count, 3, generator=self.inputs.generator)[places.cpu()].to(gaussians.means)
+        seed = int(torch.randint(2**62, (), generator=self.inputs.generator))
+        random = normals_at(gaussians.places_among_all()[rows], seed).to(gaussians.means)
         factor = self.inputs.options.noise_lr * self.inputs.optimizer.rates["means"] / extent * PAPER_EXTENT**2
         variances = (gaussians.activated_scales[rows] / extent) ** 2
         noise = rotate(gaussians.quats[rows], variances * random)  # distributed as Σ·ξ = R·S²·Rᵀ·ξ

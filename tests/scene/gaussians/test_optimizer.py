@@ -54,6 +54,27 @@ def test_steps_are_those_of_torch() -> None:
     assert abs(gaussians.to_arrays().means - before.means).max() > 1e-2
 
 
+@pytest.mark.parametrize("images", [2, 4])
+def test_steps_of_several_photos_are_those_of_torch_with_scaled_rates_and_betas(images: int) -> None:
+    """Grendel's rule (Zhao et al. 2024): rates times √B, betas to the power of B, epsilon over √B."""
+    gaussians, expected = random_gaussians(40), random_gaussians(40)
+    optimizer = Optimizer(gaussians, RATES)
+    reference = torch.optim.Adam(
+        [dict(params=[expected.parameters[name]], lr=RATES[name] * images**0.5) for name in PARAMETERS],
+        betas=(0.9**images, 0.999**images), eps=1e-15 / images**0.5, foreach=False,
+    )  # fmt: skip
+    before = gaussians.to_arrays()
+    for step in range(5):
+        put_gradients(gaussians, step)
+        put_gradients(expected, step)
+        optimizer.step(everyone(gaussians), images=images)
+        reference.step()
+    assert optimizer.steps == 5 * images
+    for name in PARAMETERS:
+        assert torch.allclose(gaussians.parameters[name], expected.parameters[name], atol=1e-6)
+    assert abs(gaussians.to_arrays().means - before.means).max() > 1e-2
+
+
 def test_tiny_gradients_move_as_far_as_large_ones() -> None:
     gaussians = random_gaussians(3)
     optimizer, before = Optimizer(gaussians, RATES), gaussians.means.detach().clone()
