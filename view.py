@@ -6,11 +6,9 @@ python view.py -m output/garden
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +18,11 @@ from gaussian_renderer.device import use_device
 from gaussian_renderer.live.server import address_text, require_viser, start_server
 from gaussian_renderer.live.viewer import LiveViewer
 from gaussian_renderer.trained import add_model_flags, load_trained_scene, read_options
+from scene.camera_list import read_cameras
 from scene.extent import measure_extent
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
-from scene.types import Camera, PointCloud, View
+from scene.types import PointCloud, View
 from utils.console import Parser, run_script, say
 from utils.errors import UserError, reason
 from utils.output_dir import find_iteration, point_cloud_path
@@ -73,26 +72,6 @@ def photos_of(model: Path, options: ModelOptions, source: str) -> list[View]:
         say(f"without photos: {reason(error)}")
         return []
     return [*scene.train, *scene.test]
-
-
-def read_cameras(path: Path) -> list[Camera]:
-    """The cameras of a model folder's cameras.json. UserError where there are none."""
-    try:
-        cameras = [_camera(entry) for entry in json.loads(path.read_bytes())]
-    except (OSError, ValueError, KeyError, TypeError, np.linalg.LinAlgError) as error:
-        raise UserError(f"{path} cannot be read ({reason(error)}); train.py writes it into its model folder") from None
-    if not cameras:
-        raise UserError(f"{path} has no cameras; train.py writes those of the dataset into it")
-    return cameras
-
-
-def _camera(entry: dict[str, Any]) -> Camera:
-    width, height = int(entry["width"]), int(entry["height"])
-    world_from_camera = np.eye(4)
-    world_from_camera[:3, :3], world_from_camera[:3, 3] = entry["rotation"], entry["position"]
-    center = entry.get("cx", width / 2), entry.get("cy", height / 2)
-    pose = np.linalg.inv(world_from_camera)
-    return Camera(str(entry["img_name"]), width, height, entry["fx"], entry["fy"], *center, pose)
 
 
 if __name__ == "__main__":
