@@ -35,7 +35,7 @@ MIDDLE = 0.5  # of the picture, in which the depth of what a camera looks at is 
 MIN_IN_MIDDLE = 10  # Gaussians there, or the depth is that of all
 SAMPLE = 20_000  # Gaussians by which the size of a page is judged
 INNER = (0.02, 0.98)  # quantiles of positions that an overview has in sight
-OVERVIEW, OVERVIEW_FOV = (800, 600), math.radians(50)  # pixels; the angle of the height
+OVERVIEW, OVERVIEW_FOV = (1280, 720), math.radians(40)  # pixels, as wide as most windows; the angle of the height
 SPARE = 1.03  # those that are chosen may pack less well than the sample
 # The scene stands in the page as text, since browsers limit data addresses (Firefox: 32 MB). The viewer awaits it.
 SCENE = """
