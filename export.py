@@ -18,6 +18,7 @@ from gaussian_renderer import settings_of
 from gaussian_renderer.contribution import contributions
 from gaussian_renderer.device import use_device
 from gaussian_renderer.trained import load_trained_scene, read_options
+from scene.camera_list import read_cameras
 from scene.editing import (
     Similarity,
     at_most,
@@ -26,13 +27,14 @@ from scene.editing import (
     opacity_times_area,
     rows,
     transform,
+    transform_camera,
     with_sh_degree,
 )
 from scene.gaussians.model import Gaussians
-from scene.io import FORMATS, format_of, read_gaussians, suffix_of
+from scene.io import FORMATS, format_of, read_gaussians, suffix_of, viewer_html
 from scene.io.checks import finite
 from scene.spherical_harmonics import MAX_DEGREE, degree_of
-from scene.types import GaussianArrays
+from scene.types import Camera, GaussianArrays
 from utils.console import Parser, progress, run_script, say
 from utils.errors import UserError
 from utils.output_dir import find_iteration, point_cloud_path
@@ -233,6 +235,15 @@ def edited(values: argparse.Namespace, gaussians: GaussianArrays) -> tuple[Gauss
     return finite(str(values.model_path), gaussians), done
 
 
+def cameras_of(values: argparse.Namespace) -> list[Camera]:
+    """The cameras of a model, moved as its Gaussians are; none of a file, nor in a world that is mirrored."""
+    path, moved = values.model_path / "cameras.json", similarity_of(values)
+    if not path.is_file() or (moved is not None and np.linalg.det(moved.rotation) < 0):
+        return []
+    cameras = read_cameras(path)
+    return cameras if moved is None else [transform_camera(camera, moved) for camera in cameras]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     values = parse(arguments)
     path = target_path(values)
@@ -241,7 +252,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if path.exists() and source.exists() and path.samefile(source):
         raise UserError(f"{path} is the file that is read; give another name for what is written")
     gaussians, done = edited(values, read_gaussians(source))
-    target.write(path, gaussians)
+    if target is viewer_html:
+        viewer_html.write(path, gaussians, cameras_of(values))
+    else:
+        target.write(path, gaussians)
     say("; ".join([f"{path}: {len(gaussians.means):,} Gaussians of {source}", *done]), values.quiet)
 
 

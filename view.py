@@ -9,10 +9,8 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta, Struct
 
 from arguments import ModelOptions
 from gaussian_renderer import background_color, settings_of
@@ -20,17 +18,15 @@ from gaussian_renderer.device import use_device
 from gaussian_renderer.live.server import address_text, require_viser, start_server
 from gaussian_renderer.live.viewer import LiveViewer
 from gaussian_renderer.trained import add_model_flags, load_trained_scene, read_options
+from scene.camera_list import read_cameras
 from scene.extent import measure_extent
 from scene.gaussians.model import Gaussians
 from scene.io import read_gaussians
-from scene.readers.base import rigid
-from scene.readers.json_input import Finite, Pixels, Positive, decoded, read_json
-from scene.types import Camera, PointCloud, View
+from scene.types import PointCloud, View
 from utils.console import Parser, run_script, say
 from utils.errors import UserError, reason
 from utils.output_dir import find_iteration, point_cloud_path
 
-Three = Annotated[list[float], Meta(min_length=3, max_length=3)]
 TICK = 0.02  # seconds between two looks at the wishes of those who look
 
 
@@ -76,39 +72,6 @@ def photos_of(model: Path, options: ModelOptions, source: str) -> list[View]:
         say(f"without photos: {reason(error)}")
         return []
     return [*scene.train, *scene.test]
-
-
-class CameraEntry(Struct):
-    """A camera in cameras.json; other trainers write no principal point, which is then the middle."""
-
-    img_name: str
-    width: Pixels
-    height: Pixels
-    position: Three
-    rotation: Annotated[list[Three], Meta(min_length=3, max_length=3)]  # world_from_camera
-    fx: Positive
-    fy: Positive
-    cx: Finite | None = None
-    cy: Finite | None = None
-
-
-def read_cameras(path: Path) -> list[Camera]:
-    """The cameras of a model folder's cameras.json. UserError where there are none."""
-    if not path.is_file():
-        raise UserError(f"{path} is not there; train.py writes it into its model folder")
-    entries = decoded(read_json(path), list[CameraEntry], path)
-    if not entries:
-        raise UserError(f"{path} has no cameras; train.py writes those of the dataset into it")
-    return [_camera(entry, path) for entry in entries]
-
-
-def _camera(entry: CameraEntry, path: Path) -> Camera:
-    width, height = int(entry.width), int(entry.height)
-    world_from_camera = np.eye(4)
-    world_from_camera[:3, :3], world_from_camera[:3, 3] = entry.rotation, entry.position
-    pose = np.linalg.inv(rigid(world_from_camera, f"{path}: {entry.img_name}"))
-    cx, cy = width / 2 if entry.cx is None else entry.cx, height / 2 if entry.cy is None else entry.cy
-    return Camera(entry.img_name, width, height, entry.fx, entry.fy, cx, cy, pose)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from scene.io.packing import colors_of
 from scene.types import GaussianArrays, Scene
 from utils.text import table
 
+PAGE = ".html"  # is only written: what it holds is measured by itself
 CANDIDATES = 8  # places near a Gaussian's among which its like is looked for: formats may change the order
 VIEWS = 8
 LEAST_SEEN = 1.5 / 255  # opacity: what rounds to 0 or 1 in 8 bits is not drawn, and WebP keeps no color of it
@@ -122,7 +123,7 @@ def main() -> None:
             seen = render_psnr(original, cloud, scene) if scene else "-"
             lines.append([name, f"{size / len(original.means):.1f}", *errors(original, cloud), seen])
 
-        for suffix in FORMATS:
+        for suffix in (each for each in FORMATS if each != PAGE):
             path = Path(place) / f"ours{suffix}"
             write_gaussians(path, original)
             add(suffix, path.stat().st_size, read_gaussians(path))

@@ -4,7 +4,8 @@
 
 Each run trains on a small synthetic scene; one that has its result in the folder already is not trained again. Of the
 views off the path of the photos, or else of the test views, the one is shown in which the remedy brings the render
-nearest to the photo. Writes docs/images/troubleshooting_NAME.jpg: fault on the left, remedy on the right.
+nearest to the photo; of small faults the part of a view in which it does. Writes docs/images/troubleshooting_NAME.jpg:
+fault on the left, remedy on the right.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -35,11 +37,13 @@ from utils.image_io import to_bytes
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images"
 WIDTH, HEIGHT, GAP = 280, 210, 8  # pixels of a view, and between two
+MANY, FEW = 40, 8  # photos
 QUALITY = 88
 RUNS = {  # name -> scene, flags of train.py
     "room": ("room", ""),
     "room_small": ("room", "--max_gaussians 1500"),
     "room_scale": ("room", "--depth_scale 0.0013"),
+    "object_few": ("object_few", "--strategy adc --prune_min_weight 0 --lambda_dist 0"),
     "object": ("object", ""),
     "object_opaque": ("object_opaque", ""),
 }
@@ -52,17 +56,21 @@ class Symptom:
     fault: str
     remedy: str
     background: float = 0.0  # gray
+    zoom: int = 1  # 1 shows whole views, 2 a part of half their width
+    view: str = ""  # its name without suffix; "": the one in which the remedy brings most
 
 
 SYMPTOMS = {
+    "spikes": Symptom("object_few", "object", background=0.85, zoom=3, view="r_4"),
+    "floaters": Symptom("object_few", "object", background=0.85, zoom=2, view="r_3"),
     "fog": Symptom("object_opaque", "object", background=0.4),
     "too_few": Symptom("room_small", "room"),
     "scale": Symptom("room_scale", "room"),
 }
 
 
-def make_object(folder: Path) -> None:
-    write_object(folder, views=40, test_views=6, size=HEIGHT)
+def make_object(folder: Path, views: int = MANY) -> None:
+    write_object(folder, views, test_views=6, size=HEIGHT)
 
 
 def make_opaque_object(folder: Path) -> None:
@@ -76,8 +84,9 @@ def make_opaque_object(folder: Path) -> None:
 
 
 SCENES: dict[str, Callable[[Path], None]] = {
-    "room": lambda folder: write_scene(folder, 40, WIDTH, HEIGHT, far_views=True),
+    "room": lambda folder: write_scene(folder, MANY, WIDTH, HEIGHT, far_views=True),
     "object": make_object,
+    "object_few": partial(make_object, views=FEW),
     "object_opaque": make_opaque_object,
 }
 
@@ -104,17 +113,36 @@ def seen(scene: Scene, gaussians: Gaussians, camera: Camera, background: float) 
     return to_bytes(output.color)
 
 
+def best_part(gain: np.ndarray, zoom: int) -> tuple[float, tuple[int, int]]:
+    """The largest mean of (H, W) in a part of 1/zoom of its height and width, and the part's first row and column."""
+    height, width = (size // zoom for size in gain.shape)
+    sums = cv2.integral(gain)
+    parts = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    row, column = np.unravel_index(int(parts.argmax()), parts.shape)
+    return float(parts[row, column]) / (height * width), (int(row), int(column))
+
+
+def zoomed(camera: Camera, corner: tuple[int, int], zoom: int) -> Camera:
+    """A camera of the same size that shows the part whose left upper pixel is the `corner`, `zoom` times as large."""
+    row, column = corner
+    cx, cy = zoom * (camera.cx - column), zoom * (camera.cy - row)
+    return replace(camera, fx=zoom * camera.fx, fy=zoom * camera.fy, cx=cx, cy=cy)
+
+
 def picture(symptom: Symptom, folder: Path, iterations: int) -> np.ndarray:
-    """(H, 2 W + GAP, 3) uint8: the view to which the remedy brings most."""
+    """(H, 2 W + GAP, 3) uint8: the view, or the part of one, to which the remedy brings most."""
     (_, faulty), (scene, mended) = (trained(name, folder, iterations) for name in (symptom.fault, symptom.remedy))
-    pairs, gains = [], []
+    found = []
     for view in scene.far or scene.test:
+        if symptom.view not in ("", view.image_path.stem):
+            continue
         both = [seen(scene, each, view.camera, symptom.background) for each in (faulty, mended)]
         photo = to_bytes(torch.from_numpy(load_image(replace(view, background=symptom.background)).color))
-        errors = [np.abs(color.astype(int) - photo).mean() for color in both]
-        gains.append(errors[0] - errors[1])
-        pairs.append(both)
-    left, right = pairs[int(np.argmax(gains))]
+        errors = [np.abs(color.astype(float) - photo).mean(axis=2) for color in both]
+        found.append((*best_part(errors[0] - errors[1], symptom.zoom), view.camera))
+    _, corner, camera = max(found, key=lambda each: each[0])
+    shown = zoomed(camera, corner, symptom.zoom)
+    left, right = (seen(scene, each, shown, symptom.background) for each in (faulty, mended))
     return np.concatenate([left, np.full((left.shape[0], GAP, 3), 255, np.uint8), right], axis=1)
 
 

@@ -1,14 +1,15 @@
-"""Edits of a cloud of Gaussians as a whole: moved, cropped, thinned, with fewer spherical harmonics."""
+"""Edits of a cloud of Gaussians as a whole: moved, cropped, thinned, with fewer spherical harmonics; and the cameras
+that move with it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from scene.spherical_harmonics import SH_COUNTS, rotate_sh
-from scene.types import GaussianArrays
+from scene.types import Camera, GaussianArrays
 from utils.errors import UserError
 
 TOLERANCE = 1e-4  # by which the stretch of a matrix may differ between directions: typed numbers are rounded
@@ -57,6 +58,14 @@ def transform(gaussians: GaussianArrays, similarity: Similarity) -> GaussianArra
         opacities=gaussians.opacities,
         shs=rotate_sh(gaussians.shs, rotation),
     )
+
+
+def transform_camera(camera: Camera, similarity: Similarity) -> Camera:
+    """The camera that sees of the moved world what `camera` saw; of a mirrored one no camera does."""
+    pose = camera.camera_from_world.copy()
+    pose[:3, :3] = pose[:3, :3] @ similarity.rotation.T
+    pose[:3, 3] = similarity.scale * pose[:3, 3] - pose[:3, :3] @ similarity.translation
+    return replace(camera, camera_from_world=pose)
 
 
 def multiply_quats(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from scene.inputs.archive import is_archive, unpacked
 from scene.inputs.video import SUFFIXES, frames_of, is_video
 from scene.inputs.workspace import needed
+from scene.io import FORMATS
 from scene.readers import has_poses, photos
 from scene.readers.base import ReadOptions
 from scene.sfm.run import load_pycolmap
@@ -30,6 +31,11 @@ def opened(source: Path, options: ReadOptions) -> Opened:
         return folder, options, (f"unpacked from {source.name}", *said)
     if is_video(source):
         return _video(source, options)
+    if source.name.lower().endswith(tuple(FORMATS)):
+        raise UserError(
+            f"{source} is a file of Gaussians, and a dataset has photos: --start_from begins a training with it, "
+            "render.py --splats draws it, export.py -m writes it in another format"
+        )
     raise UserError(f"{source} is neither a folder, a zip nor a video ({', '.join(SUFFIXES)})")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -24,13 +23,6 @@ def level_rotation(cameras: Sequence[Camera]) -> np.ndarray:
     vertical = np.linalg.eigh(moment)[1][:, 0]
     hint = mean_down + 0.5 * forward.mean(axis=0)  # straight down, a camera has the vertical ahead
     return _turn_to_y(-vertical if vertical @ hint < 0 else vertical)
-
-
-def turned(camera: Camera, rotation: np.ndarray) -> Camera:
-    """The same camera after x → rotation · x, (3, 3)."""
-    pose = camera.camera_from_world.copy()
-    pose[:3, :3] = pose[:3, :3] @ rotation.T
-    return replace(camera, camera_from_world=pose)
 
 
 def _turn_to_y(direction: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from scene.camera_list import write_cameras
 from scene.gaussians.gather import parts
 from scene.io import write_ply_of
-from training.camera_list import write_cameras
 from training.checkpoint import checkpoint_path, latest_checkpoint, save_checkpoint, sharded_path, step_of
 from training.distributed.checkpoint import save_sharded
 from training.run_logger import RunLogger

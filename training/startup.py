@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from arguments import TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json
+from scene.camera_list import write_cameras
 from scene.exposure_check import measure_exposures
 from scene.gaussians.initialize import initialize
 from scene.gaussians.model import PARAMETERS, Gaussians
@@ -23,7 +24,6 @@ from scene.io.points import write_points
 from scene.loading.image_cache import ViewCache
 from scene.refined_poses import with_refined_poses
 from scene.types import PointCloud, Scene
-from training.camera_list import write_cameras
 from training.checkpoint import is_sharded, latest_checkpoint, load_checkpoint, step_of, whole_before
 from training.corrections import Corrections, learned_in
 from training.distributed.checkpoint import dealt, load_sharded, remove_unfinished

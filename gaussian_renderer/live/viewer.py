@@ -33,7 +33,9 @@ REFRESH = 1.0  # seconds, at least, between two frames of a camera that rests
 SPLATS_REFRESH = 10.0  # ... and between two sendings of the splats
 PATIENCE = 4.0  # times as long as a frame took nothing is drawn again of what only training has changed
 MAX_CAMERAS, THUMBNAIL = 200, 160  # cameras that are shown, pixels of the width of their photos
+FRUSTUM, NEAR = 0.03, 0.12  # of a scene's extent: a camera's size, and how near to an eye it is not shown
 UNITS = 10.0  # of the splats in a scene's extent
+LINE = 1.5  # pixels, of the cameras' edges
 JPEG_QUALITY = 90
 
 
@@ -61,6 +63,8 @@ class LiveViewer:
         self._blank = np.tile(to_bytes(background[:, None, None]), (2, 2, 1))  # behind the splats
         self._lock, self._visitors = Lock(), dict[int, Visitor]()
         self._frustums: list[Any] = []
+        self._centers = np.array([camera.center for camera in subsample(cameras, MAX_CAMERAS)])
+        self._near = NEAR * extent
         up = -level_rotation(cameras)[1]
         server.scene.set_up_direction(tuple(up))
         with server.gui.add_folder("View"):
@@ -68,7 +72,7 @@ class LiveViewer:
             self._degree = server.gui.add_slider("SH degree", min=0, max=max(degree, 1), step=1, initial_value=degree)
             self._frames = server.gui.add_checkbox("exact frames", True, hint="by the trainer's own rasterizer")
             self._cameras = server.gui.add_checkbox("cameras", True)
-        self._cameras.on_update(lambda _: self._show_cameras(self._cameras.value))
+        self._cameras.on_update(lambda _: self._show_cameras())
         for control in (self._image, self._degree, self._frames):
             control.on_update(lambda _: self._look_again())
         for camera in subsample(cameras, MAX_CAMERAS):
@@ -142,13 +146,16 @@ class LiveViewer:
         client.camera.on_update(lambda _: self._moved(visitor))
         with self._lock:
             self._visitors[client.client_id] = visitor
+        self._show_cameras()
 
     def _forget(self, client: Any) -> None:
         with self._lock:
             self._visitors.pop(client.client_id, None)
+        self._show_cameras()
 
     def _moved(self, visitor: Visitor) -> None:
         """Until the camera rests, its splats stand for the frame, which would be in the wrong place."""
+        self._show_cameras()
         with self._lock:
             begins = visitor.shown is None or visitor.shown[0] == visitor.moved
             visitor.moved = time.monotonic()
@@ -165,16 +172,25 @@ class LiveViewer:
             else:
                 self._moved(visitor)
 
-    def _show_cameras(self, visible: bool) -> None:
-        for frustum in self._frustums:
-            frustum.visible = visible
+    def _show_cameras(self) -> None:
+        """As wished; but one right before somebody's eye would hide the scene behind its photo."""
+        with self._lock:
+            eyes = [np.asarray(visitor.client.camera.position) for visitor in self._visitors.values()]
+        hidden = np.zeros(len(self._centers), bool)
+        for eye in eyes:
+            hidden |= np.linalg.norm(self._centers - eye, axis=1) < self._near
+        for frustum, visible in zip(self._frustums, (~hidden & self._cameras.value).tolist(), strict=True):
+            if frustum.visible != visible:
+                frustum.visible = visible
 
     def _add_camera(self, camera: Camera, extent: float) -> None:
         frustum = self.server.scene.add_camera_frustum(
             f"/cameras/{len(self._frustums)}",
             fov=2 * float(np.arctan(camera.height / camera.fy / 2)),
             aspect=camera.width / camera.height,
-            scale=0.03 * extent,
+            scale=FRUSTUM * extent,
+            thickness=LINE,
+            thickness_units="screen",
             color=(255, 180, 84),
             wxyz=tuple(wxyz_of(camera)),
             position=tuple(camera.center),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from scene.io import compressed_ply, glb, ply, sog, splat, spz
+from scene.io import compressed_ply, glb, ply, sog, splat, spz, viewer_html
 from scene.io.base import Format
 from scene.types import GaussianArrays
 from utils.errors import UserError
@@ -21,6 +21,7 @@ FORMATS: dict[str, Format] = {  # suffix, in lower case -> format
     ".spz": spz,
     ".sog": sog,
     ".glb": glb,
+    ".html": viewer_html,
 }
 
 

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from scene.editing import Similarity, rows, transform
+from scene.editing import Similarity, rows, transform, transform_camera
 from scene.io.page_scene import PageScene, pack
 from scene.types import Camera, GaussianArrays
-from scene.upright import level_rotation, turned
+from scene.upright import level_rotation
+from utils.errors import UserError
 from utils.files import atomic_write
 from utils.sampling import subsample
 from utils.text import printable
@@ -33,6 +34,8 @@ MAX_FOV = 120.0  # degrees
 MIDDLE = 0.5  # of the picture, in which the depth of what a camera looks at is taken
 MIN_IN_MIDDLE = 10  # Gaussians there, or the depth is that of all
 SAMPLE = 20_000  # Gaussians by which the size of a page is judged
+INNER = (0.02, 0.98)  # quantiles of positions that an overview has in sight
+OVERVIEW, OVERVIEW_FOV = (1280, 720), math.radians(40)  # pixels, as wide as most windows; the angle of the height
 SPARE = 1.03  # those that are chosen may pack less well than the sample
 # The scene stands in the page as text, since browsers limit data addresses (Firefox: 32 MB). The viewer awaits it.
 SCENE = """
@@ -59,25 +62,40 @@ window.sceneFile = (async () => {
 def write(
     path: Path,
     gaussians: GaussianArrays,
-    cameras: Sequence[Camera],
+    cameras: Sequence[Camera] = (),
     *,
-    title: str,
+    title: str = "",
     background: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> None:
     """Write the page, atomically: it begins at the first camera, before `background`, (3,) in [0, 1].
 
-    Up to 25 of the cameras, at least one, are places to go to. Their mean horizon is made level.
+    Up to 25 of the cameras are places to go to. Their mean horizon is made level. Without cameras it begins where all
+    of the scene is in sight; without a title it has the file's name.
     """
-    rotation = level_rotation(cameras)
-    scene = pack(transform(gaussians, Similarity.turn(rotation)))
-    level = [turned(camera, rotation) for camera in cameras]
+    cameras = cameras or [overview(gaussians.means)]
+    turn = Similarity.turn(level_rotation(cameras))
+    level, moved = [transform_camera(camera, turn) for camera in cameras], transform(gaussians, turn)
     bootstrap = {
         "contentUrl": "scene.ply",  # of which the suffix counts: it is not fetched
-        "settings": settings(level, gaussians.means @ rotation.T, background),
+        "settings": settings(level, moved.means, background),
     }
-    page = _page(printable(title), bootstrap, scene)
+    page = _page(printable(title or path.stem), bootstrap, pack(moved))
     with atomic_write(path) as file:
         file.write(page.encode())
+
+
+def read(path: Path) -> GaussianArrays:
+    """Raises: UserError, always."""
+    raise UserError(f"{path} is a page to look at, and its Gaussians are rounded; give the file that it was made of")
+
+
+def overview(means: np.ndarray) -> Camera:
+    """A camera that looks along z, as the first of a reconstruction often does, with most of (N, 3) means in sight."""
+    low, high = (np.quantile(means, share, axis=0) if len(means) else np.zeros(3) for share in INNER)
+    radius = max(float(np.linalg.norm(high - low)) / 2, float(np.finfo(np.float32).tiny))
+    focal, pose = OVERVIEW[1] / 2 / math.tan(OVERVIEW_FOV / 2), np.eye(4)
+    pose[:3, 3] = -(low + high) / 2 + (0, 0, radius / math.sin(OVERVIEW_FOV / 2))
+    return Camera("overview", *OVERVIEW, focal, focal, OVERVIEW[0] / 2, OVERVIEW[1] / 2, pose)
 
 
 def fitting_count(gaussians: GaussianArrays, megabytes: float) -> int:

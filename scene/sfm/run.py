@@ -44,7 +44,7 @@ def load_pycolmap(source: Path) -> Any:
 def reconstruct(folder: Path, names: Sequence[str], into: Path, pairs_of: PairsOf, quiet: bool) -> None:
     """Write the largest model of the photos `names` of `folder` to `into`/sparse/0, and what it is to `into`/sfm.json.
 
-    Raises: UserError where pycolmap is missing, and where no photo finds its place.
+    Raises: UserError where pycolmap is missing, and where no photo can be decoded.
     """
     pycolmap = load_pycolmap(folder)
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
@@ -52,6 +52,8 @@ def reconstruct(folder: Path, names: Sequence[str], into: Path, pairs_of: PairsO
     work = into / "work"
     named = _placed(folder, names, work / "photos", quiet)
     _extract(pycolmap, work, list(named), quiet)
+    if _first_camera(pycolmap, work / DATABASE) < 0:
+        raise UserError(f"{folder}: none of its {len(names)} photos can be decoded, such as {names[0]}")
     _match(pycolmap, work, list(named), pairs_of, quiet)
     models = _map(pycolmap, work, len(names), quiet)
     best = models[0] if models else None
@@ -98,7 +100,7 @@ def _write_jpeg(photo: Path, place: Path) -> None:
     try:
         heif.missing_library(photo)  # makes Pillow ready
         with Image.open(photo) as image:
-            image.convert("RGB").save(place, quality=QUALITY, subsampling=0, exif=image.info.get("exif", b""))
+            image.convert("RGB").save(place, quality=QUALITY, subsampling=0, exif=image.info.get("exif") or b"")
     except UNREADABLE:
         place.touch()
 
@@ -119,8 +121,13 @@ def _extract(pycolmap: Any, work: Path, names: Sequence[str], quiet: bool) -> No
             database, folder, list(batch), mode, reader_options=reader, extraction_options=extraction
         )
         if one and reader.existing_camera_id < 0:
-            with pycolmap.Database.open(database) as opened:
-                reader.existing_camera_id = opened.read_all_cameras()[0].camera_id
+            reader.existing_camera_id = _first_camera(pycolmap, database)
+
+
+def _first_camera(pycolmap: Any, database: Path) -> int:
+    """The number of the first photo's camera; -1 where no photo could be decoded."""
+    with pycolmap.Database.open(database) as opened:
+        return next((int(camera.camera_id) for camera in opened.read_all_cameras()), -1)
 
 
 def _taken_by(path: Path) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ def test_frames_and_splats_are_in_one_place(program: str) -> None:
     server = start_server()
     try:
         shown = LiveViewer(server, [camera_at(0.6 * index, "") for index in range(3)], torch.zeros(3), 5.0, 0)
-        shown._show_cameras(False)
+        shown._cameras.value = False
 
         def serve() -> None:
             shown.show(gaussians, RenderSettings(near=0.05, sh_degree=0), 0)

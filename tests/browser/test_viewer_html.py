@@ -12,11 +12,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from gaussian_renderer import RenderSettings, render
-from scene.editing import Similarity, transform
+from scene.editing import Similarity, transform, transform_camera
 from scene.gaussians.model import Gaussians
 from scene.io import viewer_html
 from scene.types import Camera
-from scene.upright import level_rotation, turned
+from scene.upright import level_rotation
 from tests.helpers.browser import open_browser
 from tests.helpers.clouds import random_gaussians
 from tests.helpers.ring import camera_at
@@ -43,7 +43,7 @@ def test_the_viewer_shows_what_the_rasterizer_draws(program: str, tmp_path: Path
     gaussians.shs_rest.detach().mul_(3.0)
     turn = Rotation.from_euler("xyz", (70, 20, -40), degrees=True).as_matrix()
     arrays = transform(gaussians.to_arrays(), Similarity.turn(turn))
-    cameras = [turned(each, turn) for each in cameras_of([HOSTILE, "b.png", "c.png"])]
+    cameras = [transform_camera(each, Similarity.turn(turn)) for each in cameras_of([HOSTILE, "b.png", "c.png"])]
     path = tmp_path / "a name with <b>spaces</b> & ünïcode" / "viewer.html"
     viewer_html.write(path, arrays, cameras, title=HOSTILE, background=(0.0, 0.0, 0.0))
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_cameras_are_places_to_go_to(program: str, tmp_path: Path) -> None:
     gaussians = random_gaussians(50, sh_degree=0).to_arrays()
     cameras = cameras_of(["a.png", HOSTILE])
     viewer_html.write(tmp_path / "viewer.html", gaussians, cameras, title="two cameras")
-    second = turned(cameras[1], level_rotation(cameras)).center * (-1, -1, 1)
+    second = transform_camera(cameras[1], Similarity.turn(level_rotation(cameras))).center * (-1, -1, 1)
     place = "(({x, y, z}) => [x, y, z])(app.root.findComponents('camera')[0].entity.getPosition())"
     with open_browser(program, SIZE) as browser:
         browser.open((tmp_path / "viewer.html").as_uri() + "?noanim&webgl")

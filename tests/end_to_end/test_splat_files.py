@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import export
 import render
 import train
 from arguments import ModelOptions, TrainOptions, to_json
-from scene import inspect
+from scene import inspect, load_scene
+from scene.camera_list import write_cameras
 from scene.io import read_gaussians, write_gaussians
 from scene.types import GaussianArrays
 from tests.helpers.clouds import random_gaussians
@@ -138,6 +140,32 @@ def test_a_model_is_thinned_by_what_its_training_views_see(dataset: Path, tmp_pa
     export.main([str(tmp_path / "b.ply"), "-m", str(point_cloud_path(model, 3)), "--max_gaussians", keep])
     np.testing.assert_array_equal(read_gaussians(tmp_path / "a.ply").means, hidden.means[10:])
     assert (read_gaussians(tmp_path / "b.ply").means[:10, 1] > 900).all()
+
+
+def shown_in(page: Path) -> dict[str, Any]:
+    """The settings of a page's viewer."""
+    block = page.read_text().partition('id="sse-bootstrap">')[2].partition("</script>")[0]
+    settings: dict[str, Any] = json.loads(block)["settings"]
+    return settings
+
+
+def test_a_page_has_the_cameras_of_its_model(dataset: Path, tmp_path: Path) -> None:
+    """They move as the Gaussians do; a mirrored world has none, nor has a lone file."""
+    model, cameras = tmp_path / "model", [view.camera for view in load_scene(dataset).train]
+    write_gaussians(point_cloud_path(model, 3), taken())
+    write_cameras(model, cameras)
+    places = []
+    for flags in ("", "--scale 2 --translate 1 2 3"):
+        export.main([str(tmp_path / "a.html"), "-m", str(model), *flags.split(), "--quiet"])
+        notes = shown_in(tmp_path / "a.html")["annotations"]
+        assert [each["title"] for each in notes] == [camera.name for camera in cameras]
+        places.append(np.array([each["position"] for each in notes]))
+    middles = [each.mean(axis=0) for each in places]
+    np.testing.assert_allclose(places[1] - middles[1], 2 * (places[0] - middles[0]), atol=1e-6)
+    mirror = "--transform -1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"
+    for source, flags in ((model, mirror), (point_cloud_path(model, 3), "")):
+        export.main([str(tmp_path / "a.html"), "-m", str(source), *flags.split(), "--quiet"])
+        assert [each["title"] for each in shown_in(tmp_path / "a.html")["annotations"]] == ["overview"]
 
 
 # ---- scene.inspect

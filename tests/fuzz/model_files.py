@@ -10,6 +10,7 @@ import numpy as np
 
 from arguments import parse_train_options, to_json
 from gaussian_renderer.exposures import FILE as EXPOSURES
+from scene.camera_list import write_cameras
 from scene.gaussians.shard import Shard
 from scene.histograms import histograms
 from scene.readers.base import OPENCV_FROM_OPENGL
@@ -19,7 +20,6 @@ from tests.fuzz.datasets import HEIGHT, POINTS, WIDTH, colmap, poses
 from tests.fuzz.reading import CPU, state_of
 from tests.helpers.pictures import write_log, write_views
 from tests.helpers.splats import splats
-from training.camera_list import write_cameras
 from training.checkpoint import FORMAT, NO_COMMENT, SEAL_SIZE, save_checkpoint
 from training.distributed.checkpoint import SEAL, SHARDED_FORMAT, save_sharded
 from utils.distributed import ONE

@@ -17,6 +17,7 @@ import torch
 from arguments import from_json, parse_train_options, to_json
 from gaussian_renderer.exposures import Exposures
 from scene import load_scene
+from scene.camera_list import read_cameras
 from scene.depth.maps import load_depth
 from scene.images import load_image
 from scene.io import read_gaussians
@@ -32,7 +33,6 @@ from training.state import ENTRIES, TrainingState
 from utils.errors import UserError
 from utils.metrics.renders import evaluate_model
 from utils.reporting.html_report import write_summary
-from view import read_cameras
 
 LARGEST = 16  # times its photo's size that a camera may have
 CPU = torch.device("cpu")

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scene.camera_list import read_cameras, write_cameras
 from tests.helpers import scenes
-from training.camera_list import write_cameras
 from utils.errors import UserError
-from view import read_cameras
 
 
 def changed(folder: Path, **values: Any) -> Path:

@@ -15,6 +15,7 @@ from scene.editing import (
     inside_sphere,
     opacity_times_area,
     transform,
+    transform_camera,
     with_sh_degree,
 )
 from scene.gaussians.model import Gaussians
@@ -25,41 +26,39 @@ from utils.errors import UserError
 TURN = Rotation.from_euler("xyz", (40, -70, 110), degrees=True).as_matrix()
 
 
-def picture(gaussians: GaussianArrays, pose: np.ndarray, mirrored: bool = False) -> np.ndarray:
-    """From a camera that looks at the origin from afar; mirrored pictures are flipped back."""
-    camera = Camera("a", 64, 48, 60.0, 60.0, 32.0, 24.0, pose)
+def picture(gaussians: GaussianArrays, camera: Camera, mirrored: bool = False) -> np.ndarray:
+    """Mirrored pictures are flipped back."""
     with torch.no_grad():
         color = render(Gaussians.from_arrays(gaussians), camera, torch.zeros(3), RenderSettings(0.01, 3)).color
     return color.numpy()[:, :, ::-1] if mirrored else color.numpy()
 
 
-def scene() -> tuple[GaussianArrays, np.ndarray]:
+def scene() -> tuple[GaussianArrays, Camera]:
+    """Gaussians, and a camera that looks at them from afar."""
     gaussians = splats(60)
     gaussians.scales[:] += 2
     pose = np.eye(4)
     pose[2, 3] = 5
-    return gaussians, pose
+    return gaussians, Camera("a", 64, 48, 60.0, 60.0, 32.0, 24.0, pose)
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.5])
 def test_a_turned_world_looks_the_same_to_a_turned_camera(scale: float) -> None:
-    gaussians, pose = scene()
+    gaussians, camera = scene()
     moved = Similarity(TURN, np.array([1.0, -2.0, 3.0]), scale)
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = TURN, moved.translation / scale
-    camera = pose @ np.linalg.inv(matrix)  # rigid: of a world of another scale the camera has the places in its units
-    camera[:3, 3] *= scale
-    before, after = picture(gaussians, pose), picture(transform(gaussians, moved), camera)
+    follows = transform_camera(camera, moved)
+    np.testing.assert_allclose(follows.center, scale * TURN @ camera.center + moved.translation, atol=1e-12)
+    before, after = picture(gaussians, camera), picture(transform(gaussians, moved), follows)
     assert before.std() > 0.1
     np.testing.assert_allclose(after, before, atol=2e-4)
     wrong = GaussianArrays(**{**vars(transform(gaussians, moved)), "shs": gaussians.shs})
-    assert np.abs(picture(wrong, camera) - before).max() > 0.05, "the spherical harmonics matter in this test"
+    assert np.abs(picture(wrong, follows) - before).max() > 0.05, "the spherical harmonics matter in this test"
 
 
 def test_a_mirrored_world_is_the_mirrored_picture() -> None:
-    gaussians, pose = scene()
+    gaussians, camera = scene()
     mirrored = transform(gaussians, Similarity(np.diag([-1.0, 1.0, 1.0]), np.zeros(3)))
-    np.testing.assert_allclose(picture(mirrored, pose, mirrored=True), picture(gaussians, pose), atol=2e-4)
+    np.testing.assert_allclose(picture(mirrored, camera, mirrored=True), picture(gaussians, camera), atol=2e-4)
 
 
 def test_covariances_turn() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from scene.editing import Similarity, transform_camera
 from scene.types import Camera
-from scene.upright import level_rotation, turned
+from scene.upright import level_rotation
 from tests.helpers.ring import camera_at
 
 TURN = Rotation.from_euler("xyz", (70, 20, -40), degrees=True).as_matrix()
@@ -45,7 +46,7 @@ def drone(angle: float) -> Camera:
 )
 @pytest.mark.parametrize("turn", [np.eye(3), TURN, np.diag([1.0, -1.0, -1.0])], ids=["as is", "tilted", "upside down"])
 def test_the_horizon_becomes_level(cameras: list[Camera], turn: np.ndarray) -> None:
-    rotation = level_rotation([turned(camera, turn) for camera in cameras])
+    rotation = level_rotation([transform_camera(camera, Similarity.turn(turn)) for camera in cameras])
     assert rotation @ rotation.T == pytest.approx(np.eye(3), abs=1e-9) and np.linalg.det(rotation) > 0
     down = rotation @ turn @ np.array([0.0, 1.0, 0.0])
     assert down[1] > np.cos(np.radians(3)), f"{np.degrees(np.arccos(down[1])):.1f} degrees off"

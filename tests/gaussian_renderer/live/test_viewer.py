@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,6 +92,24 @@ def test_controls_change_the_frame() -> None:
     assert not is_blank(frames[-1]) and is_blank(pictures(client)[-1])
     server.use("cameras", False)
     assert server.scene.add_camera_frustum.return_value.visible is False
+
+
+def test_a_camera_before_ones_eye_does_not_hide_the_scene() -> None:
+    """Visitors begin at a photo's place, and go to others: its frustum would fill the window with the photo."""
+    server = ServerDouble()
+    added = server.scene.add_camera_frustum
+    added.side_effect = lambda *_, **__: SimpleNamespace(visible=True, on_click=lambda _: None)
+    apart = [camera_at(1.5 * index, "") for index in range(4)]
+    shown = LiveViewer(server, apart, torch.zeros(3), extent=5.0, degree=0)
+    client = server.connect(tuple(apart[0].center))
+    assert [each.visible for each in shown._frustums] == [False, True, True, True]
+    server.move(client, tuple(apart[2].center + 0.1))
+    assert [each.visible for each in shown._frustums] == [True, True, False, True]
+    server.use("cameras", False)
+    assert not any(each.visible for each in shown._frustums)
+    server.use("cameras", True)
+    server.leave(client)
+    assert all(each.visible for each in shown._frustums)
 
 
 def test_new_gaussians_are_drawn_again_but_not_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,14 @@ def test_damage_is_said_and_nothing_left(tmp_path: Path) -> None:
     assert list((tmp_path / "model").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.txt", "a.ply"])
+@pytest.mark.parametrize("name", ["a.ply", "B.compressed.PLY", "c.spz"])
+def test_gaussians_are_no_dataset_and_it_is_said_what_takes_them(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"ply")
+    with pytest.raises(UserError, match=rf"{name} is a file of Gaussians, .*: --start_from .* --splats .*export.py -m"):
+        load_scene(tmp_path / name, workspace=tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.txt", "a.json"])
 def test_what_is_neither_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"no archive")
     with pytest.raises(UserError, match=rf"{name} is neither a folder, a zip nor a video \(.*\.mp4"):

@@ -51,6 +51,13 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_page_is_written_and_not_read(tmp_path: Path) -> None:
+    write_gaussians(tmp_path / "a.html", gaussians())
+    assert (tmp_path / "a.html").read_bytes().startswith(b"<!doctype html>")
+    with pytest.raises(UserError, match=r"a\.html is a page to look at.*; give the file that it was made of"):
+        read_gaussians(tmp_path / "a.html")
+
+
 def test_nobody_goes_past_the_registry() -> None:
     """Only the registry imports a format's module."""
     for module, path in MODULES.items():

@@ -62,6 +62,23 @@ def test_the_page_holds_the_scene_and_hostile_names_as_text(tmp_path: Path) -> N
     assert all(np.array_equal(getattr(shown, name), values) for name, values in vars(expected).items())
 
 
+def test_without_cameras_it_begins_where_the_scene_is_in_sight(tmp_path: Path) -> None:
+    """A file of Gaussians has no cameras: one before them sees all but a few that are far off."""
+    gaussians = random_gaussians(400, sh_degree=0).to_arrays()
+    gaussians.means[:] = gaussians.means * (3, 0.5, 2) + (70, -5, 9)
+    gaussians.means[:4] *= 1000
+    viewer_html.write(tmp_path / "a <b>.html", gaussians)
+    page = Blocks((tmp_path / "a <b>.html").read_text())
+    assert page.texts["title"].strip() == "a <b>"
+    view = json.loads(page.texts["sse-bootstrap"])["settings"]["cameras"][0]["initial"]
+    camera = viewer_html.overview(gaussians.means)
+    assert view["position"] == pytest.approx((camera.center * (-1, -1, 1)).tolist())
+    row, _, _, inside = camera.project(gaussians.means)
+    assert inside[4:].mean() > 0.98 and np.ptp(row[4:]) > camera.height / 20, "and not from too far away"
+    assert np.isfinite(viewer_html.overview(gaussians.means[:0]).camera_from_world).all()
+    assert np.isfinite(viewer_html.overview(gaussians.means[:1]).camera_from_world).all()
+
+
 def test_a_page_of_the_fitting_count_has_the_size(tmp_path: Path) -> None:
     gaussians = random_gaussians(20_000, sh_degree=2).to_arrays()
     whole = len(gaussians.means)

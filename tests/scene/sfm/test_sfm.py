@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image
 
 from scene import load_scene
 from scene.images import load_image
@@ -18,6 +18,7 @@ from scene.photo_agreement import compare_pairs
 from scene.types import Scene, View
 from tests.helpers import corner
 from tests.helpers.videos import write_video
+from tests.scene.test_heif import need
 from tests.scene.test_ledger import assert_complete
 from utils.errors import UserError
 
@@ -113,19 +114,26 @@ def test_photos_that_exif_turns(tmp_path: Path, orientation: int) -> None:
     assert load_image(scene.train[0]).color.shape[1:] == (scene.train[0].camera.height, scene.train[0].camera.width)
 
 
-def test_photos_that_pycolmap_gets_as_jpeg(tmp_path: Path) -> None:
-    if not features.check("avif"):
-        pytest.skip("this Pillow was built without AVIF")
+@pytest.mark.parametrize("suffix", [".avif", ".heic"])
+def test_photos_that_pycolmap_gets_as_jpeg(tmp_path: Path, suffix: str) -> None:
+    need(suffix)
     (tmp_path / "photos").mkdir()
     for camera in corner.cameras(COUNT):
-        path = (tmp_path / "photos" / camera.name).with_suffix(".avif")
-        Image.fromarray(corner.photo(camera)).save(path, quality=95, subsampling="4:4:4")
+        path = (tmp_path / "photos" / camera.name).with_suffix(suffix)
+        Image.fromarray(corner.photo(camera)).save(path, quality=95)
     scene = load_scene(tmp_path / "photos", workspace=tmp_path / "model")
     assert len(scene.train) == COUNT and scene.warnings == ()
-    assert {view.image_path.suffix for view in scene.train} == {".avif"} and scene.ledger.unused == {}
+    assert {view.image_path.suffix for view in scene.train} == {suffix} and scene.ledger.unused == {}
     found = [replace(view, camera=replace(view.camera, name=named(view))) for view in scene.train]
     assert_true(replace(scene, train=tuple(found)))
     assert np.median([pair.error for pair in compare_pairs(scene.train, scene.extent)]) < 1
+
+
+def test_photos_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.jpg").write_bytes(b"no photo")
+    with pytest.raises(UserError, match=rf"{tmp_path.name}: none of its 5 photos can be decoded, such as 0\.jpg"):
+        load_scene(tmp_path, workspace=tmp_path / "model")
 
 
 def named(view: View) -> str:

@@ -83,6 +83,19 @@ def test_curves_lie_where_their_numbers_say() -> None:
     assert one is not None and one.curves[0].dots == [("400.0", "85.0")]
 
 
+@pytest.mark.parametrize("end", [1000, 20_000, 1_000_000])
+def test_labels_lie_in_their_diagram(end: int) -> None:
+    """Also the last one of an axis, half of which is to the right of it; a digit is 7 units wide."""
+    drawn = line_chart("t", [Series("a", [(1, 0.00012), (end, 0.00013)])], end)
+    assert drawn is not None
+    elements = Elements(report("t", {}, [], {"s": [drawn]}, {}))
+    left, _, width, _ = map(float, (elements.named("svg")[0]["viewbox"] or "").split())
+    assert drawn.x_ticks[-1].text == f"{end:,}"
+    for tick in drawn.x_ticks:
+        half = 3.5 * len(tick.text)
+        assert left <= tick.at - half and tick.at + half <= left + width
+
+
 def test_nothing_is_no_diagram() -> None:
     assert line_chart("t", [Series("a", [(1, float("inf"))]), Series("b", [])], 10) is None
     assert bar_chart("t", [(1, 0), (2, 0)], 10) is None
