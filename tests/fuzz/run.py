@@ -44,6 +44,7 @@ KEPT = (  # inputs that once were not fine: they come first
     *(("cameras_json", seed) for seed in (1007, 1011, 1018, 1026)),
     *((kind, 1007) for kind in ("exposure_json", "poses_refined")),
     *(("sharded_sealed", seed) for seed in (1, 4)),
+    ("checkpoint_sealed", 10_000_310),
 )
 FINE = ("valid", "refused")
 
