@@ -9,7 +9,7 @@ from utils.options import option
 
 USUAL_SENSOR = "0:30 3000:30 15000:1"  # --lambda_sensor where depth lies along rays
 
-IN_SHORT_RUNS = ", times (30000 / --iterations)^(1/3) in a run of fewer steps, 3 times at most"
+IN_SHORT_RUNS = ", times (30000 / --iterations)^(1/3) in a run of fewer steps, 2.5 times at most"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from utils.schedules import REFERENCE_ITERATIONS, log_linear
 FEATURE, OPACITY, SCALING, ROTATION = 0.0025, 0.025, 0.005, 0.001  # of 30,000 steps
 SH_REST = 1 / 20  # of the colors' rate
 SH_DEGREE_INTERVAL = 1000  # steps of 30,000
-POWER, MOST = 1 / 3, 3.0
+POWER, MOST = 1 / 3, 2.5
 
 
 def learning_rates(given: OptimizationOptions, extent: float, iteration: int, iterations: int) -> dict[str, float]:

@@ -47,8 +47,11 @@ def log(model: Path) -> list[dict[str, Any]]:
 
 
 def test_depth_is_found_used_and_measured(dataset: Path, tmp_path: Path) -> None:
-    with_depth = run(dataset, tmp_path / "with")
-    without = run(dataset, tmp_path / "without", "--depth_l1_weight_init 0 --depth_l1_weight_final 0")
+    unused = "--depth_l1_weight_init 0 --depth_l1_weight_final 0 --lambda_sensor 0"
+    with_depth, without = (
+        run(dataset, tmp_path / name, f"{flags} --iterations 300")
+        for name, flags in (("with", ""), ("without", unused))
+    )
     assert with_depth["depth"]["MAE"] < without["depth"]["MAE"]
     assert 0 < with_depth["depth"]["median"] < 1 and with_depth["depth"]["completeness"] > 0.5
     terms = [line for line in log(tmp_path / "with") if "loss" in line]
@@ -132,7 +135,7 @@ def test_terms_of_depths_along_rays_need_them(dataset: Path, tmp_path: Path, fla
 
 
 def test_a_term_that_rules_is_warned_of(dataset: Path, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out", "--lambda_dist 1000000 --dist_scale 0 --prune_min_weight 0 -d none")
+    run(dataset, tmp_path / "out", "--lambda_dist 100000000 --dist_scale 0 --prune_min_weight 0 -d none")
     warnings = json.loads((tmp_path / "out/run.json").read_text())["warnings"]
     assert [text for text in warnings if "the weighted term distortion is" in text]
 
