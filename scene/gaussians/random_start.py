@@ -27,6 +27,7 @@ GRID = 64  # cells along each side of the box that is voted on
 ROUNDS = 3  # of voting, each in the box of what the last one left
 PADDING = 1  # cells around that box
 MAJORITY = 0.5  # of the cameras see what they have in common
+ASIDE = 10  # times as far from where the axes meet as others: such an axis, also farther than cameras are, is left out
 TOO_NEAR = 0.15  # of the cameras' median distance from what they look at: nearer to a camera nothing starts
 COVERED = {"alpha": 0.95, "mask": 0.5}  # of the views of a place show something there, or it is empty; masks may err
 OPAQUE = 0.02  # alpha over this is something
@@ -80,11 +81,15 @@ def random_start(views: Sequence[View], count: int = POINTS, seed: int = 0) -> t
 
 
 def aim_of(cameras: Sequence[Camera]) -> Aim:
-    """Where the axes of cameras meet best."""
+    """Where the axes of cameras meet best; those of cameras that are far from all others are left out."""
     centers = np.stack([camera.center for camera in cameras])
     axes = np.stack([camera.camera_from_world[2, :3] for camera in cameras])
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    middle = np.linalg.lstsq(across.sum(axis=0), (across @ centers[:, :, None]).sum(axis=0)[:, 0], rcond=1e-6)[0]
+    middle, beside = _meeting(centers, across)
+    common = beside <= max(ASIDE * np.median(beside), np.median(np.linalg.norm(middle - centers, axis=1)))
+    if not common.all():
+        centers, axes = centers[common], axes[common]
+        middle, _ = _meeting(centers, across[common])
     ways = middle - centers
     lengths = np.linalg.norm(ways, axis=1)
     spread = float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
@@ -93,6 +98,13 @@ def aim_of(cameras: Sequence[Camera]) -> Aim:
     if ahead.mean() <= MAJORITY:
         distance = spread
     return Aim(middle, distance or 1.0, float(ahead.mean()))
+
+
+def _meeting(centers: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(3,) the point that is nearest to axes, by least squares, and (C,) how far it lies beside each. `across`,
+    (C,3,3), takes from a way what lies along the axis."""
+    middle = np.linalg.lstsq(across.sum(axis=0), (across @ centers[:, :, None]).sum(axis=0)[:, 0], rcond=1e-6)[0]
+    return middle, np.linalg.norm((across @ (middle - centers)[:, :, None])[:, :, 0], axis=1)
 
 
 @dataclass(frozen=True)

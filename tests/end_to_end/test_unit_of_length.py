@@ -29,8 +29,8 @@ FLAGS = (
     "--feature_lr 0.0025 --opacity_lr 0.025 --scaling_lr 0.005 --rotation_lr 0.001"
 )
 # Threshold, rates and harmonics are those by default when the bounds below were measured; none is a length.
-# The sensor's term is truncated, so that after so few steps rounding shows by 0.3 dB, in metres made longer by 1e-5 too; that it has
-# no unit is tested in tests/training/test_loss.py.
+# The sensor's term is truncated, so that after so few steps rounding shows by 0.3 dB, in metres made longer by 1e-5
+# too; that it has no unit is tested in tests/training/test_loss.py.
 GROWTH = "--opacity_reset_interval 90"  # large Gaussians are pruned after a reset, when no views are surveyed
 SURVEYS = "--spike_ratio 2 --spike_extent 0.002 --spike_ray_views 1 --ray_ratio_max 1.2 --spike_spread 0.3"
 # what must have been pruned, or the run shows nothing

@@ -130,6 +130,16 @@ def test_where_the_axes_meet() -> None:
     assert aim_of(cameras(outward())).share == 0
 
 
+def test_one_camera_with_a_wrong_pose_does_not_move_where_the_axes_meet() -> None:
+    astray = inward()
+    astray[2] = astray[2].copy()
+    astray[2][:3, 3] += (300, -200, 100)
+    made = [Camera(str(k), SIZE, SIZE, SIZE, SIZE, SIZE / 2, SIZE / 2, pose) for k, pose in enumerate(astray)]
+    aim = aim_of(made)
+    assert np.allclose(aim.middle, BALL)
+    assert aim.distance == pytest.approx(DISTANCE) and aim.share == 1
+
+
 @pytest.mark.slow
 def test_the_object_scene_starts_inside_the_object(tmp_path: Path) -> None:
     write_object(tmp_path / "made", views=16, test_views=1, size=64, quiet=True)
