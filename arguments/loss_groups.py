@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from utils.losses.depth import LOSSES, NAMES, parse_losses
 from utils.options import option
 
 USUAL_SENSOR = "0:30 3000:30 15000:1"  # --lambda_sensor where depth lies along rays
+USUAL_RATES = {"feature_lr": 0.0025, "opacity_lr": 0.025, "scaling_lr": 0.005, "rotation_lr": 0.001}  # of 30,000 steps
 
-IN_SHORT_RUNS = ", times (30000 / --iterations)^(1/3) in a run of fewer steps, 2.5 times at most"
+
+def _rate(flag: str, help: str) -> Any:
+    """A learning rate that is higher in short runs unless it is given."""
+    usual = f"{USUAL_RATES[flag]:g}, times (30000 / --iterations)^(1/3) in a run of fewer steps, 2.5 times at most"
+    return option(None, help, minimum=0, maximum=1, follows=usual)
 
 
 @dataclass(frozen=True)
@@ -39,33 +45,13 @@ class OptimizationOptions:
     position_lr_max_steps: int | None = option(
         None, "number of steps over which the learning rate of the means decays", minimum=1, follows="--iterations"
     )
-    feature_lr: float | None = option(
-        None,
-        "learning rate of the color, SH degree 0; higher degrees use 1/20 of it",
-        minimum=0,
-        maximum=1,
-        follows=f"0.0025{IN_SHORT_RUNS}",
+    feature_lr: float | None = _rate(
+        "feature_lr", "learning rate of the color, SH degree 0; higher degrees use 1/20 of it"
     )
-    opacity_lr: float | None = option(
-        None,
-        "learning rate of the opacities, in logits per step",
-        minimum=0,
-        maximum=1,
-        follows=f"0.025{IN_SHORT_RUNS}",
-    )
-    scaling_lr: float | None = option(
-        None,
-        "learning rate of the scales, in natural logarithms per step",
-        minimum=0,
-        maximum=1,
-        follows=f"0.005{IN_SHORT_RUNS}",
-    )
-    rotation_lr: float | None = option(
-        None,
-        "learning rate of the rotations, in units of the quaternion per step",
-        minimum=0,
-        maximum=1,
-        follows=f"0.001{IN_SHORT_RUNS}",
+    opacity_lr: float | None = _rate("opacity_lr", "learning rate of the opacities, in logits per step")
+    scaling_lr: float | None = _rate("scaling_lr", "learning rate of the scales, in natural logarithms per step")
+    rotation_lr: float | None = _rate(
+        "rotation_lr", "learning rate of the rotations, in units of the quaternion per step"
     )
     sh_degree_interval: int | None = option(
         None,

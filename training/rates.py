@@ -7,9 +7,9 @@ their steps: measured in docs/experiments/rates.md.
 from __future__ import annotations
 
 from arguments import OptimizationOptions
+from arguments.loss_groups import USUAL_RATES
 from utils.schedules import REFERENCE_ITERATIONS, log_linear
 
-FEATURE, OPACITY, SCALING, ROTATION = 0.0025, 0.025, 0.005, 0.001  # of 30,000 steps
 SH_REST = 1 / 20  # of the colors' rate
 SH_DEGREE_INTERVAL = 1000  # steps of 30,000
 POWER, MOST = 1 / 3, 2.5
@@ -17,16 +17,16 @@ POWER, MOST = 1 / 3, 2.5
 
 def learning_rates(given: OptimizationOptions, extent: float, iteration: int, iterations: int) -> dict[str, float]:
     """The rate of each parameter at a step of a run of `iterations`; that of the means is in world units."""
-    faster = in_short_runs(iterations)
-    colors = FEATURE * faster if given.feature_lr is None else given.feature_lr
-    steps = given.position_lr_max_steps or iterations
+    faster, steps = in_short_runs(iterations), given.position_lr_max_steps or iterations
+    asked = {flag: getattr(given, flag) for flag in USUAL_RATES}
+    rates = {flag: usual * faster if asked[flag] is None else asked[flag] for flag, usual in USUAL_RATES.items()}
     return {
         "means": extent * log_linear(iteration, given.position_lr_init, given.position_lr_final, steps),
-        "scales": SCALING * faster if given.scaling_lr is None else given.scaling_lr,
-        "quats": ROTATION * faster if given.rotation_lr is None else given.rotation_lr,
-        "opacities": OPACITY * faster if given.opacity_lr is None else given.opacity_lr,
-        "shs_dc": colors,
-        "shs_rest": colors * SH_REST,
+        "scales": rates["scaling_lr"],
+        "quats": rates["rotation_lr"],
+        "opacities": rates["opacity_lr"],
+        "shs_dc": rates["feature_lr"],
+        "shs_rest": rates["feature_lr"] * SH_REST,
     }
 
 
