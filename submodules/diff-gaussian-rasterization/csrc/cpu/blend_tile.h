@@ -99,6 +99,14 @@ DGR_FN void prefetch(const BlendInput<T>& in, int64_t id) {
   __builtin_prefetch(in.cutoff_sigmas + id);
 }
 
+// All blocks, each at the bit of its first row.
+template <class L>
+constexpr BlockSet first_rows() {
+  BlockSet set = 0;
+  for (int b = 0; b < blocks<L>(); ++b) set |= BlockSet(1) << (b * block_rows<L>());
+  return set;
+}
+
 // The blocks with a row that the ellipse around (u, v) reaches.
 template <class L, class T>
 DGR_FN BlockSet touched_blocks(const Ellipse<T>& e, T u, T v) {
@@ -115,9 +123,8 @@ DGR_FN BlockSet touched_blocks(const Ellipse<T>& e, T u, T v) {
   }
   // A block's rows gather in its first: of 2, then of 4.
   for (int rows = 1; rows < block_rows<L>(); rows *= 2) set |= set >> rows;
-  BlockSet first_rows = 0;
-  for (int b = 0; b < blocks<L>(); ++b) first_rows |= BlockSet(1) << (b * block_rows<L>());
-  return set & first_rows;
+  constexpr BlockSet FIRST_ROWS = first_rows<L>();
+  return set & FIRST_ROWS;
 }
 
 template <class L, class T, int C>

@@ -123,8 +123,16 @@ struct RealTraits<Lanes<T, W>> {
   using Mask = typename Lanes<T, W>::Mask;
 };
 
-#if defined(__AVX512F__)
 // As in math/real.h, NaN included, but in one instruction: where one side is a constant, GCC compares and then blends.
+#if defined(__AVX__)
+DGR_FN Lanes<float, 8> maximum(Lanes<float, 8> a, Lanes<float, 8> b) {
+  return Lanes<float, 8>::of(_mm256_max_ps(a.v, b.v));
+}
+DGR_FN Lanes<float, 8> minimum(Lanes<float, 8> a, Lanes<float, 8> b) {
+  return Lanes<float, 8>::of(_mm256_min_ps(a.v, b.v));
+}
+#endif
+#if defined(__AVX512F__)
 DGR_FN Lanes<float, 16> maximum(Lanes<float, 16> a, Lanes<float, 16> b) {
   return Lanes<float, 16>::of(_mm512_maskz_max_ps(0xffff, a.v, b.v));
 }
