@@ -114,7 +114,8 @@ def schedule_charts(steps: Lines, end: float) -> list[Chart | None]:
     for name in _names([values for _, values in entries]):
         points = [(at, values.get(name)) for at, values in entries]
         if name in NO_WEIGHTS or (name in terms and any(value for _, value in points)):
-            drawn.append(line_chart(name, [Series(name, points)], end, log=True))
+            title = name if name in NO_WEIGHTS else f"weight of {name}"
+            drawn.append(line_chart(title, [Series(name, points)], end, log=True))
     return drawn
 
 

@@ -68,7 +68,8 @@ def test_all_of_a_run_is_drawn() -> None:
     titles = {section: [chart.title for chart in each] for section, each in drawn.items()}
     assert titles == {
         "Loss terms, unweighted": ["loss", "l1", "normal", "depth"],
-        "Schedules": ["l1", "depth", "sh_degree", "position_lr"],  # and not what had no part in the loss
+        # and not what had no part in the loss
+        "Schedules": ["weight of l1", "weight of depth", "sh_degree", "position_lr"],
         "Evaluation": ["PSNR, dB", "SSIM"],
         "Gaussians": ["Number of Gaussians", "cloned", "opacity"],  # and not what did nothing
         "What the rules compared": ["opacity"],
