@@ -203,7 +203,7 @@ def test_no_photo_is_decoded_any_more_when_the_viewer_is_closed(monkeypatch: pyt
     shown.load_photos([View(camera, Path("a.png")) for camera in CAMERAS])
     assert begun.wait(10)
     shown.close()
-    assert len(decoded) == 1 and not shown._loading.is_alive() and server.stop.called
+    assert len(decoded) == 1 and server.stop.called and shown._loading and not shown._loading.is_alive()
 
 
 def test_without_viser_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
