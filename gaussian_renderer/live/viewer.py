@@ -61,7 +61,6 @@ class LiveViewer:
     def __init__(self, server: Any, cameras: Sequence[Camera], background: Tensor, extent: float, degree: int) -> None:
         self.server, self.background, self.unit = server, background, extent / UNITS
         self._blank = np.tile(to_bytes(background[:, None, None]), (2, 2, 1))  # behind the splats
-        server.scene.set_background_image(self._blank, format="png")  # of those who have no frame yet
         self._lock, self._visitors = Lock(), dict[int, Visitor]()
         self._frustums: list[Any] = []
         self._loading: Thread | None = None

@@ -61,15 +61,6 @@ def test_a_camera_that_rests_sees_what_the_rasterizer_draws() -> None:
     assert not shown.is_watched
 
 
-@pytest.mark.parametrize("level", [0.0, 1.0])
-def test_splats_have_the_scenes_background_from_the_first_moment(level: float) -> None:
-    """A page is white: what is not opaque of the splats would be gray before the first frame is drawn."""
-    server = ServerDouble()
-    LiveViewer(server, CAMERAS, torch.full((3,), level), extent=5.0, degree=2)
-    (call,) = server.scene.set_background_image.call_args_list
-    np.testing.assert_array_equal(call.args[0], np.full((2, 2, 3), 255 * level, np.uint8))
-
-
 def test_while_it_moves_it_sees_splats(monkeypatch: pytest.MonkeyPatch) -> None:
     gaussians, server = random_gaussians(60, sh_degree=2), ServerDouble()
     shown = LiveViewer(server, CAMERAS, torch.zeros(3), extent=5.0, degree=2)
