@@ -49,11 +49,11 @@ def main(arguments: Sequence[str] | None = None, stopped: Callable[[], bool] = l
     extent, near, _ = measure_extent(cameras, PointCloud(gaussians.means.detach().cpu().numpy(), np.empty((0, 3))))
     settings = settings_of(near, gaussians.sh_degree, options.pipeline)
     background = background_color(options.model.white_background, device)
+    views = photos_of(values.model_path, options.model, values.source_path)
+    shown = [view.camera for view in views] or cameras
     server = start_server()
+    viewer = LiveViewer(server, shown, background, extent, gaussians.sh_degree)
     try:
-        views = photos_of(values.model_path, options.model, values.source_path)
-        shown = [view.camera for view in views] or cameras
-        viewer = LiveViewer(server, shown, background, extent, gaussians.sh_degree)
         if views:
             viewer.load_photos(views)
         say(f"{path}: {len(gaussians):,} Gaussians\n{address_text(server.get_port())}\nCtrl-C ends it")
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None, stopped: Callable[[], bool] = l
             viewer.show(gaussians, settings, 0)
             time.sleep(TICK)
     finally:
-        server.stop()
+        viewer.close()
 
 
 def photos_of(model: Path, options: ModelOptions, source: str) -> list[View]:

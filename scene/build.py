@@ -286,7 +286,7 @@ def _summary(
     count = f"{len(train)} training and {len(test)} test photos" + (f" (and {len(far)} far ones)" if far else "")
     parts = [
         f"{source.name}: {recording.kind}, {count} of {', '.join(sizes[:3])} pixels",
-        f"{len(points)} points, extent {extent:.3g}",
+        f"{len(points):,} points, extent {extent:.3g}",
     ]
     if undone:
         parts.append(f"lens distortion undone ({', '.join(undone)})")

@@ -34,7 +34,7 @@ class Ledger:
         text = f"Files used: {', '.join(used) or 'none'}"
         groups = [f"{group['files']} ({group['why']})" for group in self._groups()]
         if not groups:
-            return f"{text}; none is left"
+            return f"{text}: all that there are"
         more = len(groups) - at_most
         named = "; ".join(groups[:at_most]) + (f"; and {more} more groups" if more > 0 else "")
         return f"{text}. Not used: {named}"

@@ -9,6 +9,7 @@ from scene.inputs.archive import is_archive, unpacked
 from scene.inputs.video import SUFFIXES, frames_of, is_video
 from scene.inputs.workspace import needed
 from scene.io import FORMATS
+from scene.nested import dataset_below
 from scene.readers import has_poses, photos
 from scene.readers.base import ReadOptions
 from scene.sfm.run import load_pycolmap
@@ -20,9 +21,7 @@ Opened = tuple[Path, ReadOptions, tuple[str, ...]]  # the folder to read, how, a
 def opened(source: Path, options: ReadOptions) -> Opened:
     """Raises: UserError for what is not there, or neither a folder, a video nor a zip."""
     if source.is_dir():
-        is_known = has_poses(source) or photos.can_read(source)
-        videos = [] if is_known else [path for path in source.iterdir() if is_video(path)]
-        return _video(videos[0], options) if len(videos) == 1 else (source, options, ())
+        return _folder(source, options)
     if not source.exists():
         raise UserError(f"the dataset {source} is not there")
     if is_archive(source):
@@ -37,6 +36,17 @@ def opened(source: Path, options: ReadOptions) -> Opened:
             "render.py --splats draws it, export.py -m writes it in another format"
         )
     raise UserError(f"{source} is neither a folder, a zip nor a video ({', '.join(SUFFIXES)})")
+
+
+def _folder(source: Path, options: ReadOptions) -> Opened:
+    """The dataset that it is, or the one that it has; only where no poses are known, photos or a video for SfM."""
+    if has_poses(source) or photos.are_at_hand(source, options.images):
+        return source, options, ()
+    inside = dataset_below(source)
+    if inside is not None:
+        return inside, options, (f"found in {inside.relative_to(source).as_posix()}/",)
+    videos = [] if photos.can_read(source) else [path for path in source.iterdir() if is_video(path)]
+    return _video(videos[0], options) if len(videos) == 1 else (source, options, ())
 
 
 def _innermost(folder: Path) -> Path:

@@ -88,11 +88,11 @@ def live_viewer(
     if server is None:
         yield None
         return
+    cameras = [view.camera for view in scene.train]
+    viewer = LiveViewer(server, cameras, background, scene.extent, gaussians.sh_degree)
     try:
-        cameras = [view.camera for view in scene.train]
-        viewer = LiveViewer(server, cameras, background, scene.extent, gaussians.sh_degree)
         viewer.load_photos(scene.train)
         report.event(address_text(server.get_port()))
         yield TrainingViewer(server, viewer, report, finish)
     finally:
-        server.stop()
+        viewer.close()

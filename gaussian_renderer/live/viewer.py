@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,8 @@ class LiveViewer:
         self._blank = np.tile(to_bytes(background[:, None, None]), (2, 2, 1))  # behind the splats
         self._lock, self._visitors = Lock(), dict[int, Visitor]()
         self._frustums: list[Any] = []
+        self._loading: Thread | None = None
+        self._closed = Event()
         self._centers = np.array([camera.center for camera in subsample(cameras, MAX_CAMERAS)])
         self._near = NEAR * extent
         up = -level_rotation(cameras)[1]
@@ -88,7 +90,16 @@ class LiveViewer:
 
     def load_photos(self, views: Sequence[View]) -> None:
         """Put the photos into the cameras, little by little, in a thread of its own."""
-        Thread(target=self._load_photos, args=(list(views),), daemon=True).start()
+        self._loading = Thread(target=self._load_photos, args=(list(views),))
+        self._loading.start()
+
+    def close(self) -> None:
+        """Stop the server, and wait for the photo that is being decoded: cv2 aborts a process whose Python has ended in
+        the meantime."""
+        self._closed.set()
+        if self._loading is not None:
+            self._loading.join()
+        self.server.stop()
 
     def show(self, gaussians: Gaussians, settings: RenderSettings, iteration: int) -> None:
         """Draw what is due for those who look. `iteration` says which Gaussians these are."""
@@ -206,6 +217,8 @@ class LiveViewer:
 
     def _load_photos(self, views: list[View]) -> None:
         for frustum, view in zip(self._frustums, subsample(views, MAX_CAMERAS), strict=True):
+            if self._closed.is_set():
+                return
             try:
                 color = load_image(view).color
             except (UserError, OSError):

@@ -35,6 +35,11 @@ def borrowed(workspace: Path | None) -> Iterator[Path]:
         yield Path(place)
 
 
+def is_workspace(folder: Path) -> bool:
+    """Whether a run has made something in `folder`."""
+    return any(folder.glob(f"*/{MADE_OF}"))
+
+
 def is_made(folder: Path, made_of: Mapping[str, Any]) -> bool:
     """Whether `folder` was made of the same by `made_once`."""
     return (folder / MADE_OF).is_file() and read_object(folder / MADE_OF) == json.loads(json.dumps(made_of))

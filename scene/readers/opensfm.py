@@ -115,7 +115,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         files=(path,),
         unused={
             **{source / place: "another version of the photos is used" for place in PLACES if place},
-            path.parent: "not needed of a reconstruction",
+            path.parent: "not needed beside the reconstruction",
             best.finder.folder: "the reconstruction has no pose for it",
             masks: "the mask of no photo that is used",
             **dict.fromkeys(lost, "its pose is not finite"),

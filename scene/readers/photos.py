@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from scene import heif
-from scene.inputs.workspace import needed
+from scene.inputs.workspace import is_workspace, needed
 from scene.ledger import files_below
 from scene.pairing import IMAGE_SUFFIXES, Pairing, pair
 from scene.readers import colmap
@@ -22,6 +22,11 @@ WELL = 0.8  # of the photos: where fewer find their place, that is a warning
 
 def can_read(source: Path) -> bool:
     return _folder(source, ReadOptions().images) is not None
+
+
+def are_at_hand(source: Path, images: str) -> bool:
+    """Whether photos are in the folder itself or in `images`, and not only somewhere below it."""
+    return _folder(source, images) in (source, source / images)
 
 
 def read(source: Path, options: ReadOptions) -> ParsedDataset:
@@ -74,7 +79,8 @@ def _folder(source: Path, images: str) -> Path | None:
             return folder
     if (source / images).is_dir() and images != ".":
         return source / images if _photos(source / images) else None
-    inside = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".") and _photos(path)]
+    folders = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    inside = [path for path in folders if not is_workspace(path) and _photos(path)]
     return inside[0] if len(inside) == 1 else None
 
 

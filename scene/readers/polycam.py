@@ -105,8 +105,8 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         unused=_unused(source) | dict.fromkeys(lost, "its pose is not finite"),
         is_video=True,
         notes=(
-            f"{corrected} frames with optimized poses and corrected photos",
-            *([f"{tracked} with the poses of tracking alone"] if tracked else []),
+            *([f"{corrected} frames with optimized poses and corrected photos"] if corrected else []),
+            *([f"{tracked} frames with the poses of tracking alone"] if tracked else []),
             *([SURE_DEPTH] if any(frame.confidence for frame in frames) else []),
         ),
         warnings=lost_frames(lost),

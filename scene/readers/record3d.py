@@ -92,13 +92,14 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         frames=tuple(frames),
         missing=tuple(f"{export.photos.name}/{number}.jpg" for number in missing),
         depth_scale=METRES,
+        meters_per_unit=1.0,
         files=(path,),
         unused={
             **dict.fromkeys(lost, "its pose is not finite"),
             export.depths: "the depth map of no photo that is used",
         },
         is_video=True,
-        notes=(SURE_DEPTH,) if any(frame.confidence for frame in frames) else (),
+        notes=("lengths in metres", *([SURE_DEPTH] if any(frame.confidence for frame in frames) else [])),
         warnings=lost_frames(lost),
     )
 

@@ -23,6 +23,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 COMPARED_WIDTH, SMALL_WIDTH = 720, 360  # pixels of the pictures on the page
 QUALITY = 85  # of JPEG
 NOT_TERMS = ("iteration", "seconds", "gaussians")  # numbers of a line of metrics.jsonl beside the terms of the loss
+NO_WEIGHTS = ("sh_degree", "position_lr")  # of a line's schedules
 Table = Sequence[tuple[str, ...]]  # rows of cells
 Lines = Sequence[Mapping[str, Any]]  # of metrics.jsonl
 
@@ -108,9 +109,14 @@ def loss_charts(steps: Lines, end: float) -> list[Chart | None]:
 def schedule_charts(steps: Lines, end: float) -> list[Chart | None]:
     """What changes by plan: weights, degree of the spherical harmonics, learning rate."""
     entries = [(line["iteration"], line["schedules"]) for line in steps if isinstance(line.get("schedules"), dict)]
-    names = _names([values for _, values in entries])
-    series = {name: [(at, values.get(name)) for at, values in entries] for name in names}
-    return [line_chart(name, [Series(name, points)], end, log=True) for name, points in series.items()]
+    terms = {*_names(steps)}  # that the run had; the weight of any other says nothing of it, nor one that stays 0
+    drawn = []
+    for name in _names([values for _, values in entries]):
+        points = [(at, values.get(name)) for at, values in entries]
+        if name in NO_WEIGHTS or (name in terms and any(value for _, value in points)):
+            title = name if name in NO_WEIGHTS else f"weight of {name}"
+            drawn.append(line_chart(title, [Series(name, points)], end, log=True))
+    return drawn
 
 
 def score_charts(lines: Lines, end: float) -> list[Chart | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -175,6 +177,24 @@ def test_photos_stand_in_their_cameras(dataset: Path) -> None:
     shown._load_photos([*scene.train[:2], broken, *scene.train[3:]])
     assert [each.image is not None for each in frustums] == [index != 2 for index in range(len(frustums))]
     assert frustums[0].image.shape == (36, 48, 3)
+
+
+def test_no_photo_is_decoded_any_more_when_the_viewer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cv2 takes Python's lock back after decoding, and aborts the process if Python has ended before."""
+    decoded, begun, server = [], Event(), ServerDouble()
+
+    def decode(view: View) -> None:
+        begun.set()
+        time.sleep(0.3)
+        decoded.append(view)
+        raise OSError
+
+    monkeypatch.setattr(viewer, "load_image", decode)
+    shown = LiveViewer(server, CAMERAS, torch.zeros(3), extent=5.0, degree=0)
+    shown.load_photos([View(camera, Path("a.png")) for camera in CAMERAS])
+    assert begun.wait(10)
+    shown.close()
+    assert len(decoded) == 1 and server.stop.called and shown._loading and not shown._loading.is_alive()
 
 
 def test_without_viser_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,8 +70,8 @@ FORMATS = [
     (replica_usual, "room1", "Replica", "Replica's 1/6553.5 m", "its usual camera assumed"),
     (recordings.write_scanner_app, "chair", "3D Scanner App", "mm", SURE),
     (recordings.write_polycam, "poly", "Polycam", "mm", f"4 frames with optimized poses and corrected photos; {SURE}"),
-    (polycam_tracked, "poly_tracked", "Polycam", "mm", "4 with the poses of tracking alone"),
-    (recordings.write_record3d, "door", "Record3D", "scene units", ""),
+    (polycam_tracked, "poly_tracked", "Polycam", "mm", f"; 4 frames with the poses of tracking alone; {SURE}"),
+    (recordings.write_record3d, "door", "Record3D", "scene units", "lengths in metres"),
     (record3d_itself, "EXR_RGBD", "Record3D", "scene units", ""),
     (recordings.write_redwood, "redwood", "Open3D RGB-D", "mm", ""),
     (redwood_usual, "redwood_usual", "Open3D RGB-D", "mm", "PrimeSense's camera assumed"),
@@ -87,7 +87,7 @@ def test_what_is_loaded_is_the_truth(write: Writer, name: str, kind: str, unit: 
     assert scene.kind == kind and scene.warnings == () and note in scene.summary
     assert f"depth: 4 maps, {unit}, " in scene.summary
     assert f" {unit if unit == 'scene units' else 'm'} at p1–p50–p99" in scene.summary
-    assert {view.camera.name for view in scene.train} == set(cameras)
+    assert {view.camera.name for view in scene.train} == set(cameras) and scene.meters_per_unit == 1
     for view in scene.train:
         truth = cameras[view.camera.name]
         np.testing.assert_allclose(view.camera.camera_from_world, truth.camera_from_world, atol=1e-6)

@@ -43,8 +43,16 @@ def eventful_log() -> list[dict[str, Any]]:
     """Lines of metrics.jsonl with everything that a page draws."""
     lines: list[dict[str, Any]] = []
     for at in range(100, 1001, 100):
-        schedules = {"depth": 4 / at, "sh_degree": at // 300}
-        lines.append(dict(iteration=at, seconds=at / 9, loss=20 / at, l1=9 / at, gaussians=at * 7, schedules=schedules))
+        schedules = {
+            "l1": 0.8,
+            "depth": 4 / at,
+            "normal": 0.0,
+            "alpha": 0.1,
+            "sh_degree": at // 300,
+            "position_lr": 1 / at,
+        }
+        terms = dict(l1=9 / at, normal=1.0) | (dict(depth=1 / at) if at > 500 else {})
+        lines.append(dict(iteration=at, seconds=at / 9, loss=20 / at, **terms, gaussians=at * 7, schedules=schedules))
         compared = {"opacity": {"threshold": 0.005, "median": 0.3, "largest": 1.0}}
         lines.append(
             dict(
@@ -59,8 +67,9 @@ def test_all_of_a_run_is_drawn() -> None:
     drawn = charts(eventful_log(), shape)
     titles = {section: [chart.title for chart in each] for section, each in drawn.items()}
     assert titles == {
-        "Loss terms, unweighted": ["loss", "l1"],
-        "Schedules": ["depth", "sh_degree"],
+        "Loss terms, unweighted": ["loss", "l1", "normal", "depth"],
+        # and not what had no part in the loss
+        "Schedules": ["weight of l1", "weight of depth", "sh_degree", "position_lr"],
         "Evaluation": ["PSNR, dB", "SSIM"],
         "Gaussians": ["Number of Gaussians", "cloned", "opacity"],  # and not what did nothing
         "What the rules compared": ["opacity"],
