@@ -13,6 +13,7 @@ from types import TracebackType
 from scene.images import decode_image, undecodable
 from scene.types import View
 
+LONGEST = 60  # seconds: a file system that no longer answers keeps no run from its end
 LOWEST = 19  # priority of the thread, by the system's count
 CHECKED = ".png"  # by its check sums, with its header: scene/image_header.py
 
@@ -39,7 +40,10 @@ class ContentCheck:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Waits for the file that is being decoded: cv2 aborts the process where Python has ended in the meantime."""
         self._stop.set()
+        if self._thread is not None:
+            self._thread.join(LONGEST)
 
     def new_faults(self) -> list[str]:
         """What was found since the last call: a sentence for each damaged file."""

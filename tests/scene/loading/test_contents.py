@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +44,15 @@ def photographed(folder: Path, suffix: str, count: int = 5) -> list[View]:
         cv2.imwrite(str(path), pixels)
         views.append(View(view.camera, path))
     return views
+
+
+def test_nothing_is_decoded_any_more_when_the_run_ends(tmp_path: Path) -> None:
+    """cv2 takes Python's lock back after decoding, and aborts the process if Python has ended before."""
+    (view,) = photographed(tmp_path, ".jpg", 1)
+    cv2.imwrite(str(view.image_path), np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8))
+    with ContentCheck([view]) as contents:
+        pass
+    assert contents._thread is not None and not contents._thread.is_alive()
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
