@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scene.depth.maps import valid_mask, z_of
+from scene.depth.mixed_units import fewer_in_another_unit
 from scene.depth.monocular import FALLING, fit_inverse
 from scene.depth.multiview_check import likely_scale
 from scene.depth.sparse_check import DepthSamples, sample_at_points
@@ -129,7 +130,7 @@ def _understood(looks: Sequence[DepthSamples], scale: float | None) -> _Understo
     else:
         meaning = _meaning(looks, telling, scale)
         meant, refused = _scaled(looks, telling, meaning.scale)
-    said = [meaning.warning, "" if telling else _too_far(looks, meaning.scale)]
+    said = [meaning.warning, *([] if telling else [_apart(looks), _too_far(looks, meaning.scale)])]
     return _Understood(looks, meaning, meant, [*filter(None, said), *_few(refused)])
 
 
@@ -147,6 +148,19 @@ def _too_far(looks: Sequence[DepthSamples], scale: float) -> str:
     return (
         f"{_named([look.path for look in looks])}: with {_steps(scale)} what they show is {times:.2g} times as far "
         "away as the cameras are from each other, so the unit is probably another; --depth_scale sets it"
+    )
+
+
+def _apart(looks: Sequence[DepthSamples]) -> str:
+    """A warning where some maps have numbers of quite another size than all others; else ""."""
+    found = fewer_in_another_unit(np.array([np.median(look.samples) for look in looks]))
+    if found is None:
+        return ""
+    fewer, times = found
+    named = _named([look.path for look, is_one in zip(looks, fewer, strict=True) if is_one])
+    return (
+        f"{named}: numbers {times:.3g} × those of the other maps, with none between them: probably in another unit; "
+        "convert them, or take them away"
     )
 
 
