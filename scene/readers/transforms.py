@@ -51,6 +51,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     if path.name != FILES[1] or not beside:
         return first
     held_out, *others = beside
+    left = (*others, *(source / each.stem.removeprefix("transforms_") for each in others))  # and their photos' folders
     second = _read_file(held_out, options)
     test = frozenset(frame.name for frame in second.frames)
     both = [frame for frame in first.frames if frame.name in test]
@@ -66,7 +67,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         missing=first.missing + second.missing,
         test=test,
         files=first.files + second.files,
-        unused={**first.unused, **second.unused, **dict.fromkeys(others, f"{held_out.name} has the test views")},
+        unused={**first.unused, **second.unused, **dict.fromkeys(left, f"{held_out.name} has the test views")},
         notes=first.notes + second.notes,
         warnings=(*first.warnings, *second.warnings, *([overlap] if overlap else [])),
     )
