@@ -157,9 +157,9 @@ def _binary_points(path: Path) -> PointTable:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    for line in read_text(path).splitlines():
+    for line in map(str.strip, read_text(path).splitlines()):
         if not line.startswith("#"):
-            yield line.strip()
+            yield line
 
 
 def _text_cameras(path: Path) -> Iterator[tuple[int, CameraModel]]:

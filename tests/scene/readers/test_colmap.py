@@ -82,7 +82,7 @@ def test_points_found_in_an_image_are_known(tmp_path: Path) -> None:
 
 
 def test_text_with_comments_observations_and_spaces_in_names(tmp_path: Path) -> None:
-    (tmp_path / "cameras.txt").write_text("# comment\n7 SIMPLE_RADIAL 40 30 35 20 15 -0.1\n")
+    (tmp_path / "cameras.txt").write_text("# comment\n \t# another\n7 SIMPLE_RADIAL 40 30 35 20 15 -0.1\n")
     (tmp_path / "images.txt").write_text(
         "# comment\n3 1 0 0 0 0.5 0 2 7 a b.png\n1.0 2.0 -1 3.0 4.0 9\n4 1 0 0 0 0 0 3 7 c.png\n\n"
     )

@@ -115,6 +115,12 @@ def test_what_is_no_pose_is_refused_by_its_frame(tmp_path: Path, pose: Any) -> N
         load_scene(tmp_path)
 
 
+def test_a_mirrored_pose_is_said_to_mirror(tmp_path: Path) -> None:
+    write(tmp_path, frame={"transform_matrix": np.diag([-1.0, 1, 1, 1]).tolist()})
+    with pytest.raises(UserError, match=r"images/000.png.*it mirrors .* one of its axes has the wrong sign"):
+        load_scene(tmp_path)
+
+
 # ---- lenses
 
 
