@@ -67,7 +67,9 @@ def _poses(views: Sequence[View], extent: float) -> list[str]:
     limit = max(2.0, DISAGREE * views[0].camera.width)
     if error <= limit:
         return [f"Poses and photos agree to {said}"]
-    return [f"warning: poses and photos disagree by {said}: photos, poses or intrinsics are not of one scene"]
+    return [
+        f"warning: poses and photos disagree by {said}: photos, poses or intrinsics are inexact, or not of one scene"
+    ]
 
 
 def _photos(views: Sequence[View]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from scene.pairing import IMAGE_SUFFIXES
 
 MODEL_FILES = {f"{stem}{end}" for stem in ("cameras", "images", "points3D") for end in (".bin", ".txt")}
+MASK_FOLDERS = ("mask", "masks")
 OTHERWISE = "no part of this format"
 
 
@@ -16,6 +17,8 @@ def why_left(path: Path) -> str:
         return "a link to what is not there"
     if path.name in MODEL_FILES:
         return "of a COLMAP model that is not read"
+    if path.parent.name.lower() in MASK_FOLDERS:
+        return "masks are read from the folder masks beside that of the photos"
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return "an image that nothing in this format names"
     if path.suffix.lower() == ".ply":

@@ -114,6 +114,7 @@ def test_what_is_left_of_the_files_of_phones_is_said_with_its_reason(tmp_path: P
         ("notes/a.bin", "no part of this format"),
         ("sub/images/1.JPG", "an image that nothing in this format names"),
         ("colmap_sparse/0/images.bin", "of a COLMAP model that is not read"),
+        ("Masks/1.png", "masks are read from the folder masks beside that of the photos"),
         ("cloud.ply", "points or a mesh that nothing in this format names"),
     ],
 )

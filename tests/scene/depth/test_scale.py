@@ -305,6 +305,30 @@ def test_a_suffix_that_is_not_read_is_named_with_those_that_are(tmp_path: Path) 
     assert "*.npz is not read as depth; .png, .npy, .tiff" in load_scene(tmp_path).warnings[0]
 
 
+# ---- distances instead of depths
+
+
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_distances_from_the_camera_are_no_depths(factor: float, tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    for camera in cameras:
+        row, column = np.mgrid[: camera.height, : camera.width] + 0.5
+        slant = np.sqrt(1 + ((column - camera.cx) / camera.fx) ** 2 + ((row - camera.cy) / camera.fy) ** 2)
+        rgbd.write_map(tmp_path / "depth" / f"{camera.name[:3]}.npy", factor * slant * rgbd.sphere_depth(camera))
+    scene = load_scene(tmp_path)
+    (warning,) = scene.warnings
+    assert scales(scene) == {} and "fit the distances of the scene's points" in warning and "000.npy" in warning
+
+
+def test_depths_with_a_sensor_s_noise_are_depths(tmp_path: Path) -> None:
+    cameras, rng = rgbd.write_scene(tmp_path), np.random.default_rng(0)
+    for camera in cameras:
+        depth = rgbd.sphere_depth(camera)
+        noisy = 1000 * depth * np.exp(rng.normal(0, 0.05, depth.shape))
+        rgbd.write_map(tmp_path / "depth" / camera.name, noisy)
+    assert set(scales(load_scene(tmp_path)).values()) == {1e-3}
+
+
 # ---- maps of one kind in several units
 
 
