@@ -109,8 +109,8 @@ def rigid(matrix: ArrayLike, where: str) -> np.ndarray:
         raise UserError(f"{where} is no camera pose: its last row is {pose[3].tolist()}; it must be 0, 0, 0, 1")
     if np.linalg.det(pose[:3, :3]) < -1e-9:
         raise UserError(
-            f"{where} is no camera pose: it mirrors (its determinant is below 0), which no camera does; one of its axes "
-            "has the wrong sign"
+            f"{where} is no camera pose: it mirrors (its determinant is below 0), which no camera does; one of its "
+            "axes has the wrong sign"
         )
     if np.linalg.det(pose[:3, :3]) < 1e-9:
         raise UserError(f"{where} is no camera pose: it must be a rotation beside a translation")
