@@ -121,6 +121,17 @@ def test_a_mirrored_pose_is_said_to_mirror(tmp_path: Path) -> None:
         load_scene(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "key, value", [("camera_convention", "opencv"), ("coordinate_system", "RDF"), ("convention", 3)]
+)
+def test_poses_of_another_convention_are_refused(tmp_path: Path, key: str, value: Any) -> None:
+    write(tmp_path, **{key: value})
+    with pytest.raises(UserError, match=f"{key} is .?{value}.*poses are read as those of OpenGL"):
+        load_scene(tmp_path)
+    write(tmp_path, **{key: "OpenGL"})
+    assert load_scene(tmp_path).warnings == ()
+
+
 # ---- lenses
 
 
