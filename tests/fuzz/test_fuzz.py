@@ -11,9 +11,10 @@ from PIL import features
 
 from tests.conftest import REAL_SCENES
 from tests.fuzz import reading
+from tests.fuzz import run as run_module
 from tests.fuzz.formats import FORMATS, chunks_resealed
 from tests.fuzz.mutate import mutated
-from tests.fuzz.run import FINE, Dataset, inputs_of, kind_of, outcome, read_table
+from tests.fuzz.run import FINE, TOO_LONG, Dataset, inputs_of, kind_of, outcome, read_table
 from tests.fuzz.run import fuzz as run_fuzz
 
 pytestmark = pytest.mark.slow
@@ -61,6 +62,12 @@ def test_what_is_neither_valid_nor_refused_is_found(tmp_path: Path, monkeypatch:
     FORMATS["tum"].write(tmp_path)
     monkeypatch.setattr(reading, "load_scene", fails)
     assert outcome(tmp_path, "tum").startswith("KeyError at")
+
+
+def test_what_takes_too_long_once_may_be_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, results = Dataset(tmp_path, "tum"), [TOO_LONG, "valid", TOO_LONG, TOO_LONG]
+    monkeypatch.setattr(run_module, "judged", lambda read: results.pop(0))
+    assert [run_module.tried(dataset, "tum", 1, None) for _ in range(2)] == ["valid", TOO_LONG]
 
 
 def test_a_table_goes_on_where_the_last_run_ended(tmp_path: Path) -> None:
