@@ -200,7 +200,7 @@ def _with_depth(
         scale = request.depth_scale
         if folder is not None and not found and not contested:
             stem = Path(frames[0].name).stem
-            warnings.append(f"the depth folder {folder} has a map of no photo: there is no {stem}.png, .npy or .tiff")
+            warnings.append(f"the depth folder {folder} has a map of no photo: there is no {stem}{', '.join(SUFFIXES)}")
     twice = _given_twice(maps)
     if twice:
         raise UserError(f"{source}: the depth map {twice} is given to two photos")

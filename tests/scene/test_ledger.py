@@ -107,6 +107,13 @@ def test_what_is_left_of_the_files_of_phones_is_said_with_its_reason(tmp_path: P
     assert {Path(name).parent.as_posix() for name in polycam.unused} == {".", *folders} and len(polycam.unused) == 9
 
 
+def test_a_file_of_others_about_the_depth_maps_is_said_to_be_made_anew(tmp_path: Path) -> None:
+    rgbd.write_scene(tmp_path)
+    (tmp_path / "sparse" / "0" / "depth_params.json").write_text("{}")
+    why = {"sparse/0/depth_params.json": "each depth map is fitted to the points anew"}
+    assert load_scene(tmp_path).ledger.unused == why
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [

@@ -228,6 +228,14 @@ def test_points_that_are_nowhere_are_left_out(tmp_path: Path) -> None:
     assert len(colmap.read_model(tmp_path).points) == 4
 
 
+@pytest.mark.parametrize("size", [0, 7])
+def test_a_file_without_even_its_number_of_entries_is_cut_short(tmp_path: Path, size: int) -> None:
+    write_binary(tmp_path / "sparse" / "0", scenes.cameras(2), scenes.points())
+    (tmp_path / "sparse" / "0" / "images.bin").write_bytes(bytes(size))
+    with pytest.raises(UserError, match=rf"images\.bin is cut short: it has {size} bytes"):
+        colmap.read_model(tmp_path / "sparse" / "0")
+
+
 # ---- photos, and which are held out
 
 
