@@ -154,7 +154,10 @@ def target_path(values: argparse.Namespace) -> Path:
 
 def crop(gaussians: GaussianArrays, numbers: Sequence[float]) -> np.ndarray:
     """(N,) bool: which of the Gaussians --crop keeps."""
-    if not all(map(math.isfinite, numbers)) or len(numbers) not in (4, 6):
+    strange = [number for number in numbers if not math.isfinite(number)]
+    if strange:
+        raise UserError(f"--crop has the number {strange[0]}; all of its numbers must be finite")
+    if len(numbers) not in (4, 6):
         raise UserError(f"--crop has {len(numbers)} numbers; a box has 6, x0 y0 z0 x1 y1 z1, a sphere 4, x y z radius")
     corners = np.array(numbers)
     inside = inside_box(gaussians.means, corners) if len(numbers) == 6 else None

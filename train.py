@@ -42,6 +42,7 @@ from training.loss import Loss, schedule_text
 from training.monitor import Change, Monitor
 from training.outputs import RunOutputs
 from training.pace import Pace, plan_run
+from training.plan import unreached
 from training.probe import SEEN_AT, Probe
 from training.rates import learning_rates, sh_degree_interval
 from training.run_logger import RunLogger
@@ -234,7 +235,8 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
         more = scaling_text(batch_size, ranks.size), corrections.opening()
-        report.opening("\n".join(filter(None, (*lines, *more))), scene.warnings)
+        warnings = (*scene.warnings, *unreached(run, bool(scene.test or scene.far)))
+        report.opening("\n".join(filter(None, (*lines, *more))), warnings)
         monitor = Monitor(run, objective, gaussians, corrections, report, optimizer.rates)
         while state.iteration < run.iterations:
             photos = min(batch_size, run.iterations - state.iteration)

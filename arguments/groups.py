@@ -145,6 +145,15 @@ def replan_numbers(text: str, place: str = "--replan") -> tuple[int, int]:
     return step, iterations
 
 
+NO_STEP = -1  # that graphdeco's scripts give where they want none
+
+
+def check_step(value: int, place: str) -> None:
+    """UserError for a step that no run has."""
+    if value < 1 and value != NO_STEP:
+        raise UserError(f"{place} must be steps from 1 on, or {NO_STEP} for none, not {value}")
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Run"""
@@ -171,13 +180,19 @@ class RunOptions:
         maximum=MAX_SEED,
     )
     test_iterations: tuple[int, ...] = option(
-        (7_000, 30_000), "steps after which the test views are measured; they are always measured at the end"
+        (7_000, 30_000),
+        "steps after which the test views are measured, -1 for none; they are always measured at the end",
+        check=check_step,
     )
     save_iterations: tuple[int, ...] = option(
-        (7_000, 30_000), "steps after which point_cloud.ply is written; it is always written at the end"
+        (7_000, 30_000),
+        "steps after which point_cloud.ply is written, -1 for none; it is always written at the end",
+        check=check_step,
     )
     checkpoint_iterations: tuple[int, ...] = option(
-        (), "steps after which a checkpoint chkpnt<N>.pth is written, from which training can continue"
+        (),
+        "steps after which a checkpoint chkpnt<N>.pth is written, from which training can continue, -1 for none",
+        check=check_step,
     )
     start_checkpoint: str = option(
         "", "checkpoint file that training starts from, with the settings of the command line"

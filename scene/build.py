@@ -24,6 +24,7 @@ from scene.gaussians.random_start import random_start
 from scene.image_header import Header
 from scene.images import resized
 from scene.ledger import account
+from scene.left_over import why_left
 from scene.origin import about_local_origin
 from scene.pairing import Pairing, pair
 from scene.photo_checks import check_photos
@@ -34,10 +35,10 @@ from utils.sampling import subsample
 
 TEST_EVERY = 8
 MAX_FRAMES = 300  # of a video to train on: each stays in memory, some 2 MB, and its neighbours show nearly the same
-OTHERWISE = "no part of this format"  # why files are not used for which nothing else is known
 MAX_TEST_FRAMES = 60  # where the dataset itself holds frames out
 MOST_OF_IT = 0.85  # of a photo's area: where less is left of it by undoing its lens, that is said
 NAMED_AT_MOST = 5  # missing files that the summary names
+MOST_MISSING = 0.5  # of the listed photos: where more are missing, the dataset is probably not whole
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,18 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     extent, near, away = measure_extent([view.camera for view in train], measured)
     notes = [note for note in (thinned, *recording.notes, depths.text, *said) if note]
     summary = _summary(source, recording, (train, test, far), points, extent, notes)
-    warnings = (*recording.warnings, *damaged, *none, *depths.warnings, *unseen, *away, *own.warnings)
+    warnings = (
+        *recording.warnings,
+        *_incomplete(recording),
+        *damaged,
+        *none,
+        *depths.warnings,
+        *unseen,
+        *away,
+        *own.warnings,
+    )
     used = _used(recording, ordered) | _used_far(distant, far)
-    ledger = account(source, used, _reasons(recording, chosen, ordered, source, request), OTHERWISE)
+    ledger = account(source, used, _reasons(recording, chosen, ordered, source, request), why_left)
     found = (train, test, points, extent, near, summary, warnings, ledger)
     meters = recording.meters_per_unit or (distant.own and distant.own.meters_per_unit) or depths.meters_per_unit
     where = tuple(origin.tolist())
@@ -90,6 +100,14 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
 
 
 # ---- which photos
+
+
+def _incomplete(recording: ParsedDataset) -> list[str]:
+    """A warning about a dataset most of whose photos are elsewhere."""
+    missing, listed = len(recording.missing), len(recording.missing) + len(recording.frames)
+    if missing <= MOST_MISSING * listed:
+        return []
+    return [f"{missing} of {listed} listed photos are missing, such as {recording.missing[0]}: is the dataset whole?"]
 
 
 def _each_once(source: Path, recording: ParsedDataset) -> ParsedDataset:
@@ -182,7 +200,7 @@ def _with_depth(
         scale = request.depth_scale
         if folder is not None and not found and not contested:
             stem = Path(frames[0].name).stem
-            warnings.append(f"the depth folder {folder} has a map of no photo: there is no {stem}.png, .npy or .tiff")
+            warnings.append(f"the depth folder {folder} has a map of no photo: there is no {stem}{', '.join(SUFFIXES)}")
     twice = _given_twice(maps)
     if twice:
         raise UserError(f"{source}: the depth map {twice} is given to two photos")

@@ -21,10 +21,11 @@ from scene.types import Scene, View
 from utils.console import run_script, say
 from utils.errors import UserError
 from utils.sampling import subsample
+from utils.text import count_text
 
 LOOKED_AT = 60  # photos whose brightness and sharpness are measured
-STOPS = 1.0  # of brightness by which a photo may differ from the middle one
-BLURRED = 0.2  # of the middle photo's sharpness: less is named
+STOPS = 1.0  # of brightness by which a photo may differ from the median one
+BLURRED = 0.2  # of the median photo's sharpness: less is named
 DARK = 0.1  # of white: where no photo is brighter, that is named
 DISAGREE = 0.005  # of the width of the photos, by which matches may miss their epipolar lines
 NAMED_AT_MOST = 5
@@ -49,8 +50,8 @@ def report(scene: Scene) -> list[str]:
 
 def _cameras_line(scene: Scene) -> str:
     cameras = [view.camera for view in (*scene.train, *scene.test)]
-    apart = f"neighbors {camera_spacing(cameras):.3g} apart in the middle"
-    return f"Cameras: {len(cameras)}, {apart}, extent {scene.extent:.3g}, near plane {scene.near:.3g}, in scene units"
+    lengths = f"extent {scene.extent:.3g}, near plane {scene.near:.3g}, in scene units"
+    return f"Cameras: {len(cameras)}, {camera_spacing(cameras):.3g} from one to the nearest other (median), {lengths}"
 
 
 def _poses(views: Sequence[View], extent: float) -> list[str]:
@@ -66,17 +67,19 @@ def _poses(views: Sequence[View], extent: float) -> list[str]:
     limit = max(2.0, DISAGREE * views[0].camera.width)
     if error <= limit:
         return [f"Poses and photos agree to {said}"]
-    return [f"warning: poses and photos disagree by {said}: photos, poses or intrinsics are not of one scene"]
+    return [
+        f"warning: poses and photos disagree by {said}: photos, poses or intrinsics are inexact, or not of one scene"
+    ]
 
 
 def _photos(views: Sequence[View]) -> list[str]:
-    """Brightness and sharpness, against the middle photo's."""
+    """Brightness and sharpness, against the median photo's."""
     looks = [_look(view) for view in views]
     grays, names = [look.gray for look in looks], [view.camera.name for view in views]
     stops = np.log2([max(float(gray.mean()), 1.0) for gray in grays])
     stops -= np.median(stops)
     sharpness = np.array([cv2.Laplacian(gray, cv2.CV_32F).var() for gray in grays])
-    lines = [f"Photos: brightness from {stops.min():+.1f} to {stops.max():+.1f} stops of the middle one"]
+    lines = [f"Photos: {abs(stops.min()):.1f} stops darker to {stops.max():.1f} stops brighter than the median one"]
     brightest = max(int(gray.max()) for gray in grays) / 255
     if brightest < DARK:
         lines.append(
@@ -86,13 +89,14 @@ def _photos(views: Sequence[View]) -> list[str]:
     uneven = [names[index] for index in np.flatnonzero(np.abs(stops) > STOPS)]
     blurred = [names[index] for index in np.flatnonzero(sharpness < BLURRED * np.median(sharpness))]
     for what, found in (
-        (f"over {STOPS:g} stop off the middle brightness", uneven),
-        ("blurred", blurred),
+        (f"over {STOPS:g} stop darker or brighter than the median one", uneven),
+        (f"blurred, less than {100 * BLURRED:g} % as sharp as the median one", blurred),
         ("hidden by their masks", hidden),
     ):
         if found:
             more = ", ..." if len(found) > NAMED_AT_MOST else ""
-            lines.append(f"warning: {len(found)} photos are {what}: {', '.join(found[:NAMED_AT_MOST])}{more}")
+            are = "photo is" if len(found) == 1 else "photos are"
+            lines.append(f"warning: {len(found)} {are} {what}: {', '.join(found[:NAMED_AT_MOST])}{more}")
     return lines
 
 
@@ -136,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in lines:
         say(line)
     found = sum(line.startswith("warning: ") for line in lines)
-    say(f"{found} warnings" if found else "nothing looks wrong")
+    say(count_text(found, "warning") if found else "nothing looks wrong")
 
 
 if __name__ == "__main__":

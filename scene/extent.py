@@ -37,7 +37,9 @@ def measure_extent(cameras: Sequence[Camera], points: PointCloud) -> tuple[float
     kept = [depths for depths, is_far in zip(seen, far, strict=True) if not is_far]
     extent = _extent([camera for camera, is_far in zip(cameras, far, strict=True) if not is_far], kept)
     near = _near(extent, kept)
-    return extent, near, _warnings(cameras, far)
+    still = len(cameras) > 1 and _at_one_place(np.stack([camera.center for camera in cameras]), sight=0.0)
+    said = [f"all {len(cameras)} cameras are at one place: photos of it do not tell how far anything is"]
+    return extent, near, [*_warnings(cameras, far), *(said if still else [])]
 
 
 def camera_spacing(cameras: Sequence[Camera]) -> float:
@@ -50,13 +52,22 @@ def camera_spacing(cameras: Sequence[Camera]) -> float:
 
 def _extent(cameras: Sequence[Camera], seen: Sequence[np.ndarray]) -> float:
     """Of cameras at one place, how far they see; 1 where that is not known."""
-    centers = np.stack([camera.center for camera in cameras])
-    reach = float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
+    centers, sight = np.stack([camera.center for camera in cameras]), _sight(seen)
+    return sight or 1.0 if _at_one_place(centers, sight) else MARGIN * _reach(centers)
+
+
+def _reach(centers: np.ndarray) -> float:
+    return float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
+
+
+def _sight(seen: Sequence[np.ndarray]) -> float:
+    """How far cameras see in the median; 0 where that is not known."""
     medians = [np.median(depths) for depths in seen if len(depths)]
-    sight = float(np.median(medians)) if medians else 0.0
-    if reach > max(STILL * sight, ROUNDING * float(np.abs(centers).max()), TINY):
-        return MARGIN * reach
-    return sight or 1.0
+    return float(np.median(medians)) if medians else 0.0
+
+
+def _at_one_place(centers: np.ndarray, sight: float) -> bool:
+    return _reach(centers) <= max(STILL * sight, ROUNDING * float(np.abs(centers).max()), TINY)
 
 
 def _near(extent: float, seen: Sequence[np.ndarray]) -> float:

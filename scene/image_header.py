@@ -59,6 +59,8 @@ def read_header(path: Path) -> Header:
         if install:
             raise UserError(f"{path} needs a library to be decoded: {install}")
         with Image.open(path) as image:
+            if image.mode == "LAB":  # whose numbers decoders hand over as if they were RGB
+                raise UserError(f"{path} has Lab colors, which are not read; convert it to RGB")
             header = Header(*image.size, image.has_transparency_data, _orientation(image))
             missing = _bytes_needed(image) > path.stat().st_size
             kind = image.format

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,15 @@ def _is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode)
 
 
-def account(source: Path, used: Mapping[Path, str], reasons: Mapping[Path, str], otherwise: str) -> Ledger:
+def account(
+    source: Path, used: Mapping[Path, str], reasons: Mapping[Path, str], otherwise: Callable[[Path], str]
+) -> Ledger:
     """The ledger of the folder `source`.
 
     Args:
         used: what each used file is.
         reasons: why files, or all files of a folder, are not used; the innermost that is named counts.
-        otherwise: why those are not for which there is no reason.
+        otherwise: why a file is not for which there is no reason.
     """
     uses = {os.path.normpath(path): what for path, what in used.items()}
     whys = {os.path.normpath(path): why for path, why in reasons.items()}
@@ -93,7 +95,7 @@ def account(source: Path, used: Mapping[Path, str], reasons: Mapping[Path, str],
             taken[name] = uses[full]
         else:
             places = (full, *map(str, Path(full).parents))
-            left[name] = next((whys[place] for place in places if place in whys), otherwise)
+            left[name] = next((whys[place] for place in places if place in whys), None) or otherwise(path)
     return Ledger(taken, left)
 
 

@@ -8,11 +8,12 @@ to the bit by its numbers of steps, without a clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from arguments import RunOptions, replan_numbers
+from arguments.groups import NO_STEP
 
 LEAST_STEPS = 50  # of a planned run
 FINAL_PART = 0.05  # of the schedules, which "finish now" still goes through
@@ -64,3 +65,23 @@ def run_at(run: RunOptions, iteration: int) -> RunOptions:
 def final_length(run: RunOptions) -> int:
     """After how many steps the run ends."""
     return run_at(run, max((replan_numbers(text)[0] for text in run.replan), default=0)).iterations
+
+
+def unreached(run: RunOptions, has_test_views: bool) -> list[str]:
+    """What is to be said of steps that are asked for, and that the run never comes to, or has nothing to do at."""
+    end, said = final_length(run), list[str]()
+    for name in ("test_iterations", "save_iterations", "checkpoint_iterations"):
+        steps = [step for step in getattr(run, name) if step != NO_STEP]
+        if getattr(run, name) == getattr(RunOptions, name):
+            continue  # the defaults, for which nobody asked
+        if name == "test_iterations" and steps and not has_test_views:
+            said.append(f"--{name} {_listed(steps)}: there are no test views to measure; --eval holds some out")
+            continue
+        late = [step for step in steps if step > end]
+        if late and run.minutes is None:  # which sets the end by measured speed
+            said.append(f"--{name} {_listed(late)}: the run ends after {end} iterations")
+    return said
+
+
+def _listed(steps: Sequence[int]) -> str:
+    return " ".join(map(str, steps))

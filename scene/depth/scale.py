@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from scene.depth.maps import valid_mask, z_of
+from scene.depth.mixed_units import fewer_in_another_unit
 from scene.depth.monocular import FALLING, fit_inverse
 from scene.depth.multiview_check import likely_scale
+from scene.depth.ray_lengths import are_ray_lengths
 from scene.depth.sparse_check import DepthSamples, sample_at_points
 from scene.types import DepthMap, PointCloud, View
 
@@ -126,10 +128,12 @@ def _understood(looks: Sequence[DepthSamples], scale: float | None) -> _Understo
     if scale is None and telling and np.median([look.rank_correlation for look in telling]) < FALLING:
         meant, refused = fit_inverse(looks)
         meaning = DepthScale("inverse depth fitted to the points", 1.0, "scene units")
+    elif are_ray_lengths(telling):
+        meaning, meant, refused = DepthScale("lengths of rays", 1.0, "scene units"), {}, [_lengths(looks)]
     else:
         meaning = _meaning(looks, telling, scale)
         meant, refused = _scaled(looks, telling, meaning.scale)
-    said = [meaning.warning, "" if telling else _too_far(looks, meaning.scale)]
+    said = [meaning.warning, *([] if telling else [_apart(looks), _too_far(looks, meaning.scale)])]
     return _Understood(looks, meaning, meant, [*filter(None, said), *_few(refused)])
 
 
@@ -147,6 +151,27 @@ def _too_far(looks: Sequence[DepthSamples], scale: float) -> str:
     return (
         f"{_named([look.path for look in looks])}: with {_steps(scale)} what they show is {times:.2g} times as far "
         "away as the cameras are from each other, so the unit is probably another; --depth_scale sets it"
+    )
+
+
+def _lengths(looks: Sequence[DepthSamples]) -> str:
+    files = _named([look.path for look in looks])
+    return (
+        f"{files}: numbers fit the distances of the scene's points from the camera, and not their depths along its "
+        "axis: not used; divide each by the length of its pixel's ray, sqrt(1 + ((x - cx) / fx)^2 + ((y - cy) / fy)^2)"
+    )
+
+
+def _apart(looks: Sequence[DepthSamples]) -> str:
+    """A warning where some maps have numbers of quite another size than all others; else ""."""
+    found = fewer_in_another_unit(np.array([np.median(look.samples) for look in looks]))
+    if found is None:
+        return ""
+    fewer, times = found
+    named = _named([look.path for look, is_one in zip(looks, fewer, strict=True) if is_one])
+    return (
+        f"{named}: numbers {times:.3g} × those of the other maps, with none between them: probably in another unit; "
+        "convert them, or take them away"
     )
 
 

@@ -11,7 +11,7 @@ from scene.depth.maps import read_map, read_size, valid_mask
 from scene.depth.resample import at_pixels
 from scene.image_header import MAX_TIMES
 from scene.orientation import SIDEWAYS
-from scene.types import DepthMap, PointCloud, View
+from scene.types import Camera, DepthMap, PointCloud, View
 from utils.errors import UserError
 
 MIN_POINTS = 20  # in a view: fewer are no evidence
@@ -30,6 +30,7 @@ class DepthSamples:
     problem: str  # why it cannot be used; "" if it can
     numbers: np.ndarray  # (K,) float64, at the points it should see
     z: np.ndarray  # (K,) depths of those points, world units
+    slant: np.ndarray  # (K,) how many times as far from the camera each is as it is deep
     samples: np.ndarray  # (S,) of the usable numbers
     valid: float  # share of usable pixels
 
@@ -45,6 +46,11 @@ class DepthSamples:
     def log_scale(self) -> float:
         """Logarithm of the scale that brings the map to the points."""
         return middle_of_most(np.log(self.z / self.numbers))
+
+    def spread(self, expected: np.ndarray) -> float:
+        """Median deviation of the numbers from a multiple of `expected`, (K,), in logarithms."""
+        ratios = np.log(expected / self.numbers)
+        return float(np.median(np.abs(ratios - middle_of_most(ratios))))
 
     @property
     def rank_correlation(self) -> float:
@@ -70,15 +76,21 @@ def sample_at_points(view: View, found: DepthMap, points: PointCloud, track: np.
         problem = f"cannot be used ({error})"
     if problem:
         nothing = np.zeros(0)
-        return DepthSamples(view, found, numbers.dtype, problem, nothing, nothing, nothing, 0.0)
+        return DepthSamples(view, found, numbers.dtype, problem, nothing, nothing, nothing, nothing, 0.0)
     usable = valid_mask(numbers, found)
     row, column, z = visible_points(view, points, track)
     at_points = at_pixels(np.where(usable, numbers, 0), view, found)[row, column]
     good, samples = at_points > 0, numbers[usable]
     few = samples[:: max(1, len(samples) // SAMPLES)]
-    return DepthSamples(
-        view, found, numbers.dtype, "", at_points[good].astype(float), z[good], few, float(usable.mean())
-    )
+    slant = _slant(view.camera, row, column)
+    seen = at_points[good].astype(float), z[good], slant[good]
+    return DepthSamples(view, found, numbers.dtype, "", *seen, few, float(usable.mean()))
+
+
+def _slant(camera: Camera, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Length of the ray through each pixel's center to where z is 1."""
+    x, y = (column + 0.5 - camera.cx) / camera.fx, (row + 0.5 - camera.cy) / camera.fy
+    return np.asarray(np.sqrt(1 + x * x + y * y))
 
 
 def _wrong_size(width: int, height: int, view: View, found: DepthMap) -> str:

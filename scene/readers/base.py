@@ -107,6 +107,11 @@ def rigid(matrix: ArrayLike, where: str) -> np.ndarray:
         raise UserError(f"{where} is no camera pose: it must be 4 × 4 numbers, none above {FARTHEST:g}")
     if np.abs(pose[3] - (0, 0, 0, 1)).max() > SHEAR:
         raise UserError(f"{where} is no camera pose: its last row is {pose[3].tolist()}; it must be 0, 0, 0, 1")
+    if np.linalg.det(pose[:3, :3]) < -1e-9:
+        raise UserError(
+            f"{where} is no camera pose: it mirrors (its determinant is below 0), which no camera does; one of its "
+            "axes has the wrong sign"
+        )
     if np.linalg.det(pose[:3, :3]) < 1e-9:
         raise UserError(f"{where} is no camera pose: it must be a rotation beside a translation")
     left, lengths, right = np.linalg.svd(pose[:3, :3])

@@ -103,6 +103,7 @@ def _unused(used: Path, models: Mapping[Path, Model], source: Path, image_folder
         **others,
         **resized,
         used: "not needed of a model",
+        used / "depth_params.json": "each depth map is fitted to the points anew",
         **second,
         image_folder: "the model has no camera for it",
     }

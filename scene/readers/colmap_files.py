@@ -103,6 +103,8 @@ def _pose(quat_wxyz: Sequence[float], translation: Sequence[float], where: str) 
 def _counted(path: Path) -> tuple[bytes, int]:
     """The bytes of a file, and how many entries it says it has. Raises: UserError for more than the bytes can hold."""
     data = path.read_bytes()
+    if len(data) < 8:
+        raise UserError(f"{path} is cut short: it has {len(data)} bytes, and the number of its entries alone takes 8")
     (count,) = struct.unpack_from("<Q", data)
     most = (len(data) - 8) // LEAST[path.stem]
     if count > most:
@@ -157,9 +159,9 @@ def _binary_points(path: Path) -> PointTable:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    for line in read_text(path).splitlines():
+    for line in map(str.strip, read_text(path).splitlines()):
         if not line.startswith("#"):
-            yield line.strip()
+            yield line
 
 
 def _text_cameras(path: Path) -> Iterator[tuple[int, CameraModel]]:

@@ -23,7 +23,14 @@ from scene.readers.base import (
 from scene.readers.json_input import decoded, read_json, unknown_keys
 from scene.readers.photo_paths import PhotoFinder, is_file
 from scene.readers.transforms_lens import lens_of
-from scene.readers.transforms_schema import HARMLESS_IN_FILE, HARMLESS_IN_FRAME, File, Frame
+from scene.readers.transforms_schema import (
+    CONVENTIONS,
+    HARMLESS_IN_FILE,
+    HARMLESS_IN_FRAME,
+    RIGHT_CONVENTIONS,
+    File,
+    Frame,
+)
 from scene.types import NO_POINTS, PointCloud
 from utils.errors import UserError
 
@@ -51,6 +58,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     if path.name != FILES[1] or not beside:
         return first
     held_out, *others = beside
+    left = (*others, *(source / each.stem.removeprefix("transforms_") for each in others))  # and their photos' folders
     second = _read_file(held_out, options)
     test = frozenset(frame.name for frame in second.frames)
     both = [frame for frame in first.frames if frame.name in test]
@@ -66,7 +74,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
         missing=first.missing + second.missing,
         test=test,
         files=first.files + second.files,
-        unused={**first.unused, **second.unused, **dict.fromkeys(others, f"{held_out.name} has the test views")},
+        unused={**first.unused, **second.unused, **dict.fromkeys(left, f"{held_out.name} has the test views")},
         notes=first.notes + second.notes,
         warnings=(*first.warnings, *second.warnings, *([overlap] if overlap else [])),
     )
@@ -75,6 +83,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
 def _read_file(path: Path, options: ReadOptions) -> ParsedDataset:
     raw = read_json(path)
     content = decoded(raw, File, path)
+    _check_convention(raw, path)
     folder = _Folder(path, _photo_folder(path.parent, options))
     frames, missing, lost, by_listed = [], [], [], {}
     for number, entry in enumerate(content.frames):
@@ -154,10 +163,21 @@ def _points(content: File, folder: _Folder) -> PointCloud:
 
 def _unknown(raw: Any, path: Path) -> tuple[str, ...]:
     """The line about keys that are not known, if there are any: they may have meant something."""
-    of_file = unknown_keys([raw], File, HARMLESS_IN_FILE)
+    of_file = unknown_keys([raw], File, (*HARMLESS_IN_FILE, *CONVENTIONS))
     of_frames = [f"{key} of frames" for key in unknown_keys(raw["frames"], Frame, HARMLESS_IN_FRAME)]
     keys = [*of_file, *of_frames]
     return (f"{path}: not known, and not used: {', '.join(keys)}",) if keys else ()
+
+
+def _check_convention(raw: Mapping[str, Any], path: Path) -> None:
+    """UserError where the file says that its poses are not what they are read as."""
+    for key in CONVENTIONS:
+        said = raw.get(key)
+        if said is not None and str(said).lower() not in RIGHT_CONVENTIONS:
+            raise UserError(
+                f"{path}: {key} is {said!r}; poses are read as those of OpenGL, camera to world with y up and z "
+                f"backward: convert them and write {RIGHT_CONVENTIONS[0]}, or remove the key if they are already so"
+            )
 
 
 # ---- frames

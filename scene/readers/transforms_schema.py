@@ -25,6 +25,13 @@ HARMLESS_IN_FRAME = (
     "blur_score exposure_time iso"
 ).split()
 
+# By which some writers say what their poses mean: only one answer is right here.
+CONVENTIONS = (
+    "camera_convention pose_convention coordinate_convention coordinate_system coordinates convention camera_coords "
+    "camera_coordinates camera_frame"
+).split()
+RIGHT_CONVENTIONS = ("opengl", "blender", "nerf", "nerfstudio")
+
 
 class Intrinsics(Struct):
     """The keys that a frame and the file share."""

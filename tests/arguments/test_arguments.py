@@ -232,3 +232,18 @@ def test_resolutions_that_mean_nothing(value: int) -> None:
     ):
         parse_train_options(["-r", str(value)])
     assert parse_train_options(["-r", "640"]).model.resolution == 640
+
+
+STEPS = ("test_iterations", "save_iterations", "checkpoint_iterations")
+
+
+@pytest.mark.parametrize("flag", STEPS)
+@pytest.mark.parametrize("value", [0, -2, -7000])
+def test_a_step_that_no_run_has_is_refused(flag: str, value: int) -> None:
+    with pytest.raises(UserError, match=f"--{flag} must be steps from 1 on, or -1 for none, not {value}"):
+        parse_train_options([f"--{flag}", "5", str(value)])
+
+
+@pytest.mark.parametrize("flag", STEPS)
+def test_minus_one_asks_for_no_step_as_in_graphdeco_s_scripts(flag: str) -> None:
+    assert getattr(parse_train_options([f"--{flag}", "-1"]).run, flag) == (-1,)

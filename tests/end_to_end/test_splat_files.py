@@ -102,6 +102,8 @@ def test_a_format_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("b.splat --format spz", "b.splat has the suffix .splat; --format spz writes .spz"),
         ("b.ply --iteration 3", "--iteration chooses from the folder of a model"),
         ("b.ply --crop 1 2 3", "--crop has 3 numbers"),
+        ("b.ply --crop 0 0 nan 1", "--crop has the number nan; all of its numbers must be finite"),
+        ("b.ply --crop 0 0 0 inf", "--crop has the number inf"),
         ("b.ply --crop 99 99 99 1", "--crop keeps none of 5 Gaussians"),
         ("b.ply --max_gaussians 0", "--max_gaussians 0: it must be at least 1"),
         ("b.ply --transform 1 2", "--transform 1 2 is not 16 numbers"),

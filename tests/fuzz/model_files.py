@@ -25,6 +25,7 @@ from training.distributed.checkpoint import SEAL, SHARDED_FORMAT, save_sharded
 from utils.distributed import ONE
 from utils.files import write_json
 from utils.metrics.renders import evaluate_model
+from utils.reporting.html_report import write_summary
 
 
 def config(folder: Path) -> None:
@@ -63,6 +64,7 @@ def pages(folder: Path) -> None:
     write_json(folder / "run.json", facts)
     write_json(folder / "histograms.json", {"iteration": 3, **histograms(splats(8, 4))})
     evaluate_model(folder)
+    write_summary(folder)  # which loads what draws: no fault of the first input that is read
 
 
 # ---- checkpoints

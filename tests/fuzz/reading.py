@@ -6,7 +6,8 @@ Each function raises UserError for what it refuses; whatever else escapes is a f
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,17 @@ from gaussian_renderer.exposures import Exposures
 from scene import load_scene
 from scene.camera_list import read_cameras
 from scene.depth.maps import load_depth
+from scene.depth.sparse_check import sample_at_points
 from scene.images import load_image
 from scene.io import read_gaussians
 from scene.io.points import read_points
 from scene.paths.nerfstudio import read_path_file
+from scene.photo_checks import check_photos
+from scene.readers import read_dataset
+from scene.readers.base import ReadOptions
 from scene.refined_poses import with_refined_poses
 from scene.sfm import PosesUnknown
-from scene.types import Camera, PointCloud, Scene
+from scene.types import NO_POINTS, Camera, PointCloud, Scene, View
 from training.checkpoint import load_checkpoint
 from training.distributed.checkpoint import load_sharded
 from training.startup import first_state
@@ -33,6 +38,8 @@ from training.state import ENTRIES, TrainingState
 from utils.errors import UserError
 from utils.metrics.renders import evaluate_model
 from utils.reporting.html_report import write_summary
+
+Part = Callable[[Path], str]  # of the damaged file
 
 LARGEST = 16  # times its photo's size that a camera may have
 CPU = torch.device("cpu")
@@ -43,6 +50,46 @@ def scene_fault(folder: Path, source: str = ".", photo: int = 16) -> str:
     with tempfile.TemporaryDirectory() as workspace:
         scene = load_scene(folder / source, eval_split=True, workspace=Path(workspace))
         return _of_scene(scene, LARGEST * photo)
+
+
+def reader_alone(folder: Path) -> Part:
+    """What the dataset's reader makes of it, before a scene is built: a fraction of the time."""
+
+    def fault(damaged: Path) -> str:
+        dataset = read_dataset(folder, ReadOptions())
+        if not all(np.isfinite(frame.camera_from_world).all() for frame in dataset.frames):
+            return "camera not finite"
+        return _of_points(dataset.points)
+
+    return fault
+
+
+def files_alone(folder: Path) -> Part:
+    """One photo, mask, depth or confidence map, of an undamaged dataset whose other files are not read again."""
+    views, frames = _files_of(load_scene(folder).train), read_dataset(folder, ReadOptions()).frames
+    photos = {frame.name: frame for frame in frames}
+
+    def fault(damaged: Path) -> str:
+        view = views[damaged]
+        if damaged in (view.image_path, view.mask_path):
+            check_photos([replace(photos[view.camera.name], mask_path=view.mask_path)])
+            load_image(view)
+        elif view.depth is not None:
+            sample_at_points(view, view.depth, NO_POINTS, None)  # which finds problems, and raises nothing
+            load_depth(view)
+        return ""
+
+    return fault
+
+
+def _files_of(views: Iterable[View]) -> dict[Path, View]:
+    """The view of each file."""
+    found: dict[Path | None, View] = {}
+    for view in views:
+        maps = (None, None) if view.depth is None else (view.depth.path, view.depth.confidence)
+        sure = None if maps[1] is None else maps[1].path
+        found |= dict.fromkeys((view.image_path, view.mask_path, maps[0], sure), view)
+    return {path: view for path, view in found.items() if path is not None}
 
 
 def placed_fault(folder: Path) -> str:

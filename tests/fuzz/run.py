@@ -3,12 +3,16 @@
 Each input is a dataset or model folder with one damaged file. It must be read as a valid one or give the project's
 error, within 5 seconds of computing and 2 GB: nothing else. What does not is kept in --keep, a folder for each, as
 `a__b` for the path a/b.
-A number of the seed and a format is one input for ever: --replay runs such folders again.
+Of most datasets only what the damage reaches first is read, the reader's own part or the one file, and the whole scene
+of every 8th input: that is how many inputs come through in little time.
+A number of the seed and a format is one input for ever: --replay runs such folders again, and --table goes on where
+the last run with that file ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import shutil
 import signal
@@ -17,10 +21,9 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from types import FrameType
 
@@ -29,7 +32,11 @@ from tests.fuzz.mutate import mutated
 from utils.errors import UserError
 
 SECONDS_EACH = 5  # of computing, which other programs do not make longer
+TOO_LONG = f"over {SECONDS_EACH} s"
 WAITING = 24  # times as long in all, for what waits instead of computing
+WHOLE_EVERY = 8  # inputs of a format that has a faster part to read
+TURN = 2.0  # seconds for a format, before the next has its turn
+IN_MEMORY = Path("/dev/shm")  # where files are written and deleted without a disk
 MEMORY = 2 * 2**30  # bytes of address space, beyond what the imports take
 KEPT = (  # inputs that once were not fine: they come first
     *(("colmap_bin", seed) for seed in (42, 72, 102)),
@@ -55,6 +62,11 @@ class Hang(BaseException):
 
 def outcome(folder: Path, kind: str) -> str:
     """ "valid", "refused", or what came out instead, with the place in the project."""
+    return judged(lambda: FORMATS[kind].fault(folder))
+
+
+def judged(read: Callable[[], str]) -> str:
+    """The same of anything that reads."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Hang
@@ -66,11 +78,11 @@ def outcome(folder: Path, kind: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fault = FORMATS[kind].fault(folder)
+            fault = read()
     except UserError as error:
         return "refused" if "/" in str(error) else f"an error that names no file: {error}"
     except Hang:
-        return f"over {SECONDS_EACH} s"
+        return TOO_LONG
     except BaseException as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
@@ -89,13 +101,21 @@ class Dataset:
         self.format.write(folder)
         files = sorted(path for pattern in self.format.damaged for path in folder.glob(pattern) if path.is_file())
         self.whole = {path: path.read_bytes() for path in files}
+        self.part = self.format.part(folder) if self.format.part else None
+
+    def outcome(self, seed: int, whole: bool = False) -> tuple[str, Path]:
+        """What comes of the damage of this seed, and the file that it is in."""
+        part = None if whole or seed % WHOLE_EVERY == 0 else self.part
+        with self.damaged(seed) as path:
+            return judged(lambda: self.format.fault(self.folder) if part is None else part(path)), path
 
     @contextmanager
     def damaged(self, seed: int) -> Iterator[Path]:
         """The file that the damage of this seed is in."""
         files = list(self.whole)
         path = files[seed % len(files)]
-        path.write_bytes(mutated(self.whole[path], seed, path.suffix))
+        opened, resealed = self.format.opened, self.format.resealed
+        path.write_bytes(resealed(mutated(opened(self.whole[path]), seed, path.suffix)))
         self.format.afterwards(self.folder)
         yield path
         for each, data in self.whole.items():
@@ -149,30 +169,61 @@ def replay(root: Path) -> dict[str, str]:
     return result
 
 
-def fuzz(kinds: list[str], first: int, seconds: float, most: int, keep: Path | None) -> Counter[tuple[str, str]]:
-    """Input after input, the formats in turn, until time or number is reached: how often what came out, by format."""
-    counts: Counter[tuple[str, str]] = Counter()
-    end = time.monotonic() + seconds
+Counts = Counter[tuple[str, str]]  # how often what came out, by format
+
+
+def fuzz(kinds: list[str], first: int, seconds: float, most: int, keep: Path | None, table: Path | None) -> Counts:
+    """Input after input until time or number is reached: the formats in turn, the one of fewest inputs first."""
+    counts, end = read_table(table), time.monotonic() + seconds
     for kind in kinds:
         if not FORMATS[kind].is_writable:
             print(f"{kind} is left out: {FORMATS[kind].needs} is not installed")
     kinds = [kind for kind in kinds if FORMATS[kind].is_writable]
-    fresh = ((kind, seed) for seed in range(first, first + most) for kind in kinds)
     with tempfile.TemporaryDirectory() as place:
         datasets = {kind: Dataset(Path(place) / kind, kind) for kind in kinds}
-        for kind, seed in chain((each for each in KEPT if each[0] in kinds), fresh):
-            if time.monotonic() > end:
-                break
-            folder = datasets[kind].folder
-            with datasets[kind].damaged(seed) as path:
-                result = outcome(folder, kind)
-                counts[kind, result] += 1
-                if result not in FINE:
-                    name = str(path.relative_to(folder))
-                    print(f"{kind}, seed {seed}, {name}: {result}", flush=True)
-                    if keep is not None:
-                        _keep(path, keep / f"{kind}-seed_{seed}", name.replace("/", "__"), result)
+        for kind, seed in KEPT if table is None else ():
+            if kind in kinds and time.monotonic() < end:
+                counts[kind, tried(datasets[kind], kind, seed, keep, whole=True)] += 1
+        done = {kind: inputs_of(counts, kind) if table else 0 for kind in kinds}
+        while time.monotonic() < end and min(done.values()) < most:
+            for kind in sorted(kinds, key=lambda each: done[each]):
+                turn = min(end, time.monotonic() + TURN)
+                while done[kind] < most and time.monotonic() < turn:
+                    counts[kind, tried(datasets[kind], kind, first + done[kind], keep)] += 1
+                    done[kind] += 1
+            write_table(table, counts)
     return counts
+
+
+def inputs_of(counts: Counts, kind: str) -> int:
+    return sum(count for (each, _), count in counts.items() if each == kind)
+
+
+def read_table(path: Path | None) -> Counts:
+    rows = json.loads(path.read_text()) if path is not None and path.exists() else {}
+    return Counter({(kind, what): count for kind, row in rows.items() for what, count in row.items()})
+
+
+def write_table(path: Path | None, counts: Counts) -> None:
+    rows: dict[str, dict[str, int]] = defaultdict(dict)
+    for (kind, what), count in sorted(counts.items()):
+        rows[kind][what] = count
+    if path is not None:
+        path.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def tried(dataset: Dataset, kind: str, seed: int, keep: Path | None, *, whole: bool = False) -> str:
+    """What came of an input, which is printed and kept where it is not fine."""
+    result, path = dataset.outcome(seed, whole)
+    if result == TOO_LONG:  # once may be a machine that others keep busy, whose processor's time is no measure
+        result, path = dataset.outcome(seed, whole)
+    if result not in FINE:
+        name = str(path.relative_to(dataset.folder))
+        print(f"{kind}, seed {seed}, {name}: {result}", flush=True)
+        if keep is not None:
+            with dataset.damaged(seed):
+                _keep(path, keep / f"{kind}-seed_{seed}", name.replace("/", "__"), result)
+    return result
 
 
 def _keep(path: Path, folder: Path, name: str, result: str) -> None:
@@ -189,15 +240,18 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument("--keep", type=Path, help="folder for inputs that are not fine")
     parser.add_argument("--replay", type=Path, help="a folder of kept inputs to run instead")
+    parser.add_argument("--table", type=Path, help="a JSON file of inputs by format and outcome, of all runs with it")
     options = parser.parse_args()
     limit_memory()
+    if IN_MEMORY.is_dir():
+        tempfile.tempdir = str(IN_MEMORY)
     if options.replay:
         found = replay(options.replay)
         bad = {name: what for name, what in found.items() if what not in FINE}
         print("\n".join(f"{name}: {what}" for name, what in bad.items()))
         print(f"{len(found)} kept inputs, {len(bad)} of them not fine")
     else:
-        counts = fuzz(options.formats, options.seed, options.seconds, options.inputs, options.keep)
+        counts = fuzz(options.formats, options.seed, options.seconds, options.inputs, options.keep, options.table)
         bad = {str(key): str(count) for key, count in counts.items() if key[1] not in FINE}
         for kind in options.formats:
             print(kind, *(f"{what} {count}" for (k, what), count in sorted(counts.items()) if k == kind))

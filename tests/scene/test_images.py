@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from scene.image_header import read_header
 from scene.images import load_image, resized
 from scene.types import Camera, CameraModel, View
 from tests.helpers import scenes
@@ -103,6 +105,13 @@ def test_a_lens_is_undone(tmp_path: Path) -> None:
     straight = load_image(view(tmp_path / "a.png", camera_model=lens)).color
     assert np.abs(straight - pixels.transpose(2, 0, 1) / 255).max() > 0.02  # something was moved
     assert np.abs(straight[:, 15, 20] - pixels[15, 20] / 255).max() < 0.01  # not the center
+
+
+def test_colors_of_another_space_than_rgb_are_refused(tmp_path: Path) -> None:
+    """A decoder hands the numbers of Lab over as if they were RGB."""
+    Image.new("LAB", (40, 30), (90, 150, 100)).save(tmp_path / "a.tiff")
+    with pytest.raises(UserError, match=r"a\.tiff has Lab colors, which are not read; convert it to RGB"):
+        read_header(tmp_path / "a.tiff")
 
 
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:

@@ -107,18 +107,35 @@ def test_what_is_left_of_the_files_of_phones_is_said_with_its_reason(tmp_path: P
     assert {Path(name).parent.as_posix() for name in polycam.unused} == {".", *folders} and len(polycam.unused) == 9
 
 
-@pytest.mark.parametrize("name", ["README.md", "notes/a.bin", "sub/images/1.jpg"])
-def test_no_file_is_missed(tmp_path: Path, name: str) -> None:
+def test_a_file_of_others_about_the_depth_maps_is_said_to_be_made_anew(tmp_path: Path) -> None:
+    rgbd.write_scene(tmp_path)
+    (tmp_path / "sparse" / "0" / "depth_params.json").write_text("{}")
+    why = {"sparse/0/depth_params.json": "each depth map is fitted to the points anew"}
+    assert load_scene(tmp_path).ledger.unused == why
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("README.md", "no part of this format"),
+        ("notes/a.bin", "no part of this format"),
+        ("sub/images/1.JPG", "an image that nothing in this format names"),
+        ("colmap_sparse/0/images.bin", "of a COLMAP model that is not read"),
+        ("Masks/1.png", "masks are read from the folder masks beside that of the photos"),
+        ("cloud.ply", "points or a mesh that nothing in this format names"),
+    ],
+)
+def test_no_file_is_missed(tmp_path: Path, name: str, why: str) -> None:
     recordings.write_tum(tmp_path)
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
-    assert load_scene(tmp_path).ledger.unused == {name: "no part of this format"}
+    assert load_scene(tmp_path).ledger.unused == {name: why}
 
 
 def test_names_that_are_no_text_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     (tmp_path / "a\x1b[31m\n").touch()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff")).touch()
-    line = account(tmp_path, {}, {}, "else").line
+    line = account(tmp_path, {}, {}, lambda path: "else").line
     assert r"a\x1b[31m\n" in line and r"b\udcff" in line and line.isprintable() and line.encode()
 
 
@@ -127,7 +144,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     recordings.write_tum(tmp_path)
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "gone.png").symlink_to("nowhere")
-    assert load_scene(tmp_path).ledger.unused == {"gone.png": "no part of this format"}
+    assert load_scene(tmp_path).ledger.unused == {"gone.png": "a link to what is not there"}
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -137,7 +154,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x").touch()
     assert files_below(tmp_path) == [tmp_path / "a" / "1"]
-    assert account(tmp_path / "a", {}, {tmp_path: "why"}, "else").unused == {"1": "why"}
+    assert account(tmp_path / "a", {}, {tmp_path: "why"}, lambda path: "else").unused == {"1": "why"}
     assert Ledger().line == ""
 
 

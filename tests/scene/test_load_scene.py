@@ -64,6 +64,14 @@ def test_missing_photos_are_skipped_and_said(tmp_path: Path) -> None:
     assert len(scene.train) == 9 and "1 listed photos are missing and skipped (004.png)" in scene.summary
 
 
+def test_a_dataset_most_of_whose_photos_are_missing_is_warned_of(tmp_path: Path) -> None:
+    write_colmap(tmp_path)
+    for number in range(1, 7):
+        (tmp_path / "images" / f"{number:03}.png").unlink()
+    (warning,) = load_scene(tmp_path).warnings
+    assert warning == "6 of 10 listed photos are missing, such as 001.png: is the dataset whole?"
+
+
 def test_photos_of_another_size_have_scaled_cameras(tmp_path: Path) -> None:
     cameras = write_colmap(tmp_path)
     for camera in cameras:

@@ -57,7 +57,7 @@ def test_a_folder_with_other_names_is_said(tmp_path: Path) -> None:
     cameras = rgbd.write_scene(tmp_path)
     rgbd.write_map(tmp_path / "depth" / "frame7.png", rgbd.sphere_depth(cameras[0]))
     scene = load_scene(tmp_path)
-    assert scales(scene) == {} and "there is no 000.png, .npy or .tiff" in scene.warnings[0]
+    assert scales(scene) == {} and "there is no 000.png, .npy, .tiff, .tif, .exr" in scene.warnings[0]
 
 
 # ---- decoding

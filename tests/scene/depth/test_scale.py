@@ -10,6 +10,7 @@ import pytest
 
 from scene import load_scene
 from scene.depth.maps import load_depth, read_numbers
+from scene.depth.mixed_units import fewer_in_another_unit
 from scene.depth.sparse_check import middle_of_most, visible_points
 from scene.readers import colmap
 from scene.types import Camera, PointCloud, View
@@ -302,3 +303,54 @@ def test_a_suffix_that_is_not_read_is_named_with_those_that_are(tmp_path: Path) 
         np.savez(tmp_path / "depth" / f"{camera.name[:3]}.npz", rgbd.sphere_depth(camera))
     assert "000.npz cannot be used" in load_scene(tmp_path).warnings[0]
     assert "*.npz is not read as depth; .png, .npy, .tiff" in load_scene(tmp_path).warnings[0]
+
+
+# ---- distances instead of depths
+
+
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_distances_from_the_camera_are_no_depths(factor: float, tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    for camera in cameras:
+        row, column = np.mgrid[: camera.height, : camera.width] + 0.5
+        slant = np.sqrt(1 + ((column - camera.cx) / camera.fx) ** 2 + ((row - camera.cy) / camera.fy) ** 2)
+        rgbd.write_map(tmp_path / "depth" / f"{camera.name[:3]}.npy", factor * slant * rgbd.sphere_depth(camera))
+    scene = load_scene(tmp_path)
+    (warning,) = scene.warnings
+    assert scales(scene) == {} and "fit the distances of the scene's points" in warning and "000.npy" in warning
+
+
+def test_depths_with_a_sensor_s_noise_are_depths(tmp_path: Path) -> None:
+    cameras, rng = rgbd.write_scene(tmp_path), np.random.default_rng(0)
+    for camera in cameras:
+        depth = rgbd.sphere_depth(camera)
+        noisy = 1000 * depth * np.exp(rng.normal(0, 0.05, depth.shape))
+        rgbd.write_map(tmp_path / "depth" / camera.name, noisy)
+    assert set(scales(load_scene(tmp_path)).values()) == {1e-3}
+
+
+# ---- maps of one kind in several units
+
+
+@pytest.mark.parametrize("factor", [5.0, 0.1])
+def test_without_points_maps_in_another_unit_than_most_are_said(factor: float, tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+    rgbd.write_depth(tmp_path, cameras)
+    rgbd.write_map(tmp_path / "depth" / "002.png", 1000 * factor * rgbd.sphere_depth(cameras[2]))
+    said = [warning for warning in load_scene(tmp_path).warnings if "another unit" in warning]
+    assert len(said) == 1 and "depth/002.png" in said[0] and f"{factor:.3g} ×" in said[0]
+
+
+def test_without_points_floats_half_of_which_are_millimetres_are_said(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path, points=scenes.points(0))
+    for number, camera in enumerate(cameras):
+        depth = rgbd.sphere_depth(camera)[None] * (1000 if number < 2 else 1)
+        rgbd.write_map(tmp_path / "depth" / f"{Path(camera.name).stem}.npy", depth)
+    assert any("another unit" in warning for warning in load_scene(tmp_path).warnings)
+
+
+def test_medians_that_differ_step_by_step_are_of_one_unit() -> None:
+    steps = 1000 * 3.5 ** np.arange(6)
+    assert fewer_in_another_unit(steps) is None and fewer_in_another_unit(steps[:1]) is None
+    found = fewer_in_another_unit(np.array([900.0, 5000, 1100, 1000]))
+    assert found is not None and found[0].tolist() == [False, True, False, False] and found[1] == 5

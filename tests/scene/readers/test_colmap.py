@@ -82,7 +82,7 @@ def test_points_found_in_an_image_are_known(tmp_path: Path) -> None:
 
 
 def test_text_with_comments_observations_and_spaces_in_names(tmp_path: Path) -> None:
-    (tmp_path / "cameras.txt").write_text("# comment\n7 SIMPLE_RADIAL 40 30 35 20 15 -0.1\n")
+    (tmp_path / "cameras.txt").write_text("# comment\n \t# another\n7 SIMPLE_RADIAL 40 30 35 20 15 -0.1\n")
     (tmp_path / "images.txt").write_text(
         "# comment\n3 1 0 0 0 0.5 0 2 7 a b.png\n1.0 2.0 -1 3.0 4.0 9\n4 1 0 0 0 0 0 3 7 c.png\n\n"
     )
@@ -226,6 +226,14 @@ def test_points_that_are_nowhere_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "points3D.txt"
     path.write_text(path.read_text() + "8 nan 0 0 1 1 1 0\n9 1e200 0 0 1 1 1 0\n")
     assert len(colmap.read_model(tmp_path).points) == 4
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_a_file_without_even_its_number_of_entries_is_cut_short(tmp_path: Path, size: int) -> None:
+    write_binary(tmp_path / "sparse" / "0", scenes.cameras(2), scenes.points())
+    (tmp_path / "sparse" / "0" / "images.bin").write_bytes(bytes(size))
+    with pytest.raises(UserError, match=rf"images\.bin is cut short: it has {size} bytes"):
+        colmap.read_model(tmp_path / "sparse" / "0")
 
 
 # ---- photos, and which are held out

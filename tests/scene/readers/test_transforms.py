@@ -115,6 +115,23 @@ def test_what_is_no_pose_is_refused_by_its_frame(tmp_path: Path, pose: Any) -> N
         load_scene(tmp_path)
 
 
+def test_a_mirrored_pose_is_said_to_mirror(tmp_path: Path) -> None:
+    write(tmp_path, frame={"transform_matrix": np.diag([-1.0, 1, 1, 1]).tolist()})
+    with pytest.raises(UserError, match=r"images/000.png.*it mirrors .* one of its axes has the wrong sign"):
+        load_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "key, value", [("camera_convention", "opencv"), ("coordinate_system", "RDF"), ("convention", 3)]
+)
+def test_poses_of_another_convention_are_refused(tmp_path: Path, key: str, value: Any) -> None:
+    write(tmp_path, **{key: value})
+    with pytest.raises(UserError, match=f"{key} is .?{value}.*poses are read as those of OpenGL"):
+        load_scene(tmp_path)
+    write(tmp_path, **{key: "OpenGL"})
+    assert load_scene(tmp_path).warnings == ()
+
+
 # ---- lenses
 
 
