@@ -149,7 +149,7 @@ class RegularizerOptions:
     lambda_normal: str = option(
         "0",
         "weight of the difference of the rendered depth's slopes from the Gaussians' own, which turns them into "
-        f"their surface: {SCHEDULE}; needs --depth_model ray; raise it for smoother meshes",
+        f"their surface: {SCHEDULE}; needs --depth_model ray; a high one closes gaps, as between slats",
     )
     lambda_thickness: str = option(
         "0",
