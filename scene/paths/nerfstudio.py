@@ -21,7 +21,7 @@ from utils.errors import UserError
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera axes from OpenCV's
 LARGEST = 16_384  # pixels, on a side of a frame
-Degrees = Annotated[float, Meta(gt=0, lt=180)]
+Degrees = Annotated[float, Meta(ge=0.05, lt=179.99)]  # of a lens: a smaller field of view has no finite focal length
 
 
 class Frame(Struct):

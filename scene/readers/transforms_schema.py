@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from scene.readers.json_input import Finite, Pixels, Positive
 
-Angle = Annotated[float, Meta(gt=0, lt=3.1415)]  # radians: a field of view of 180 degrees has no pinhole image
+Angle = Annotated[float, Meta(ge=0.001, lt=3.1415)]  # radians: 180 degrees have no pinhole image, 0 no focal length
 Steps = Annotated[float, Meta(gt=0, le=1e6)]  # world units of a step of a depth map
 Text = Annotated[str, Meta(min_length=1)]
 

@@ -52,6 +52,7 @@ KEPT = (  # inputs that once were not fine: they come first
     *((kind, 1007) for kind in ("exposure_json", "poses_refined")),
     *(("sharded_sealed", seed) for seed in (1, 4)),
     ("checkpoint_sealed", 10_000_310),
+    *(("camera_path", seed) for seed in (1368, 4429)),
 )
 FINE = ("valid", "refused")
 

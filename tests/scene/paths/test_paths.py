@@ -208,6 +208,8 @@ def test_a_frame_of_another_shape_has_the_same_area_of_view() -> None:
 
 # ---- files of nerfstudio's viewer
 
+STRAIGHT = np.eye(4).ravel().tolist()
+
 
 def viewer_file(path: Path, **changes: Any) -> Path:
     """Two frames: one at (1, 2, 3) that looks along −z as OpenGL cameras do, and one that looks along +x."""
@@ -269,7 +271,8 @@ def translation(length: float) -> np.ndarray:
         ({"camera_path": [{"fov": 50.0}]}, r"camera_path\[0\].* it lacks camera_to_world"),
         ({"camera_path": [{"camera_to_world": [1.0] * 15, "fov": 50}]}, r"camera_to_world is .*it must be a list"),
         ({"camera_path": [{"camera_to_world": [1.0] * 16, "fov": 50}]}, r"\[0\].camera_to_world is no camera"),
-        ({"camera_path": [{"camera_to_world": np.eye(4).ravel().tolist(), "fov": 180}]}, r"fov is 180; it must be"),
+        ({"camera_path": [{"camera_to_world": STRAIGHT, "fov": 180}]}, "fov is 180; it must be"),
+        ({"camera_path": [{"camera_to_world": STRAIGHT, "fov": 1e-320}]}, "fov is 1e-320; it must be"),
         ({"render_width": 0}, "render_width is 0; it must be"),
         ({"render_width": 90_000}, "90000 × 40 pixels are too large; --size"),
         ({"fps": -1}, "fps is -1; it must be"),
