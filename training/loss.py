@@ -200,7 +200,7 @@ class Loss:
         """
         terms = {}
         if weights["erank"] > 0:
-            terms["erank"] = seen_here * regularizers.effective_rank(gaussians.activated_scales, visible)
+            terms["erank"] = seen_here * regularizers.effective_rank(gaussians.scales, visible)
         if weights["ray"] > 0:
             terms["ray"] = seen_here * regularizers.ray_direction(
                 gaussians.means,

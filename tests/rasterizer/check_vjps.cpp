@@ -9,6 +9,7 @@
 
 #include "math/blend.h"
 #include "math/depth_terms.h"
+#include "math/effective_rank.h"
 #include "math/exposure.h"
 #include "math/photometric.h"
 #include "math/splat.h"
@@ -521,6 +522,23 @@ static void check_distortion(const char* name, double scale) {
       [=](const Numbers& x, const Numbers& v) { return Numbers{robust_distortion_vjp(pixel_of(x), rule, v[0])}; });
 }
 
+// Needles and what is between them and discs; the kink, where nothing costs, is not among them.
+static void check_effective_rank() {
+  check(
+      "effective rank",
+      [] {
+        Numbers x = random_numbers(3, -5, -4);
+        x[1] += 2;
+        return x;
+      },
+      [](const Numbers& x) { return Numbers{effective_rank_cost(rank_parts(vec3(x, 0)))}; },
+      [](const Numbers& x, const Numbers& v) {
+        Numbers gradient;
+        append(gradient, effective_rank_cost_vjp(rank_parts(vec3(x, 0)), v[0]));
+        return gradient;
+      });
+}
+
 static void check_exposure() {
   const auto exposure_of = [](const Numbers& x) {
     Exposure<double> exposure;
@@ -564,6 +582,7 @@ int main() {
   check_ssim();
   check_difference();
   check_inv_depth();
+  check_effective_rank();
   check_exposure();
   check_distortion("mean distortion", 0);
   check_distortion("mean robust distortion", 0.8);

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diff_gaussian_rasterization import mean_distortion
+from diff_gaussian_rasterization import effective_rank_cost, mean_distortion
 from utils.losses.photometric import select
 from utils.quaternion import rotate_back
 
@@ -66,19 +66,12 @@ def ray_ratio(means: Tensor, scales: Tensor, quats: Tensor, camera_center: Tenso
     return torch.sqrt(along / (0.5 * across))
 
 
-def effective_rank(scales: Tensor, visible: Tensor) -> Tensor:
+def effective_rank(log_scales: Tensor, visible: Tensor) -> Tensor:
     """Mean over the visible Gaussians of max(−ln(r − 1 + 10⁻⁵), 0), r the effective rank of their covariance.
 
-    r = exp(−Σ q·ln q) of the shares q = s²/Σs² of the variances is 1 for a needle, 2 for a disc, 3 for a ball: so discs
-    and balls cost nothing, and needles without end (Hyung et al. 2024, eq. 9, without its term of the thinnest axis).
-    scales (N,3) activated; visible (N,) bool.
+    r is 1 for a needle, 2 for a disc, 3 for a ball. log_scales (N,3), as they are trained; visible (N,) bool.
     """
-    variances = torch.where(visible[:, None], scales, 1.0) ** 2
-    shares = variances / variances.sum(dim=1, keepdim=True)
-    # An axis of no length has no part in the entropy, and its logarithm would be infinite.
-    entropy = -(shares * torch.log(shares.clamp(min=torch.finfo(shares.dtype).tiny))).sum(dim=1)
-    cost = torch.relu(-torch.log(torch.expm1(entropy) + 1e-5))
-    return torch.where(visible, cost, 0.0).sum() / visible.sum().clamp(min=1)
+    return effective_rank_cost(log_scales, visible)
 
 
 def alpha(rendered: Tensor, known: Tensor) -> Tensor:

@@ -100,6 +100,12 @@ template <class T>
 int mean_distortion_backward(const DistortionSettings&, const DistortionInput<T>&, const MeanCotangent<T>&,
                              T* v_distortion, void* stream);
 
+// The mean over the visible Gaussians of what their effective rank costs, and its gradient.
+template <class T>
+int effective_rank_cost(const RankInput<T>&, const WeightedMean<T>&, const Allocator&, void* stream);
+template <class T>
+int effective_rank_cost_backward(const RankInput<T>&, const MeanCotangent<T>&, T* v_log_scales, void* stream);
+
 // An image in its photo's exposure, and its gradients.
 template <class T>
 int expose(const ExposureInput<T>&, T* shown, void* stream);
@@ -143,6 +149,9 @@ int adam(const AdamSettings&, const AdamArrays<T>* parameters, int count, const 
                                   const Allocator&, void*);                                                        \
   template int mean_distortion_backward<T>(const DistortionSettings&, const DistortionInput<T>&,                   \
                                            const MeanCotangent<T>&, T*, void*);
+#define DGR_INSTANTIATE_EFFECTIVE_RANK(T)                                                                    \
+  template int effective_rank_cost<T>(const RankInput<T>&, const WeightedMean<T>&, const Allocator&, void*); \
+  template int effective_rank_cost_backward<T>(const RankInput<T>&, const MeanCotangent<T>&, T*, void*);
 #define DGR_INSTANTIATE_EXPOSURE(T)                           \
   template int expose<T>(const ExposureInput<T>&, T*, void*); \
   template int expose_backward<T>(const ExposureInput<T>&, const T*, T*, T*, const Allocator&, void*);

@@ -460,6 +460,29 @@ static Tensor mean_distortion_backward_op(Tensor distortion, Tensor alpha, std::
   return v_distortion;
 }
 
+// ---- effective rank
+
+static std::tuple<Tensor, Tensor> effective_rank_cost_op(Tensor log_scales, Tensor visible) {
+  Tensor value = empty(log_scales, {}), share = empty(log_scales, {});
+  Allocations allocations = {log_scales};
+  run("effective_rank_cost", log_scales, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const RankInput<T> in = {log_scales.size(0), read<T>(log_scales), read<bool>(visible)};
+    return effective_rank_cost<T>(in, {write<T>(value), write<T>(share)}, allocations.allocator(), stream);
+  });
+  return {value, share};
+}
+
+static Tensor effective_rank_cost_backward_op(Tensor log_scales, Tensor visible, Tensor share, Tensor v_value) {
+  Tensor v_log_scales = new_like(log_scales);
+  run("effective_rank_cost_backward", log_scales, [&](auto t, void* stream) {
+    using T = decltype(t);
+    const RankInput<T> in = {log_scales.size(0), read<T>(log_scales), read<bool>(visible)};
+    return effective_rank_cost_backward<T>(in, {read<T>(v_value), read<T>(share)}, write<T>(v_log_scales), stream);
+  });
+  return v_log_scales;
+}
+
 // ---- exposure
 
 static Tensor expose_op(Tensor color, Tensor exposure) {
@@ -514,6 +537,8 @@ static void implement(torch::stable::detail::StableLibrary& m) {
   m.impl("inv_depth_l1_backward", TORCH_BOX(&inv_depth_l1_backward_op));
   m.impl("mean_distortion", TORCH_BOX(&mean_distortion_op));
   m.impl("mean_distortion_backward", TORCH_BOX(&mean_distortion_backward_op));
+  m.impl("effective_rank_cost", TORCH_BOX(&effective_rank_cost_op));
+  m.impl("effective_rank_cost_backward", TORCH_BOX(&effective_rank_cost_backward_op));
   m.impl("expose", TORCH_BOX(&expose_op));
   m.impl("expose_backward", TORCH_BOX(&expose_backward_op));
   m.impl("adam", TORCH_BOX(&adam_op));

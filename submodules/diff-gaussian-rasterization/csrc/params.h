@@ -215,7 +215,7 @@ struct PhotometricCotangents {
   T* v_x;            // (C, H, W)
 };
 
-// A weighted mean over pixels of what two images differ by; see math/depth_terms.h.
+// A weighted mean; see math/weighted_mean.h.
 constexpr int WEIGHTED_SUMS = 2;  // Σ w·f, Σ w
 
 struct InvDepthSettings {
@@ -259,6 +259,14 @@ template <class T>
 struct MeanCotangent {
   const T* value;  // () of the mean
   const T* share;  // ()
+};
+
+// What needles cost; see math/effective_rank.h.
+template <class T>
+struct RankInput {
+  int64_t rows;
+  const T* log_scales;  // (N, 3)
+  const bool* visible;  // (N,) what counts
 };
 
 // An image in its photo's exposure; see math/exposure.h.

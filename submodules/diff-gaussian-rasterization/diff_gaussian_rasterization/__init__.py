@@ -2,6 +2,7 @@
 
 from .adam import adam_
 from .depth_terms import inv_depth_l1, mean_distortion
+from .effective_rank import effective_rank_cost
 from .exposure import expose
 from .graphdeco import GaussianRasterizationSettings, GaussianRasterizer
 from .ops import get_num_threads, instruction_set, set_num_threads
@@ -18,6 +19,7 @@ __all__ = [
     "Thresholds",
     "adam_",
     "blend_splats",
+    "effective_rank_cost",
     "expose",
     "get_num_threads",
     "instruction_set",

@@ -37,6 +37,16 @@ def check_tensor(
     return value.contiguous()
 
 
+def check_flags(name: str, flags: object, shape: Sequence[int], like: Tensor, *, like_name: str) -> Tensor:
+    """`flags` as a contiguous tensor of bool, of `shape` and on `like`'s device; raises ValueError for any other."""
+    if not isinstance(flags, Tensor) or flags.dtype != torch.bool or flags.shape != shape:
+        found = f"{flags.dtype} {tuple(flags.shape)}" if isinstance(flags, Tensor) else f"a {type(flags).__name__}"
+        raise ValueError(f"{name} is {found}; it must be torch.bool {tuple(shape)}")
+    if flags.device != like.device:
+        raise ValueError(f"{name} is on device {flags.device}; it must be on {like.device}, as {like_name} is")
+    return flags.contiguous()
+
+
 def _fits(found: torch.Size, shape: Sequence[int | str]) -> bool:
     return len(found) == len(shape) and all(
         isinstance(expected, str) or expected == size for size, expected in zip(found, shape, strict=True)

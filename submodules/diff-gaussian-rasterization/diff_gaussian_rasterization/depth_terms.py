@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from . import ops
-from .checks import check_device, check_number, check_tensor
+from .checks import check_device, check_flags, check_number, check_tensor
 
 
 @ops.memory_errors
@@ -47,7 +46,7 @@ def inv_depth_l1(
         for name, image in (("inv_depth", inv_depth), ("target", target))
     )
     if valid is not None:
-        valid = _check_flags("valid", valid, alpha)
+        valid = check_flags("valid", valid, alpha.shape, alpha, like_name="alpha")
     if weight is not None:
         weight = check_tensor("weight", weight, alpha.shape, alpha, like_name="alpha")
     unit = check_number("unit", unit, 0, open_low=True)
@@ -83,12 +82,3 @@ def mean_distortion(
     unit, scale = check_number("unit", unit, 0, open_low=True), check_number("scale", scale, 0)
     value: Tensor = ops.mean_distortion(distortion, alpha, mask, unit, scale)[0]
     return value
-
-
-def _check_flags(name: str, flags: Tensor, like: Tensor) -> Tensor:
-    if not isinstance(flags, Tensor) or flags.dtype != torch.bool or flags.shape != like.shape:
-        found = f"{flags.dtype} {tuple(flags.shape)}" if isinstance(flags, Tensor) else f"a {type(flags).__name__}"
-        raise ValueError(f"{name} is {found}; it must be torch.bool {tuple(like.shape)}")
-    if flags.device != like.device:
-        raise ValueError(f"{name} is on device {flags.device}; it must be on {like.device}, as alpha is")
-    return flags.contiguous()

@@ -1,7 +1,8 @@
 """The native operators as torch sees them: loading, shapes for tracing (fakes), and derivatives.
 
 `project` turns Gaussians into splats, `isect_tiles` deals splats to tiles, `blend` composes the pixels; `photometric`
-compares images, `inv_depth_l1` and `mean_distortion` look at depths, `expose` changes colors; `adam` moves parameters.
+compares images, `inv_depth_l1` and `mean_distortion` look at depths, `effective_rank_cost` at shapes, `expose` changes
+colors; `adam` moves parameters.
 Schemas stand in csrc/ops.cpp, shapes in csrc/params.h. All but `isect_tiles`, `blend_statistics` and `adam` are
 differentiable.
 """
@@ -95,7 +96,7 @@ for _name in ("project", "blend"):
         "results in plain torch, slow and exact",
     )
 _differentiable_once("photometric", "For second derivatives write L1 and SSIM in torch's own operators")
-for _name in ("inv_depth_l1", "mean_distortion", "expose"):
+for _name in ("inv_depth_l1", "mean_distortion", "effective_rank_cost", "expose"):
     _differentiable_once(_name, "For second derivatives write the formula in torch's own operators")
 
 
@@ -267,7 +268,7 @@ def _(image: Tensor, *_inputs: Any) -> Tensor:
     return torch.empty_like(image)
 
 
-# ---- depth terms: a mean, and 1 over the sum of its weights
+# ---- depth terms and the effective rank: a mean, and 1 over the sum of its weights
 
 _INV_DEPTH_INPUTS, _DISTORTION_INPUTS = 7, 5  # of which tensors come first
 
@@ -297,16 +298,27 @@ def _mean_distortion_backward(ctx: Any, v_value: Tensor | None, _v: None) -> tup
     return (gradient, *(None,) * (_DISTORTION_INPUTS - 1))
 
 
+@memory_errors
+def _effective_rank_cost_backward(ctx: Any, v_value: Tensor | None, _v: None) -> tuple[Any, ...]:
+    if v_value is None:
+        return None, None
+    return _without_graph(_ops.effective_rank_cost_backward.default, *ctx.saved_tensors, v_value), None
+
+
 library.register_autograd(
     "diff_gaussian_rasterization::inv_depth_l1", _inv_depth_l1_backward, setup_context=_mean_context
 )
 library.register_autograd(
     "diff_gaussian_rasterization::mean_distortion", _mean_distortion_backward, setup_context=_mean_context
 )
+library.register_autograd(
+    "diff_gaussian_rasterization::effective_rank_cost", _effective_rank_cost_backward, setup_context=_mean_context
+)
 
 
 @library.register_fake("diff_gaussian_rasterization::inv_depth_l1")
 @library.register_fake("diff_gaussian_rasterization::mean_distortion")
+@library.register_fake("diff_gaussian_rasterization::effective_rank_cost")
 def _(image: Tensor, *_inputs: Any) -> tuple[Tensor, Tensor]:
     return image.new_empty(()), image.new_empty(())
 
@@ -317,8 +329,9 @@ def _(inv_depth: Tensor, alpha: Tensor, *_inputs: Any) -> tuple[Tensor, Tensor]:
 
 
 @library.register_fake("diff_gaussian_rasterization::mean_distortion_backward")
-def _(distortion: Tensor, *_inputs: Any) -> Tensor:
-    return torch.empty_like(distortion)
+@library.register_fake("diff_gaussian_rasterization::effective_rank_cost_backward")
+def _(leaf: Tensor, *_inputs: Any) -> Tensor:
+    return torch.empty_like(leaf)
 
 
 # ---- exposure
@@ -388,3 +401,4 @@ photometric = _differentiable(_ops.photometric.default, _photometric_context, _p
 inv_depth_l1 = _differentiable(_ops.inv_depth_l1.default, _mean_context, _inv_depth_l1_backward)
 expose = _differentiable(_ops.expose.default, _expose_context, _expose_backward)
 mean_distortion = _differentiable(_ops.mean_distortion.default, _mean_context, _mean_distortion_backward)
+effective_rank_cost = _differentiable(_ops.effective_rank_cost.default, _mean_context, _effective_rank_cost_backward)

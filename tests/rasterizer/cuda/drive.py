@@ -47,6 +47,9 @@ def run_kernels(on: Backend, dtype: torch.dtype) -> None:
         apart = (depth, depth * 0.7, weight, *numbers)
         _, share = on.operators.mean_distortion(*apart)
         on.operators.mean_distortion_backward(*apart, share, one)
+    shapes = torch.randn(2300, 3, dtype=dtype), torch.arange(2300) % 3 > 0  # more Gaussians than a block takes
+    _, share = on.operators.effective_rank_cost(*shapes)
+    on.operators.effective_rank_cost_backward(*shapes, share, one)
     color, exposure = torch.rand(3, 17, 133, dtype=dtype), torch.rand(3, 4, dtype=dtype)
     on.operators.expose_backward(color, exposure, on.operators.expose(color, exposure))
     lists = [[torch.rand(130, columns, dtype=dtype) for columns in (5, 1)] for _ in range(4)]

@@ -10,6 +10,7 @@
 #include "cuda/blend.cu"
 #include "cuda/blend_backward.cu"
 #include "cuda/depth_terms.cu"
+#include "cuda/effective_rank.cu"
 #include "cuda/exposure.cu"
 #include "cuda/isect_tiles.cu"
 #include "cuda/photometric.cu"

@@ -1,15 +1,9 @@
 // Pieces of images for the depth terms, W pixels at a time.
 #pragma once
 #include "../math/depth_terms.h"
-#include "simd.h"
+#include "weighted_sums.h"
 
 DGR_NAMESPACE_BEGIN
-
-template <class L, class T>
-DGR_FN void write_sums(const WeightedSums<L>& sums, T* out) {
-  out[0] = sum(sums.values);
-  out[1] = sum(sums.weights);
-}
 
 // ---- inverse depth
 

@@ -6,6 +6,7 @@
 #include "blend_forward.h"
 #include "blend_statistics.h"
 #include "depth_terms_kernel.h"
+#include "effective_rank_kernel.h"
 #include "exposure_kernel.h"
 #include "isect_kernel.h"
 #include "photometric_kernel.h"
@@ -60,6 +61,8 @@ struct Table {
         inv_depth_l1_backward_piece<L, T>,
         mean_distortion_piece<L, T>,
         mean_distortion_backward_piece<L, T>,
+        effective_rank_cost_piece<L, T>,
+        effective_rank_cost_backward_piece<L, T>,
         expose_piece<L, T>,
         expose_backward_piece<L, T>,
         adam_piece<L, T>};

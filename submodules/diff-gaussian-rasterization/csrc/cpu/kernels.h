@@ -46,6 +46,10 @@ struct Kernels {
   void (*mean_distortion)(const DistortionSettings&, const DistortionInput<T>&, int64_t begin, int64_t end, T* sums);
   void (*mean_distortion_backward)(const DistortionSettings&, const DistortionInput<T>&, const MeanCotangent<T>&,
                                    T* v_distortion, int64_t begin, int64_t end);
+  // Gaussians [begin, end): what needles among them cost, added to `sums` (WEIGHTED_SUMS), and the gradient.
+  void (*effective_rank_cost)(const RankInput<T>&, int64_t begin, int64_t end, T* sums);
+  void (*effective_rank_cost_backward)(const RankInput<T>&, const MeanCotangent<T>&, T* v_log_scales, int64_t begin,
+                                       int64_t end);
   // Pixels [begin, end) in an exposure; backward: `sums` (12) is what they add to the exposure's gradient.
   void (*expose)(const ExposureInput<T>&, T* shown, int64_t begin, int64_t end);
   void (*expose_backward)(const ExposureInput<T>&, const T* v_shown, T* v_color, int64_t begin, int64_t end, T* sums);

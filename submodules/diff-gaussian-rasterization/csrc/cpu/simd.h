@@ -189,6 +189,25 @@ DGR_FN Lanes<double, W> logarithm1p(Lanes<double, W> x) {
   return x;
 }
 
+// exp(x) − 1 for 0 ≤ x ≤ ½. float32: the series Σ xⁿ/n! up to n = 7 (relative error 2e-7).
+template <int W>
+DGR_FN Lanes<float, W> exponential_minus_1(Lanes<float, W> x) {
+  using L = Lanes<float, W>;
+  L p = L(1.98412698e-4f);
+  p = p * x + L(1.38888889e-3f);
+  p = p * x + L(8.33333333e-3f);
+  p = p * x + L(4.16666667e-2f);
+  p = p * x + L(1.66666667e-1f);
+  p = p * x + L(0.5f);
+  p = p * x + L(1.f);
+  return p * x;
+}
+template <int W>
+DGR_FN Lanes<double, W> exponential_minus_1(Lanes<double, W> x) {
+  for (int l = 0; l < W; ++l) x.v[l] = dgr::exponential_minus_1(double(x.v[l]));
+  return x;
+}
+
 // `count` numbers of an array, where there may be fewer than lanes: those beyond read as 0 and are not written.
 template <class L, class T>
 DGR_FN L load_some(const T* numbers, int64_t count) {

@@ -1,41 +1,9 @@
-// The depth terms on CUDA: a thread for some pixels, the blocks' sums added up by one block, in their order.
+// The depth terms on CUDA: a thread for some pixels.
 #include "../math/depth_terms.h"
-#include "device.cuh"
-#include "pixels.cuh"
-#include "reduce.cuh"
+#include "weighted_mean.cuh"
 
 namespace dgr {
 namespace cuda {
-
-// Thread i < WEIGHTED_SUMS writes the i-th sum of its block.
-template <class T>
-__device__ __forceinline__ void write_sums(const WeightedSums<T>& sums, T* blocks) {
-  T values[WEIGHTED_SUMS] = {sums.values, sums.weights};
-  const T total = block_sum<WEIGHTED_SUMS, PIXEL_THREADS / WARP>(values);
-  if (threadIdx.x < WEIGHTED_SUMS) blocks[int64_t(blockIdx.x) * WEIGHTED_SUMS + threadIdx.x] = total;
-}
-// From the blocks' sums, by a single block.
-template <class T>
-__global__ void __launch_bounds__(SUM_THREADS) weighted_mean(const T* blocks, int64_t count, WeightedMean<T> mean) {
-  __shared__ T totals[WEIGHTED_SUMS];
-  const T total = sum_of_rows<WEIGHTED_SUMS>(blocks, count);
-  if (threadIdx.x < WEIGHTED_SUMS) totals[threadIdx.x] = total;
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  const T share = totals[1] == T(0) ? T(0) : T(1) / totals[1];
-  *mean.value = totals[0] * share;
-  *mean.share = share;
-}
-
-// `kernel(settings, in, sums of its blocks)`, then the mean.
-template <class T, class Settings, class Input>
-static int mean_of_blocks(void (*kernel)(Settings, Input, T*), const Settings& settings, const Input& in,
-                          const WeightedMean<T>& mean, const Allocator& allocator, void* stream) {
-  const int64_t blocks = blocks_for(settings.pixels, BLOCK_PIXELS);
-  T* sums = scratch<T>(allocator, blocks * WEIGHTED_SUMS);
-  DGR_TRY(launch(kernel, unsigned(blocks), PIXEL_THREADS, stream, settings, in, sums));
-  return launch(weighted_mean<T>, 1, SUM_THREADS, stream, sums, blocks, mean);
-}
 
 // ---- inverse depth
 
@@ -71,7 +39,7 @@ __global__ void __launch_bounds__(PIXEL_THREADS)
 template <class T>
 int inv_depth_l1(const InvDepthSettings& settings, const InvDepthInput<T>& in, const WeightedMean<T>& mean,
                  const Allocator& allocator, void* stream) {
-  return mean_of_blocks<T>(inv_depth_l1_kernel<T>, settings, in, mean, allocator, stream);
+  return mean_of_blocks<T>(inv_depth_l1_kernel<T>, settings.pixels, mean, allocator, stream, settings, in);
 }
 
 template <class T>
@@ -111,7 +79,7 @@ __global__ void __launch_bounds__(PIXEL_THREADS)
 template <class T>
 int mean_distortion(const DistortionSettings& settings, const DistortionInput<T>& in, const WeightedMean<T>& mean,
                     const Allocator& allocator, void* stream) {
-  return mean_of_blocks<T>(mean_distortion_kernel<T>, settings, in, mean, allocator, stream);
+  return mean_of_blocks<T>(mean_distortion_kernel<T>, settings.pixels, mean, allocator, stream, settings, in);
 }
 
 template <class T>

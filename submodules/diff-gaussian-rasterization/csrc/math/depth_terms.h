@@ -6,20 +6,9 @@
 #pragma once
 #include "../params.h"
 #include "real.h"
+#include "weighted_mean.h"
 
 DGR_NAMESPACE_BEGIN
-
-// Of a weighted mean: Σ w·f and Σ w.
-template <class V>
-struct WeightedSums {
-  V values, weights;
-};
-template <class V>
-DGR_FN void add_weighted(WeightedSums<V>& sums, Mask<V> counted, V weight, V value) {
-  const V zero = V(Scalar<V>(0));
-  sums.values += select(counted, weight * value, zero);
-  sums.weights += select(counted, weight, zero);
-}
 
 // ---- |1/Z − 1/Z*|, with 1/Z = Σ(w/z)/Σw
 

@@ -59,6 +59,9 @@ DGR_FN double logarithm(double x) { return log(x); }
 // ln(1 + x), to all digits where x is small; for x ≥ 0.
 DGR_FN float logarithm1p(float x) { return log1pf(x); }
 DGR_FN double logarithm1p(double x) { return log1p(x); }
+// exp(x) − 1, to all digits where x is small; of lanes for 0 ≤ x ≤ ½.
+DGR_FN float exponential_minus_1(float x) { return expm1f(x); }
+DGR_FN double exponential_minus_1(double x) { return expm1(x); }
 // To the whole number above or below; of lanes, for numbers that an integer of their size can hold.
 DGR_FN float round_up(float x) { return ceilf(x); }
 DGR_FN double round_up(double x) { return ceil(x); }
