@@ -157,7 +157,7 @@ class RegularizerOptions:
         "lambda_erank if surfaces are thick",
     )
     lambda_erank: str = option(
-        "0",
+        "15000:0 15001:0.0003",
         f"weight of the effective rank, which rounds needles to discs: {SCHEDULE}; raise it if needles stay",
     )
     lambda_ray: str = option(

@@ -126,10 +126,10 @@ def run(folder: Path, steps: int, flags: Sequence[str] = ()) -> None:
 
 
 def measure(folder: Path, steps: int, flags: Sequence[str] = ()) -> dict[str, Any]:
-    """Medians over the steps, and the operations of a usual step: the median by their number."""
+    """Medians over the steps, and the operations of a usual step of the first half: the median by their number."""
     with operations() as counted:
-        run(folder, VIEWS + COUNTED + 2, flags)
-    usual = sorted(counted[VIEWS + 1 : -1], key=lambda counts: counts.total())[COUNTED // 2]
+        run(folder, 2 * (VIEWS + COUNTED + 2), flags)
+    usual = sorted(counted[VIEWS + 1 :][:COUNTED], key=lambda counts: counts.total())[COUNTED // 2]
     with beginnings() as times:
         run(folder, steps, flags)
     wall, host = ([b - a for a, b in pairwise(each)][WARM_UP:] for each in zip(*times, strict=True))

@@ -6,8 +6,8 @@
 The variants: no distortion, with pruning and without; the approximation that trainers have used, which gives 0.1 × the
 gradient of the mean distortion to the inverse depth and drops the rest (made here, around the rasterizer); the exact
 gradient of the same, of its logarithm, and of each surface apart (--distortion plain, log, gap); the logarithm with the
-depth of centers. These are without the sensor's term; with it the logarithm is the default, to which come the effective
-rank, splits along the longest axis, the normals' term, and all of them. Prune as by default all but the first; for the
+depth of centers. These are without the sensor's term and the effective rank; with both the logarithm is the default, to
+which come splits along the longest axis, or the normals' term. Prune as by default all but the first; for the
 clouds as they grow give -- --prune_min_weight 0 --floater_views 0 --spike_ratio 0.
 
 Against the true surface where the scene has truth/points.ply, as the synthetic one has, else against its fused depth
@@ -46,22 +46,21 @@ ROOT = Path(__file__).resolve().parents[1]
 NO_DISTORTION = ("--lambda_dist", "0")
 UNPRUNED = ("--prune_min_weight", "0", "--floater_views", "0", "--spike_ratio", "0")
 NO_SENSOR = ("--lambda_sensor", "0")
-ERANK = ("--lambda_erank", "15000:0 15001:0.0003")
+NO_RANK = ("--lambda_erank", "0")
 NORMAL = ("--lambda_normal", "15000:0 15001:0.05")
 LONG_AXIS = ("--split", "long_axis")
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "unpruned, no distortion": (*NO_SENSOR, *NO_DISTORTION, *UNPRUNED),
-    "no distortion": (*NO_SENSOR, *NO_DISTORTION),
-    "approximation": (*NO_SENSOR, "--distortion", "plain"),
-    "plain": (*NO_SENSOR, "--distortion", "plain"),
-    "log": (*NO_SENSOR, "--distortion", "log"),
-    "log, centers": (*NO_SENSOR, "--distortion", "log", "--depth_model", "center"),
-    "gap": (*NO_SENSOR, "--distortion", "gap"),
-    "log + sensor": (),
-    "log + sensor + rank": ERANK,
-    "log + sensor + long axis": LONG_AXIS,
-    "log + sensor + normals": NORMAL,
-    "all": (*ERANK, *LONG_AXIS, *NORMAL),
+    "unpruned, no distortion": (*NO_RANK, *NO_SENSOR, *NO_DISTORTION, *UNPRUNED),
+    "no distortion": (*NO_RANK, *NO_SENSOR, *NO_DISTORTION),
+    "approximation": (*NO_RANK, *NO_SENSOR, "--distortion", "plain"),
+    "plain": (*NO_RANK, *NO_SENSOR, "--distortion", "plain"),
+    "log": (*NO_RANK, *NO_SENSOR, "--distortion", "log"),
+    "log, centers": (*NO_RANK, *NO_SENSOR, "--distortion", "log", "--depth_model", "center"),
+    "gap": (*NO_RANK, *NO_SENSOR, "--distortion", "gap"),
+    "log + sensor": NO_RANK,
+    "log + sensor + rank": (),
+    "log + sensor + rank + long axis": LONG_AXIS,
+    "log + sensor + rank + normals": NORMAL,
 }
 APPROXIMATED = "approximation"
 PART_OF_INVERSE_DEPTH = 0.1

@@ -74,7 +74,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU would bring, and what the host does with values between steps, is left out."""
-    for name in ("rasterize", "adam", "depth_terms", "exposure", "photometric"):
+    for name in ("rasterize", "adam", "depth_terms", "effective_rank", "exposure", "photometric"):
         module = importlib.import_module(f"diff_gaussian_rasterization.{name}")
         monkeypatch.setattr(module, "check_device", lambda *_: None)
     monkeypatch.setattr(train, "device_text", str)

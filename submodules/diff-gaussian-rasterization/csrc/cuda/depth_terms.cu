@@ -39,7 +39,8 @@ __global__ void __launch_bounds__(PIXEL_THREADS)
 template <class T>
 int inv_depth_l1(const InvDepthSettings& settings, const InvDepthInput<T>& in, const WeightedMean<T>& mean,
                  const Allocator& allocator, void* stream) {
-  return mean_of_blocks<T>(inv_depth_l1_kernel<T>, settings.pixels, mean, allocator, stream, settings, in);
+  return mean_of_blocks<T>(inv_depth_l1_kernel<T>, blocks_for(settings.pixels, BLOCK_PIXELS), mean, allocator, stream,
+                           settings, in);
 }
 
 template <class T>
@@ -79,7 +80,8 @@ __global__ void __launch_bounds__(PIXEL_THREADS)
 template <class T>
 int mean_distortion(const DistortionSettings& settings, const DistortionInput<T>& in, const WeightedMean<T>& mean,
                     const Allocator& allocator, void* stream) {
-  return mean_of_blocks<T>(mean_distortion_kernel<T>, settings.pixels, mean, allocator, stream, settings, in);
+  return mean_of_blocks<T>(mean_distortion_kernel<T>, blocks_for(settings.pixels, BLOCK_PIXELS), mean, allocator,
+                           stream, settings, in);
 }
 
 template <class T>

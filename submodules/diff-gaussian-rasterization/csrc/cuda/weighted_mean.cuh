@@ -28,11 +28,10 @@ __global__ void __launch_bounds__(SUM_THREADS) weighted_mean(const T* blocks, in
   *mean.share = share;
 }
 
-// `kernel(arguments..., sums of its blocks)` over `count` pixels or Gaussians, then the mean.
+// `kernel(arguments..., sums of its blocks)`, then the mean.
 template <class T, class Kernel, class... Arguments>
-int mean_of_blocks(Kernel* kernel, int64_t count, const WeightedMean<T>& mean, const Allocator& allocator, void* stream,
-                   const Arguments&... arguments) {
-  const int64_t blocks = blocks_for(count, BLOCK_PIXELS);
+int mean_of_blocks(Kernel* kernel, int64_t blocks, const WeightedMean<T>& mean, const Allocator& allocator,
+                   void* stream, const Arguments&... arguments) {
   T* sums = scratch<T>(allocator, blocks * WEIGHTED_SUMS);
   DGR_TRY(launch(kernel, unsigned(blocks), PIXEL_THREADS, stream, arguments..., sums));
   return launch(weighted_mean<T>, 1, SUM_THREADS, stream, sums, blocks, mean);
