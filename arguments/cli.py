@@ -109,7 +109,7 @@ def _metavar(kind: type) -> str:
 def _help(item: Field[Any]) -> str:
     """The help text with the default behind it."""
     follows = item.metadata["follows"]
-    if item.default in (None, "") and follows:
+    if follows:
         return f"{item.metadata['help']} (default: {follows})"
     if isinstance(item.default, bool) or item.default in ("", ()):
         return str(item.metadata["help"])

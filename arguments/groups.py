@@ -133,6 +133,8 @@ class PipelineOptions:
     )
 
 
+ITERATIONS = 30_000
+ITERATIONS_ON_CPU = 7_000  # minutes instead of an hour on two cores: docs/experiments/iterations.md
 DEVICE_HELP = "device that computes: cpu, cuda or cuda:<number>"
 BEST_DEVICE = "cuda if a GPU works, else cpu"
 
@@ -158,7 +160,12 @@ def check_step(value: int, place: str) -> None:
 class RunOptions:
     """Run"""
 
-    iterations: int = option(30_000, "number of training steps; a few thousand give a preview", minimum=1)
+    iterations: int = option(
+        ITERATIONS,
+        "number of training steps; a few thousand give a preview",
+        minimum=1,
+        follows=f"{ITERATIONS}; {ITERATIONS_ON_CPU} on a CPU",
+    )
     minutes: float | None = option(
         None,
         "time that the run takes, with loading and evaluation, which sets --iterations by measured speed; "

@@ -21,10 +21,9 @@ def use_device(wanted: str, local_rank: int | None = None) -> torch.device:
     if not re.fullmatch(r"|cpu|cuda(:\d+)?", wanted):
         raise UserError(f"--device {wanted}: there is no such device; it must be cpu, cuda or cuda:<number>")
     _check_instruction_set()
-    fault = cuda_fault()
-    if wanted == "cpu" or (wanted == "" and fault):
+    if is_cpu(wanted):
         return torch.device("cpu")
-    if fault:
+    if fault := cuda_fault():
         raise UserError(f"--device {wanted} does not work: {fault}; {DOCTOR} says more, --device cpu works without")
     index, count = torch.device(wanted or "cuda").index, torch.cuda.device_count()
     if local_rank is not None:
@@ -38,6 +37,11 @@ def use_device(wanted: str, local_rank: int | None = None) -> torch.device:
     device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(device)
     return device
+
+
+def is_cpu(wanted: str) -> bool:
+    """Whether a wish that `use_device` takes is, or comes to, the CPU here."""
+    return wanted == "cpu" or (wanted == "" and cuda_fault() is not None)
 
 
 def _check_instruction_set() -> None:

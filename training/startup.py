@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from arguments import TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json
+from arguments import RunOptions, TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json
+from arguments.groups import ITERATIONS, ITERATIONS_ON_CPU
+from gaussian_renderer.device import is_cpu
 from scene.camera_list import write_cameras
 from scene.exposure_check import measure_exposures
 from scene.gaussians.initialize import initialize
@@ -63,6 +65,8 @@ def read_options(arguments: Sequence[str] | None, launch: Launch = ALONE) -> Tra
         if _is_given("--iterations", arguments):  # they end a plan of before
             stored = dataclasses.replace(stored, run=dataclasses.replace(stored.run, minutes=None, replan=()))
         options = parse_train_options(arguments, stored, strategy_options())
+    elif not _is_given("--iterations", arguments):
+        options = dataclasses.replace(options, run=_of_usual_length(options.run))
     if _is_given("--start_from", arguments) and (options.run.resume or options.run.start_checkpoint):
         raise UserError("--start_from begins a run; --resume and --start_checkpoint go on with one")
     if options.run.resume and options.run.overwrite:
@@ -84,6 +88,11 @@ def read_options(arguments: Sequence[str] | None, launch: Launch = ALONE) -> Tra
         options.densification.strategy,
     )  # fmt: skip
     return options
+
+
+def _of_usual_length(run: RunOptions) -> RunOptions:
+    """A run that nobody gave a length: shorter on a CPU."""
+    return dataclasses.replace(run, iterations=ITERATIONS_ON_CPU if is_cpu(run.device) else ITERATIONS)
 
 
 def check_depth_model(options: TrainOptions) -> None:

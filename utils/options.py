@@ -19,8 +19,8 @@ def option(
 ) -> Any:
     """A setting with its help text (unit included), extra `flags` beside `--<name>`, and what values it accepts.
 
-    `follows` says, for a default of None, in words what the value is then. `check(value, place)` raises a UserError,
-    which begins with the place, for a value that is not accepted.
+    `follows` says in words what the value is where none is given, if the default alone does not tell. `check(value,
+    place)` raises a UserError, which begins with the place, for a value that is not accepted.
     """
     limits = dict(minimum=minimum, maximum=maximum, choices=choices, check=check)
     return field(default=default, metadata=dict(help=help, flags=flags, follows=follows, **limits))
