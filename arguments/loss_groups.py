@@ -157,8 +157,15 @@ class RegularizerOptions:
         "lambda_erank if surfaces are thick",
     )
     lambda_erank: str = option(
-        "15000:0 15001:0.0003",
-        f"weight of the effective rank, which rounds needles to discs: {SCHEDULE}; raise it if needles stay",
+        "15000:0 15001:0.001",
+        f"weight of the effective rank, which makes needles shorter: {SCHEDULE}; raise it if needles stay",
+    )
+    erank_min: float = option(
+        1.18,
+        "effective rank from which on lambda_erank costs nothing: 1 is a needle, 1.18 flat and five times as long as "
+        "wide, 2 a disc, 3 a ball; raise it to make Gaussians round",
+        minimum=1.001,
+        maximum=3,
     )
     lambda_ray: str = option(
         "0", f"weight of the elongation along the view ray: {SCHEDULE}; raise it if Gaussians grow long along the rays"

@@ -200,7 +200,9 @@ class Loss:
         """
         terms = {}
         if weights["erank"] > 0:
-            terms["erank"] = seen_here * regularizers.effective_rank(gaussians.scales, visible)
+            terms["erank"] = seen_here * regularizers.effective_rank(
+                gaussians.scales, visible, self.regularizers.erank_min
+            )
         if weights["ray"] > 0:
             terms["ray"] = seen_here * regularizers.ray_direction(
                 gaussians.means,

@@ -531,10 +531,10 @@ static void check_effective_rank() {
         x[1] += 2;
         return x;
       },
-      [](const Numbers& x) { return Numbers{effective_rank_cost(rank_parts(vec3(x, 0)))}; },
+      [](const Numbers& x) { return Numbers{effective_rank_cost(rank_parts(vec3(x, 0)), 1.7)}; },
       [](const Numbers& x, const Numbers& v) {
         Numbers gradient;
-        append(gradient, effective_rank_cost_vjp(rank_parts(vec3(x, 0)), v[0]));
+        append(gradient, effective_rank_cost_vjp(rank_parts(vec3(x, 0)), 1.7, v[0]));
         return gradient;
       });
 }

@@ -66,12 +66,13 @@ def ray_ratio(means: Tensor, scales: Tensor, quats: Tensor, camera_center: Tenso
     return torch.sqrt(along / (0.5 * across))
 
 
-def effective_rank(log_scales: Tensor, visible: Tensor) -> Tensor:
-    """Mean over the visible Gaussians of max(−ln(r − 1 + 10⁻⁵), 0), r the effective rank of their covariance.
+def effective_rank(log_scales: Tensor, visible: Tensor, min_rank: float) -> Tensor:
+    """Mean over the visible Gaussians of max(ln((r₀ − 1 + 10⁻⁵)/(r − 1 + 10⁻⁵)), 0), r their effective rank.
 
-    r is 1 for a needle, 2 for a disc, 3 for a ball. log_scales (N,3), as they are trained; visible (N,) bool.
+    r is 1 for a needle, 2 for a disc, 3 for a ball; r₀ = `min_rank`, from which on nothing costs. log_scales (N,3), as
+    they are trained; visible (N,) bool.
     """
-    return effective_rank_cost(log_scales, visible)
+    return effective_rank_cost(log_scales, visible, min_rank)
 
 
 def alpha(rendered: Tensor, known: Tensor) -> Tensor:

@@ -462,22 +462,23 @@ static Tensor mean_distortion_backward_op(Tensor distortion, Tensor alpha, std::
 
 // ---- effective rank
 
-static std::tuple<Tensor, Tensor> effective_rank_cost_op(Tensor log_scales, Tensor visible) {
+static std::tuple<Tensor, Tensor> effective_rank_cost_op(Tensor log_scales, Tensor visible, double min_rank) {
   Tensor value = empty(log_scales, {}), share = empty(log_scales, {});
   Allocations allocations = {log_scales};
   run("effective_rank_cost", log_scales, [&](auto t, void* stream) {
     using T = decltype(t);
-    const RankInput<T> in = {log_scales.size(0), read<T>(log_scales), read<bool>(visible)};
+    const RankInput<T> in = {log_scales.size(0), min_rank, read<T>(log_scales), read<bool>(visible)};
     return effective_rank_cost<T>(in, {write<T>(value), write<T>(share)}, allocations.allocator(), stream);
   });
   return {value, share};
 }
 
-static Tensor effective_rank_cost_backward_op(Tensor log_scales, Tensor visible, Tensor share, Tensor v_value) {
+static Tensor effective_rank_cost_backward_op(Tensor log_scales, Tensor visible, double min_rank, Tensor share,
+                                              Tensor v_value) {
   Tensor v_log_scales = new_like(log_scales);
   run("effective_rank_cost_backward", log_scales, [&](auto t, void* stream) {
     using T = decltype(t);
-    const RankInput<T> in = {log_scales.size(0), read<T>(log_scales), read<bool>(visible)};
+    const RankInput<T> in = {log_scales.size(0), min_rank, read<T>(log_scales), read<bool>(visible)};
     return effective_rank_cost_backward<T>(in, {read<T>(v_value), read<T>(share)}, write<T>(v_log_scales), stream);
   });
   return v_log_scales;

@@ -72,9 +72,10 @@ STABLE_TORCH_LIBRARY(diff_gaussian_rasterization, m) {
   m.def(
       "mean_distortion_backward(Tensor distortion, Tensor alpha, Tensor? mask, float unit, float scale, "
       "Tensor share, Tensor v_value) -> Tensor v_distortion");
-  m.def("effective_rank_cost(Tensor log_scales, Tensor visible) -> (Tensor value, Tensor share)");
+  m.def("effective_rank_cost(Tensor log_scales, Tensor visible, float min_rank) -> (Tensor value, Tensor share)");
   m.def(
-      "effective_rank_cost_backward(Tensor log_scales, Tensor visible, Tensor share, Tensor v_value) -> "
+      "effective_rank_cost_backward(Tensor log_scales, Tensor visible, float min_rank, Tensor share, Tensor v_value) "
+      "-> "
       "Tensor v_log_scales");
   m.def("expose(Tensor color, Tensor exposure) -> Tensor shown");
   m.def("expose_backward(Tensor color, Tensor exposure, Tensor v_shown) -> (Tensor v_color, Tensor v_exposure)");

@@ -265,6 +265,7 @@ struct MeanCotangent {
 template <class T>
 struct RankInput {
   int64_t rows;
+  double min_rank;      // r₀, from which on a Gaussian costs nothing
   const T* log_scales;  // (N, 3)
   const bool* visible;  // (N,) what counts
 };

@@ -301,8 +301,10 @@ def _mean_distortion_backward(ctx: Any, v_value: Tensor | None, _v: None) -> tup
 @memory_errors
 def _effective_rank_cost_backward(ctx: Any, v_value: Tensor | None, _v: None) -> tuple[Any, ...]:
     if v_value is None:
-        return None, None
-    return _without_graph(_ops.effective_rank_cost_backward.default, *ctx.saved_tensors, v_value), None
+        return None, None, None
+    *tensors, share = ctx.saved_tensors
+    gradient = _without_graph(_ops.effective_rank_cost_backward.default, *tensors, *ctx.numbers, share, v_value)
+    return gradient, None, None
 
 
 library.register_autograd(

@@ -271,11 +271,11 @@ def test_effective_rank(kernels: Backend, rows: int, dtype: torch.dtype) -> None
     rng = torch.Generator().manual_seed(5)
     logs, visible = 2 * normal(rng, rows, 3), torch.arange(rows) % 3 != 1
     v, tolerance = torch.tensor(0.7, dtype=torch.float64), 1e-11 if dtype == torch.float64 else 1e-5
-    value, share = ON_CPU.operators.effective_rank_cost(logs, visible)
-    wanted = value, share, ON_CPU.operators.effective_rank_cost_backward(logs, visible, share, v)
+    value, share = ON_CPU.operators.effective_rank_cost(logs, visible, 1.5)
+    wanted = value, share, ON_CPU.operators.effective_rank_cost_backward(logs, visible, 1.5, share, v)
     given, seen = logs.to(kernels.device, dtype), visible.to(kernels.device)
-    value, share = kernels.operators.effective_rank_cost(given, seen)
-    gradient = kernels.operators.effective_rank_cost_backward(given, seen, share, v.to(kernels.device, dtype))
+    value, share = kernels.operators.effective_rank_cost(given, seen, 1.5)
+    gradient = kernels.operators.effective_rank_cost_backward(given, seen, 1.5, share, v.to(kernels.device, dtype))
     assert rows < 2 or (wanted[0] > 0.1 and wanted[2].any() and not wanted[2][~visible].any())
     for one, other in zip((value, share, gradient), wanted, strict=True):
         assert_near(one, other, tolerance)

@@ -268,5 +268,5 @@ def test_the_effective_rank_is_that_of_scales_as_they_are_trained() -> None:
     scales = torch.tensor([[0.3, 0.2, 0.02], [0.3, 0.003, 0.004]], dtype=torch.float64)
     shares = [0.09 / 0.1304, 0.04 / 0.1304, 0.0004 / 0.1304]
     rank = math.exp(-sum(share * math.log(share) for share in shares))
-    found = effective_rank(scales.log(), torch.tensor([True, False]))
-    assert float(found) == pytest.approx(-math.log(rank - 1 + 1e-5)) and found > 0.1
+    found = effective_rank(scales.log(), torch.tensor([True, False]), 2.5)
+    assert float(found) == pytest.approx(math.log(1.50001 / (rank - 1 + 1e-5))) and found > 0.1

@@ -23,10 +23,11 @@ DGR_FN L load_visible(const RankInput<T>& in, int64_t first, int64_t count) {
 template <class L, class T>
 void effective_rank_cost_piece(const RankInput<T>& in, int64_t begin, int64_t end, T* out) {
   const L zero = L(T(0));
+  const T min_rank = T(in.min_rank);
   WeightedSums<L> sums = {zero, zero};
   for_each_lanes<L>(begin, end, [&](int64_t first, int64_t count) {
     const L weight = load_visible<L>(in, first, count);
-    add_weighted(sums, weight > zero, weight, effective_rank_cost(load_rank<L>(in, first, end)));
+    add_weighted(sums, weight > zero, weight, effective_rank_cost(load_rank<L>(in, first, end), min_rank));
   });
   write_sums(sums, out);
 }
@@ -37,7 +38,7 @@ void effective_rank_cost_backward_piece(const RankInput<T>& in, const MeanCotang
   const L zero = L(T(0)), v_sum = L(*v.value * *v.share);
   for_each_lanes<L>(begin, end, [&](int64_t first, int64_t count) {
     const Mask<L> counted = load_visible<L>(in, first, count) > zero;
-    const Vec3<L> gradient = effective_rank_cost_vjp(load_rank<L>(in, first, end), v_sum);
+    const Vec3<L> gradient = effective_rank_cost_vjp(load_rank<L>(in, first, end), T(in.min_rank), v_sum);
     const L columns[3] = {select(counted, gradient.x, zero), select(counted, gradient.y, zero),
                           select(counted, gradient.z, zero)};
     const int rows = int(count < L::width ? count : L::width);

@@ -20,8 +20,9 @@ __device__ __forceinline__ RankParts<T> load_rank(const RankInput<T>& in, int64_
 template <class T>
 __global__ void __launch_bounds__(PIXEL_THREADS) effective_rank_cost_kernel(RankInput<T> in, T* sums) {
   WeightedSums<T> own = {T(0), T(0)};
-  for_row_of_thread(in.rows,
-                    [&](int64_t i) { add_weighted(own, in.visible[i], T(1), effective_rank_cost(load_rank(in, i))); });
+  for_row_of_thread(in.rows, [&](int64_t i) {
+    add_weighted(own, in.visible[i], T(1), effective_rank_cost(load_rank(in, i), T(in.min_rank)));
+  });
   write_sums(own, sums);
 }
 
@@ -30,7 +31,7 @@ __global__ void __launch_bounds__(PIXEL_THREADS)
     effective_rank_cost_backward_kernel(RankInput<T> in, MeanCotangent<T> v, T* v_log_scales) {
   const T v_sum = *v.value * *v.share;
   for_row_of_thread(in.rows, [&](int64_t i) {
-    const Vec3<T> gradient = effective_rank_cost_vjp(load_rank(in, i), v_sum);
+    const Vec3<T> gradient = effective_rank_cost_vjp(load_rank(in, i), T(in.min_rank), v_sum);
     v_log_scales[3 * i] = in.visible[i] ? gradient.x : T(0);
     v_log_scales[3 * i + 1] = in.visible[i] ? gradient.y : T(0);
     v_log_scales[3 * i + 2] = in.visible[i] ? gradient.z : T(0);

@@ -1,5 +1,6 @@
-// max(−ln(r − 1 + ε), 0), r = exp(H) the effective rank of a Gaussian's covariance, H = −Σ q·ln q the entropy of the
-// shares q = s²/Σs² of its variances, ε = 10⁻⁵ (Hyung et al. 2024, eq. 9).
+// max(ln((r₀ − 1 + ε)/(r − 1 + ε)), 0), r = exp(H) the effective rank of a Gaussian's covariance, H = −Σ q·ln q the
+// entropy of the shares q = s²/Σs² of its variances, ε = 10⁻⁵: of Gaussians whose rank is under r₀ (Hyung et al. 2024,
+// eq. 9, has r₀ = 2).
 //
 // From the logarithms of the scales, of which only differences matter. With d = 2·(the largest − each) the shares are
 // q = exp(−d)/Z, Z = Σ exp(−d); with D = Σ q·d the entropy is ln Z + D, and r − 1 = (Z − 1) + Z·(exp(D) − 1). Z − 1 is the
@@ -39,20 +40,21 @@ DGR_FN RankParts<V> rank_parts(Vec3<V> log_scales) {
 
 // Not "costs": what is not a number is to be seen.
 template <class V>
-DGR_FN Mask<V> costs_nothing(const RankParts<V>& p) {
-  return p.rank_minus_1 + V(Scalar<V>(RANK_EPSILON)) >= V(Scalar<V>(1));
+DGR_FN Mask<V> costs_nothing(const RankParts<V>& p, Scalar<V> min_rank) {
+  return p.rank_minus_1 >= V(min_rank - Scalar<V>(1));
 }
 template <class V>
-DGR_FN V effective_rank_cost(const RankParts<V>& p) {
-  const V zero = V(Scalar<V>(0));
-  return select(costs_nothing(p), zero, -logarithm(p.rank_minus_1 + V(Scalar<V>(RANK_EPSILON))));
+DGR_FN V effective_rank_cost(const RankParts<V>& p, Scalar<V> min_rank) {
+  using S = Scalar<V>;
+  const V least = V(min_rank - S(1) + S(RANK_EPSILON));
+  return select(costs_nothing(p, min_rank), V(S(0)), logarithm(least / (p.rank_minus_1 + V(S(RANK_EPSILON)))));
 }
 // By the logarithms of the scales; `v` is the cotangent of the cost. dr/dH = r, and dH by a logarithm is 2q·(d − D).
 template <class V>
-DGR_FN Vec3<V> effective_rank_cost_vjp(const RankParts<V>& p, V v) {
+DGR_FN Vec3<V> effective_rank_cost_vjp(const RankParts<V>& p, Scalar<V> min_rank, V v) {
   using S = Scalar<V>;
   const V by_entropy = (V(S(1)) + p.rank_minus_1) / (p.rank_minus_1 + V(S(RANK_EPSILON)));
-  const V slope = select(costs_nothing(p), V(S(0)), by_entropy * v * V(S(-2)));
+  const V slope = select(costs_nothing(p, min_rank), V(S(0)), by_entropy * v * V(S(-2)));
   const auto by_axis = [&](V share, V below) { return slope * share * (below - p.mean_below); };
   return {by_axis(p.shares.x, p.below.x), by_axis(p.shares.y, p.below.y), by_axis(p.shares.z, p.below.z)};
 }
