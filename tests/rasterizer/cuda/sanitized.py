@@ -32,7 +32,7 @@ class Sanitizer:
         return found if Path(found).is_absolute() else ""
 
     def build(self, folder: Path) -> Path:
-        """The library, with kernels for the channels of drive.py only: it compiles in half the time."""
+        """The library, with kernels for the channels of drive.py only, which compile sooner."""
         csrc, library = folder / "csrc", folder / "emulated.so"
         shutil.copytree(CSRC, csrc)
         text = (csrc / "params.h").read_text()
