@@ -13,8 +13,8 @@ SCENE := data/synthetic
 DEMO := out/demo
 DEMO_ITERATIONS ?= 3000
 FUZZ_SECONDS ?= 120
-# Tests in as many processes as there are cores, at most four; whole files of them, see tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+# Tests in as many processes as there are cores, at most four; whole files of them, see tests/helpers/sharing.py.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 CPP_FILES = $(shell find submodules tests -path '*/build/*' -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print)
 
 .PHONY: help env demo test test-fast check check-browser check-sfm check-barriers check-nvcc instruction-sets lint format fuzz bench bench-gpu clean

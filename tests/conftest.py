@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # The processes of pytest-xdist share the cores, and so do runs that a test starts: torch's threads may not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -12,18 +13,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import pytest
 import torch
 
+from tests.helpers import sharing
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
 REAL_SCENES = Path(__file__).resolve().parents[2] / "shared" / "scenes"
 
 
-EMULATED = Path(__file__).resolve().parent / "rasterizer" / "cuda"  # its files share what takes a minute to compile
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return sharing.scheduler(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The processes of pytest-xdist share out whole files, whose tests have fixtures in common."""
-    for item in items:
-        folder = EMULATED in item.path.parents
-        item.add_marker(pytest.mark.xdist_group(str(EMULATED if folder else item.path)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist
+        sharing.long_units_first(items)
 
 
 def real_scene(name: str) -> Path:

@@ -16,8 +16,8 @@ import pytest
 
 from scene import load_scene
 from scene.io import write_gaussians
-from scene.synthetic import write_scene
 from scene.types import GaussianArrays
+from tests.helpers import rgbd
 from utils.output_dir import point_cloud_path
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def copy(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("extending") / "scene"
-    write_scene(folder, views=4, width=64, height=48, quiet=True)
+    rgbd.write_depth(folder, rgbd.write_scene(folder))
     return folder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .emulated import CSRC
-from .sanitized import RACE, THREAD, build_for_races, reports
+from .sanitized import RACE, THREAD, reports
 
 BARRIER = re.compile(r"__sync(?:threads|warp|threads_and)\(")
 FIRST_RACE = {"TSAN_OPTIONS": f"{THREAD.options['TSAN_OPTIONS']}:halt_on_error=1:die_after_fork=0"}
@@ -42,7 +42,7 @@ def main() -> int:
         return 0
     found = list(barriers())
     with tempfile.TemporaryDirectory() as folder:
-        library = build_for_races(Path(folder))
+        library = THREAD.build(Path(folder))
         result = STOPS_AT_THE_FIRST.drive(library, "mutants", *(barrier.place for barrier in found))
     said = reports(result.stderr, "mutant")
     caught = 0

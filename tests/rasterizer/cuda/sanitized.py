@@ -13,6 +13,7 @@ from pathlib import Path
 from .emulated import CSRC, HERE, build
 
 ROOT = HERE.parents[2]
+CHANNELS = "CHANNEL_COUNTS[] = {1, 3, 4, 8, 16}"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,15 @@ class Sanitizer:
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         return found if Path(found).is_absolute() else ""
 
-    def build(self, library: Path, csrc: Path = CSRC) -> None:
+    def build(self, folder: Path) -> Path:
+        """The library, with kernels for the channels of drive.py only, which compile sooner."""
+        csrc, library = folder / "csrc", folder / "emulated.so"
+        shutil.copytree(CSRC, csrc)
+        text = (csrc / "params.h").read_text()
+        assert text.count(CHANNELS) == 1
+        (csrc / "params.h").write_text(text.replace(CHANNELS, "CHANNEL_COUNTS[] = {3, 8}"))
         build(library, *self.flags, csrc=csrc)
+        return library
 
     def drive(self, library: Path, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs drive.py with these arguments."""
@@ -60,17 +68,3 @@ def reports(said: str, kind: str) -> dict[str, str]:
     """What was said after each line "kind name", by the name."""
     parts = re.split(rf"^{kind} (.*)\n", said, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-CHANNELS = "CHANNEL_COUNTS[] = {1, 3, 4, 8, 16}"
-
-
-def build_for_races(folder: Path) -> Path:
-    """The library for ThreadSanitizer, with kernels for the channels of drive.py only: it compiles in half the time."""
-    csrc, library = folder / "csrc", folder / "watched.so"
-    shutil.copytree(CSRC, csrc)
-    text = (csrc / "params.h").read_text()
-    assert text.count(CHANNELS) == 1
-    (csrc / "params.h").write_text(text.replace(CHANNELS, "CHANNEL_COUNTS[] = {3, 8}"))
-    THREAD.build(library, csrc)
-    return library

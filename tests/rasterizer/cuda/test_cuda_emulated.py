@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..scenes import varied_scene
 from .pipeline import Backend, blend_arguments, project_arguments, run
-from .sanitized import ADDRESS, RACE, THREAD, build_for_races, reports
+from .sanitized import ADDRESS, RACE, THREAD, reports
 from .test_cuda_kernels import cotangents_of, deep_tile
 
 pytestmark = pytest.mark.slow
@@ -95,12 +95,10 @@ def test_shared_memory_is_full_of_what_it_should_be(emulated: Backend) -> None:
 
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sanitized") / "sanitized.so"
     try:
-        ADDRESS.build(path)
+        return ADDRESS.build(tmp_path_factory.mktemp("sanitized"))
     except subprocess.CalledProcessError:
         pytest.skip("g++ here cannot build with -fsanitize=address,undefined")
-    return path
 
 
 def test_sanitizers_find_nothing(sanitized: Path) -> None:
@@ -118,7 +116,7 @@ def test_sanitizers_find_a_fault(sanitized: Path) -> None:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not THREAD.runtime_path():
         pytest.skip("g++ here has no ThreadSanitizer: libtsan is missing")
-    return build_for_races(tmp_path_factory.mktemp("watched"))
+    return THREAD.build(tmp_path_factory.mktemp("watched"))
 
 
 def test_no_kernel_has_a_race(watched: Path) -> None:

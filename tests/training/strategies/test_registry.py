@@ -12,7 +12,6 @@ import torch
 
 import train
 from scene.gaussians.optimizer import edit_rows
-from scene.synthetic import write_scene
 from training.checkpoint import load_checkpoint
 from training.strategies import STRATEGIES
 from training.strategies.base import Draw, Strategy
@@ -42,12 +41,6 @@ class DropLast(Strategy):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.dropped = state["dropped"]
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    write_scene(tmp_path / "scene", views=4, width=64, height=48, quiet=True)
-    return tmp_path / "scene"
 
 
 def run(dataset: Path, model: Path, flags: str) -> list[dict[str, Any]]:
