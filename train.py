@@ -150,20 +150,21 @@ def loss_of(options: TrainOptions, extent: float, strategy: Strategy | None = No
     )
 
 
-def drawing_of(options: TrainOptions, scene: Scene) -> Callable[[int], RenderSettings]:
-    """How the run draws at each step. Colors that were trained change with the view from the first step on."""
+def drawing_of(options: TrainOptions, scene: Scene, absgrad: bool = False) -> Callable[[int], RenderSettings]:
+    """How the run draws at each step. Colors that were trained change with the view from the first step on.
+    `absgrad`: where the strategy needs it, for the photos of the steps."""
     near, degree, pipeline = scene.near, options.model.sh_degree, options.pipeline
     if options.model.start_from:
-        return lambda _: settings_of(near, degree, pipeline)
+        return lambda _: settings_of(near, degree, pipeline, absgrad=absgrad)
     every = sh_degree_interval(options.optimization, options.run.iterations)
-    return partial(settings_at, near=near, sh_degree=degree, every=every, pipeline=pipeline)
+    return partial(settings_at, near=near, sh_degree=degree, every=every, pipeline=pipeline, absgrad=absgrad)
 
 
 def probe_of(options: TrainOptions, scene: Scene, state: TrainingState) -> Probe:
     """What the speed of training steps is measured by."""
     return Probe(
         loss_of(options, scene.extent, state.strategy),
-        replace(drawing_of(options, scene)(SEEN_AT), absgrad=state.strategy.absgrad),
+        drawing_of(options, scene, state.strategy.absgrad)(SEEN_AT),
         background_color(options.model.white_background, state.gaussians.device),
         photos_in_step(options, state.gaussians.ranks),
     )
@@ -204,7 +205,7 @@ def next_shots(
         random = options.optimization.random_background
         background = random_color(state.generator, device) if random else plain
         weights = objective.weights(iteration)
-        how = objective.drawn(replace(settings(iteration), absgrad=state.strategy.absgrad), weights)
+        how = objective.drawn(settings(iteration), weights)
         shots.append(Shot(iteration, camera, viewmat, photo, background, how, weights))
     return shots
 
@@ -214,7 +215,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
     run, gaussians, optimizer, strategy = pace.run, state.gaussians, state.optimizer, state.strategy
     corrections, ranks = state.corrections, gaussians.ranks
     objective = loss_of(replace(options, run=run), scene.extent, strategy)
-    settings_at_step = drawing_of(options, scene)
+    settings_at_step, settings_of_photos = drawing_of(options, scene), drawing_of(options, scene, strategy.absgrad)
     plain = background_color(options.model.white_background, gaussians.device)
     facts = facts_of(scene, state, pace)
     batch_size = photos_in_step(options, ranks)
@@ -240,7 +241,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         monitor = Monitor(run, objective, gaussians, corrections, report, optimizer.rates)
         while state.iteration < run.iterations:
             photos = min(batch_size, run.iterations - state.iteration)
-            shots = next_shots(options, state, photos, plain, settings_at_step, objective)
+            shots = next_shots(options, state, photos, plain, settings_of_photos, objective)
             made = forward(gaussians, corrections, objective, shots)
             steps = made.steps
             for step in steps:

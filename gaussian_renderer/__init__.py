@@ -27,16 +27,16 @@ __all__ = [
 ]
 
 
-def settings_of(near: float, sh_degree: int, pipeline: PipelineOptions) -> RenderSettings:
+def settings_of(near: float, sh_degree: int, pipeline: PipelineOptions, *, absgrad: bool = False) -> RenderSettings:
     """How a trained model is drawn in a scene with this near plane."""
-    return RenderSettings(near, sh_degree, pipeline.antialiasing, depth_model=pipeline.depth_model)
+    return RenderSettings(near, sh_degree, pipeline.antialiasing, absgrad=absgrad, depth_model=pipeline.depth_model)
 
 
 def settings_at(
-    iteration: int, *, near: float, sh_degree: int, every: float, pipeline: PipelineOptions
+    iteration: int, *, near: float, sh_degree: int, every: float, pipeline: PipelineOptions, absgrad: bool = False
 ) -> RenderSettings:
     """How a run draws at `iteration`, which adds a degree every `every` steps up to `sh_degree`."""
-    return settings_of(near, sh_degree_at(iteration, sh_degree, every), pipeline)
+    return settings_of(near, sh_degree_at(iteration, sh_degree, every), pipeline, absgrad=absgrad)
 
 
 def background_color(white: bool, device: torch.device) -> Tensor:

@@ -30,16 +30,13 @@ class Corrections:
     def __init__(self, exposure: Exposure | None = None, poses: PoseRefinement | None = None, reason: str = "") -> None:
         """`reason`: why exposures are learned, or not, where the run has decided that by itself."""
         self.exposure, self.poses, self.reason = exposure, poses, reason
+        both = {"exposure": exposure, "poses": poses}
+        self._learned = {name: each for name, each in both.items() if each is not None}
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """What is learned, by name, a row for each training photo."""
         return {name: value for each in self._learned.values() for name, value in each.parameters.values.items()}
-
-    @property
-    def _learned(self) -> dict[str, Exposure | PoseRefinement]:
-        both = {"exposure": self.exposure, "poses": self.poses}
-        return {name: each for name, each in both.items() if each is not None}
 
     def viewmat(self, camera: Camera) -> Tensor | None:
         """(4,4) the refined pose of a training photo, in the graph; None where poses are as they are."""

@@ -23,13 +23,14 @@ from training.strategies.base import Draw, Look
 def draw_of(gaussians: Gaussians, corrections: Corrections, background: Tensor, settings: RenderSettings) -> Draw:
     """Drawing the Gaussians as they are when it is asked for; several ranks take turns with the cameras of a survey."""
     turns = cycle(range(gaussians.ranks.size))
-    surveyed = partial(_surveyed, gaussians, background, replace(settings, statistics=True), turns)
+    surveyed = partial(_surveyed, gaussians, background, settings, turns)
     return Draw(surveyed, partial(_pixel_sums, gaussians, corrections, background, settings), background)
 
 
 def _surveyed(
     gaussians: Gaussians, background: Tensor, settings: RenderSettings, turns: Iterator[int], camera: Camera
 ) -> RasterOutput:
+    settings = replace(settings, statistics=True)  # here, since most steps survey nothing
     if gaussians.shard is None:
         return render(gaussians, camera, background, settings)
     return render_shared(gaussians, Request(camera, background, settings), next(turns))

@@ -70,7 +70,7 @@ class TrainingState:
         cameras = [self.photos.photos.views[index].camera for index, _ in batch]
         viewmats = [self.corrections.viewmat(camera) for camera in cameras]
         photos = [
-            None if photo is None else photo._replace(viewmat=viewmat)
+            photo if photo is None or viewmat is None else photo._replace(viewmat=viewmat)
             for (_, photo), viewmat in zip(batch, viewmats, strict=True)
         ]
         return list(zip(cameras, viewmats, photos, strict=True))

@@ -131,11 +131,11 @@ class Sigmoid(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        result = (1 + torch.exp(-values)).reciprocal()
+        result = torch.exp(-values).add_(1).reciprocal_()
         ctx.save_for_backward(result)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (result,) = ctx.saved_tensors
-        return gradient * (result * (1 - result))
+        return (1 - result).mul_(result).mul_(gradient)

@@ -280,7 +280,7 @@ def _to_bytes(values: np.ndarray | None) -> np.ndarray | None:
 
 
 def _from_bytes(values: Tensor | None) -> Tensor | None:
-    return None if values is None else values.float().div_(255)
+    return None if values is None else values / 255
 
 
 def _depth(view: View, numbers: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -54,7 +54,7 @@ class DensityStatistics:
 
         `means2d_grad` is signed or absolute, whichever the threshold is meant for.
         """
-        seen, sizes = (radii > 0).to(means2d_grad.dtype), radii / max(width, height)
+        seen, sizes = radii > 0, radii / max(width, height)
         x, y = means2d_grad.unbind(1)
         self.rows["grad_sum"].addcmul_(seen, torch.hypot(x * (width / 2), y * (height / 2)))
         self.rows["views"] += seen

@@ -11,6 +11,8 @@ from torch.autograd import forward_ad
 
 from . import ops
 
+DTYPES = (torch.float32, torch.float64)
+
 
 def check_tensor(
     name: str, value: object, shape: Sequence[int | str], like: Tensor | None = None, *, like_name: str = "means"
@@ -24,12 +26,13 @@ def check_tensor(
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; it must be a tensor of shape {_words(shape)}")
-    if value.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name} has dtype {value.dtype}; it must be torch.float32 or torch.float64")
-    if value.shape != shape and not _fits(value.shape, shape):
-        raise ValueError(f"{name} has shape {tuple(value.shape)}; it must be {_words(shape)}")
-    if like is not None and value.dtype != like.dtype:
-        raise TypeError(f"{name} has dtype {value.dtype}; it must be {like.dtype}, as {like_name} has")
+    dtype, found = value.dtype, value.shape
+    if dtype not in DTYPES:
+        raise TypeError(f"{name} has dtype {dtype}; it must be torch.float32 or torch.float64")
+    if found != shape and not _fits(found, shape):
+        raise ValueError(f"{name} has shape {tuple(found)}; it must be {_words(shape)}")
+    if like is not None and dtype != like.dtype:
+        raise TypeError(f"{name} has dtype {dtype}; it must be {like.dtype}, as {like_name} has")
     if like is not None and value.device != like.device:
         raise ValueError(f"{name} is on device {value.device}; it must be on {like.device}, as {like_name} is")
     if forward_ad._current_level >= 0 and forward_ad.unpack_dual(value).tangent is not None:  # operators would drop it
@@ -55,12 +58,13 @@ def _fits(found: torch.Size, shape: Sequence[int | str]) -> bool:
 
 def check_device(name: str, value: Tensor) -> None:
     """Raises ValueError where no kernels exist for the tensor's device."""
-    if value.device.type == "cuda" and not ops.cuda_build():
+    kind = value.device.type
+    if kind == "cuda" and not ops.cuda_build():
         raise ValueError(
             f"{name} is on device {value.device}; it must be on cpu, since the library was built without CUDA: "
             "`python -m diff_gaussian_rasterization.doctor` says what to do"
         )
-    if value.device.type not in ("cpu", "cuda"):
+    if kind not in ("cpu", "cuda"):
         raise ValueError(f"{name} is on device {value.device}; it must be on cpu or cuda")
 
 

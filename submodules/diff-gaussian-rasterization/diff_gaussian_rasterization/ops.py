@@ -189,9 +189,11 @@ def _blend_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 @memory_errors
 def _blend_backward(ctx: Any, *v: Tensor | None) -> tuple[Any, ...]:
-    tensors, (*state, sensor_depth) = ctx.saved_tensors[:12], ctx.saved_tensors[12:]
+    saved = ctx.saved_tensors  # once: each access wraps all of them anew
+    tensors, (*state, sensor_depth) = saved[:12], saved[12:]
     # An image that no loss looks at has no gradient: the kernels take a tensor without elements for that, not zeros.
-    images = [tensors[0].new_empty(0) if image is None else image.contiguous() for image in v[:5]]
+    absent = tensors[0].new_empty(0)
+    images = [absent if image is None else image.contiguous() for image in v[:5]]
     settings = (*ctx.settings, sensor_depth, ctx.sensor_limit, ctx.with_absgrad)
     v_means2d, absgrad, *rest = _without_graph(_ops.blend_backward.default, *tensors, *settings, *state, *images)
     without = (None for _ in range(5 + len(settings) - 1))
@@ -388,11 +390,13 @@ def _differentiable(operator: Any, context: Any, backward: Any) -> Any:
             return output
 
     Derivative.backward = staticmethod(backward)  # type: ignore[method-assign]
+    # Past what Function.apply does for functional transforms alone: it looks at each input, of which there are 25.
+    apply = super(torch.autograd.Function, Derivative).apply
 
     def call(*inputs: Any) -> Any:
         if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
             return operator(*inputs)
-        return Derivative.apply(*inputs) if torch.is_grad_enabled() else _without_graph(operator, *inputs)
+        return apply(*inputs) if torch.is_grad_enabled() else _without_graph(operator, *inputs)
 
     return call
 

@@ -18,6 +18,7 @@ DISTORTION_SPACES = ("linear", "inverse")
 DEPTH_MODELS = ("center", "ray")
 DEPTH_REACH = 6.66  # twice the standard deviations within which a splat of the least alpha, 1/255, is seen
 MAX_SH_DEGREE = 3
+USUAL = Thresholds()
 
 
 def rasterize(
@@ -52,7 +53,7 @@ def rasterize(
     features: Tensor | None = None,
     depth_slope: bool = False,
     absgrad: bool = False,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = USUAL,
     means2d_offset: Tensor | None = None,
     absgrad_receiver: Tensor | None = None,
 ) -> RasterOutput:
@@ -147,7 +148,7 @@ def project_splats(
     antialiasing: bool = False,
     depth_model: str = "center",
     features: Tensor | None = None,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = USUAL,
     means2d_offset: Tensor | None = None,
 ) -> Splats:
     """The first half of `rasterize`, with its arguments: each Gaussian as the camera sees it.
@@ -211,7 +212,7 @@ def blend_splats(
     median_depth: bool = False,
     depth_slope: bool = False,
     absgrad: bool = False,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = USUAL,
     absgrad_receiver: Tensor | None = None,
 ) -> RasterOutput:
     """The second half of `rasterize`, with its arguments: the images that splats make. Ties of depth go by row.
@@ -363,6 +364,8 @@ def depth_reach(depth_model: str, alpha_min: float) -> float:
 
 
 def _check_thresholds(thresholds: Thresholds) -> Thresholds:
+    if thresholds is USUAL:
+        return thresholds
     alpha_max = check_number("thresholds.alpha_max", thresholds.alpha_max, 0, 0.9999, open_low=True)
     return Thresholds(
         check_number("thresholds.alpha_min", thresholds.alpha_min, 0, alpha_max),
