@@ -7,7 +7,6 @@ A mask without any pixel gives a loss of 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -58,10 +57,5 @@ def backward_weighted_sum(losses: Sequence[tuple[Mapping[str, Tensor], Mapping[s
     summed += [(value, 1.0) for value in more]
     moved = [(value, weight) for value, weight in summed if value.requires_grad]
     values = [value for value, _ in moved]
-    torch.autograd.backward(values, _scalars(tuple(weight for _, weight in moved), values[0].dtype, values[0].device))
-
-
-@lru_cache(maxsize=8)  # weights mostly stay from step to step
-def _scalars(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
-    """() each, by one copy to the device."""
-    return torch.tensor(numbers, dtype=dtype).to(device, non_blocking=True).unbind()
+    cotangents = torch.tensor([weight for _, weight in moved], dtype=values[0].dtype)
+    torch.autograd.backward(values, cotangents.to(values[0].device, non_blocking=True).unbind())
