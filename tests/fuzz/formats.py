@@ -48,6 +48,7 @@ class Format:
     damaged: tuple[str, ...]  # the files that match one of these patterns
     fault: Callable[[Path], str] = scene_fault  # reads the folder; see tests/fuzz/reading.py
     part: Callable[[Path], Part] | None = None  # reads what the damage reaches first, which is much faster
+    whole_every: int = 8  # inputs, where there is such a part
     afterwards: Callable[[Path], None] = nothing  # is called between damage and reading
     resealed: Callable[[bytes], bytes] = unsealed  # a damaged file whose check sums are right: damage is behind them
     opened: Callable[[bytes], bytes] = unsealed  # what is damaged of a file, which `resealed` makes a file again
@@ -143,7 +144,7 @@ FORMATS = {
     "exposure_json": Format(model_files.exposures, ("exposure.json",), reading.exposures_fault),
     "poses_refined": Format(model_files.refined_poses, ("poses_refined.json",), reading.poses_fault),
     "camera_path": Format(model_files.camera_path, ("path.json",), reading.path_fault),
-    "pages": Format(model_files.pages, PAGES, reading.pages_fault),
+    "pages": Format(model_files.pages, PAGES, reading.pages_fault, part=reading.page_without_drawings, whole_every=200),
     "checkpoint": Format(model_files.checkpoint, ("chkpnt0.pth",), reading.checkpoint_fault),
     "checkpoint_sealed": Format(
         model_files.checkpoint, ("chkpnt0.pth",), reading.checkpoint_fault, model_files.seal_again

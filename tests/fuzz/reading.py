@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -177,6 +178,19 @@ def pages_fault(folder: Path) -> str:
     evaluate_model(folder)
     write_summary(folder)
     return "" if (folder / "report.html").stat().st_size > 1000 else "no report"
+
+
+def page_without_drawings(folder: Path) -> Part:
+    """The report alone, without curves and contact sheet: all files are read, and a hundredth of the time is left."""
+
+    def fault(damaged: Path) -> str:
+        with (
+            patch("utils.reporting.figures.curves", return_value=None),
+            patch("utils.reporting.figures.contact_sheet", return_value=np.zeros((1, 1, 3), np.uint8)),
+        ):
+            return pages_fault(folder)
+
+    return fault
 
 
 # ---- checkpoints

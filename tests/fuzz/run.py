@@ -4,7 +4,7 @@ Each input is a dataset or model folder with one damaged file. It must be read a
 error, within 5 seconds of computing and 2 GB: nothing else. What does not is kept in --keep, a folder for each, as
 `a__b` for the path a/b.
 Of most datasets only what the damage reaches first is read, the reader's own part or the one file, and the whole scene
-of every 8th input: that is how many inputs come through in little time.
+of every 8th input (pages: 200th): that is how many inputs come through in little time.
 A number of the seed and a format is one input for ever: --replay runs such folders again, and --table goes on where
 the last run with that file ended.
 """
@@ -34,7 +34,6 @@ from utils.errors import UserError
 SECONDS_EACH = 5  # of computing, which other programs do not make longer
 TOO_LONG = f"over {SECONDS_EACH} s"
 WAITING = 24  # times as long in all, for what waits instead of computing
-WHOLE_EVERY = 8  # inputs of a format that has a faster part to read
 TURN = 2.0  # seconds for a format, before the next has its turn
 IN_MEMORY = Path("/dev/shm")  # where files are written and deleted without a disk
 MEMORY = 2 * 2**30  # bytes of address space, beyond what the imports take
@@ -106,7 +105,7 @@ class Dataset:
 
     def outcome(self, seed: int, whole: bool = False) -> tuple[str, Path]:
         """What comes of the damage of this seed, and the file that it is in."""
-        part = None if whole or seed % WHOLE_EVERY == 0 else self.part
+        part = None if whole or seed % self.format.whole_every == 0 else self.part
         with self.damaged(seed) as path:
             return judged(lambda: self.format.fault(self.folder) if part is None else part(path)), path
 
