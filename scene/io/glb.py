@@ -185,8 +185,14 @@ def _primitive(path: Path, document: Document, binary: bytes, attributes: dict[s
     def array(name: str, width: int) -> np.ndarray:
         if name not in attributes:
             raise UserError(f"{path} holds no whole Gaussians: {name} is missing")
-        return _accessor(path, document, binary, attributes[name], name, width)
+        found = _accessor(path, document, binary, attributes[name], name, width)
+        counts.setdefault(len(found), name)
+        if len(counts) > 1:
+            told = " and ".join(f"{count:,} ({first})" for count, first in counts.items())
+            raise UserError(f"{path}: its attributes are of different numbers of Gaussians, {told}")
+        return found
 
+    counts: dict[int, str] = {}  # of Gaussians, with the first attribute that has so many
     means = array("POSITION", 3)
     alphas = array(f"{NAME}:OPACITY", 1).astype(np.float64)
     degree = max((d for d in range(MAX_DEGREE + 1) if f"{NAME}:SH_DEGREE_{d}_COEF_0" in attributes), default=0)
@@ -195,16 +201,13 @@ def _primitive(path: Path, document: Document, binary: bytes, attributes: dict[s
         scales = array(f"{NAME}:SCALE", 3)
         if not (scales < 0).any():
             scales = np.where(scales == 0, np.float32(LOG_SCALES[0]), np.log(scales))
-    result = GaussianArrays(
+    return GaussianArrays(
         means=means,
         scales=scales,
         quats=array(f"{NAME}:ROTATION", 4)[:, [3, 0, 1, 2]],
         opacities=opacities,
         shs=np.stack([array(_sh_name(index), 3) for index in range((degree + 1) ** 2)], axis=1),
     )
-    if len({len(each) for each in vars(result).values()}) > 1:
-        raise UserError(f"{path}: its attributes are of different numbers of Gaussians")
-    return result
 
 
 def _accessor(path: Path, document: Document, binary: bytes, index: int, name: str, width: int) -> np.ndarray:

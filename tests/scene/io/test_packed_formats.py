@@ -261,12 +261,12 @@ def glb(text: bytes, binary: bytes = b"") -> bytes:
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def changed_glb(key: str, value: object) -> bytes:
-    """The golden file with one word of its accessors changed."""
+def changed_glb(key: str, value: object, index: int = 0) -> bytes:
+    """The golden file with one word of an accessor changed."""
     data = (GOLDEN / "a.glb").read_bytes()
     (length,) = struct.unpack_from("<I", data, 12)
     document = json.loads(data[20 : 20 + length])
-    document["accessors"][0][key] = value
+    document["accessors"][index][key] = value
     return glb(json.dumps(document).encode(), data[28 + length :])
 
 
@@ -306,6 +306,14 @@ def test_damage_is_one_error(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(make())
     with pytest.raises(UserError, match=rf"{name}.*{problem}"):
         read_gaussians(tmp_path / name)
+
+
+@pytest.mark.parametrize("index", [0, 2, 3, 4, 5, 9])  # 1: colors for viewers without Gaussians, which are not read
+def test_attributes_of_other_numbers_are_refused(index: int, tmp_path: Path) -> None:
+    (tmp_path / "a.glb").write_bytes(changed_glb("count", 3, index))
+    numbers = "3 .*and 12 " if index == 0 else "12 .*and 3 "
+    with pytest.raises(UserError, match=f"a.glb: its attributes are of different numbers of Gaussians, {numbers}"):
+        read_gaussians(tmp_path / "a.glb")
 
 
 def test_a_zstandard_bomb_is_not_unpacked(tmp_path: Path) -> None:
