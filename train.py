@@ -271,6 +271,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
                 run, objective = longer, loss_of(replace(options, run=longer), scene.extent, strategy)
                 monitor.objective = objective
                 results.lengthened(run)
+            state.average(options.optimization.average_last, run.iterations)
             stop = ranks.any(interrupt.requested) and iteration < run.iterations
             wait = stop or any(results.due(step.iteration) for step in steps)
             monitor.after_step(changes, wait=wait)

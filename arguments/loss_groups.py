@@ -36,11 +36,12 @@ class OptimizationOptions:
     position_lr_init: float = option(
         1.6e-4, "learning rate of the means at the first step, in scene extents per step", minimum=0, maximum=1
     )
-    position_lr_final: float = option(
-        1.6e-6,
+    position_lr_final: float | None = option(
+        None,
         "learning rate of the means at the last step, in scene extents per step; log-linear in between",
         minimum=0,
         maximum=1,
+        follows="0.0000016, times (30000 / --iterations)^(5/6) in a run of fewer steps, 10 times at most",
     )
     position_lr_max_steps: int | None = option(
         None, "number of steps over which the learning rate of the means decays", minimum=1, follows="--iterations"
@@ -52,6 +53,12 @@ class OptimizationOptions:
     scaling_lr: float | None = _rate("scaling_lr", "learning rate of the scales, in natural logarithms per step")
     rotation_lr: float | None = _rate(
         "rotation_lr", "learning rate of the rotations, in units of the quaternion per step"
+    )
+    average_last: float = option(
+        0.05,
+        "part of the run, at its end, over whose steps the Gaussians are averaged; 0 leaves those of the last step",
+        minimum=0,
+        maximum=1,
     )
     sh_degree_interval: int | None = option(
         None,

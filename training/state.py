@@ -80,6 +80,15 @@ class TrainingState:
         self.iteration += self._images
         self._begun = None
 
+    def average(self, part: float, iterations: int) -> None:
+        """Average the Gaussians over the last `part` of a run of `iterations`; at its end they become their average."""
+        if self.iteration > (1 - part) * iterations:
+            self.optimizer.follow()
+        else:  # also where the run has become longer
+            self.optimizer.average = None
+        if self.iteration >= iterations:
+            self.optimizer.settle()
+
     def to_checkpoint(self) -> dict[str, Any]:
         """What `restore` needs; shares memory with the state. A step that is not done has not begun."""
         return {
@@ -117,6 +126,7 @@ class TrainingState:
 
     def _check(self, checkpoint: Mapping[str, Any]) -> None:
         like = self.to_checkpoint()
+        like["optimizer"] = self.optimizer.state(averaged=_has_average(checkpoint["optimizer"]))
         check_scene(checkpoint["scene"], like["scene"], self.strategy.inputs.scene)
         check_settings(checkpoint["settings"], like["settings"])
         self.corrections.check(checkpoint.get("corrections", {}))
@@ -128,8 +138,9 @@ class TrainingState:
         rows = (len(self.gaussians), count)
         for name in ("gaussians", "optimizer", "strategy"):
             check_like(checkpoint[name], like[name], name, rows)
-        if not checkpoint["gaussians"]["scales"].exp().square().isfinite().all():
-            raise UserError("gaussians.scales of the checkpoint holds scales whose squares are not finite")
+        for place, scales in _scales_of(checkpoint).items():
+            if not scales.exp().square().isfinite().all():
+                raise UserError(f"{place}.scales of the checkpoint holds scales whose squares are not finite")
         if any((second < 0).any() for _, second in checkpoint["optimizer"]["moments"].values()):
             raise UserError("optimizer.moments of the checkpoint has mean squares under 0")
         steps = check_count(checkpoint["iteration"], "iteration", MAX_ITERATION)
@@ -172,6 +183,18 @@ class TrainingState:
 
     def _chance(self) -> dict[str, Any]:
         return {"photos": self.photos.state(), "generator": self.generator.get_state()}
+
+
+def _has_average(optimizer: Any) -> bool:
+    return isinstance(optimizer, Mapping) and "average" in optimizer
+
+
+def _scales_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Logarithms of scales by their place in a checkpoint."""
+    found: dict[str, Tensor] = {"gaussians": checkpoint["gaussians"]["scales"]}
+    if _has_average(checkpoint["optimizer"]):
+        found["optimizer.average.values"] = checkpoint["optimizer"]["average"]["values"]["scales"]
+    return found
 
 
 def _finite(value: Any) -> Any:

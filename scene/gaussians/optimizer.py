@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diff_gaussian_rasterization import ops
+from scene.gaussians.average import Average
 from scene.gaussians.model import PARAMETERS, Gaussians
 
 BETA1, BETA2 = 0.9, 0.999
@@ -37,6 +38,7 @@ class Optimizer:
         self.visible_only = visible_only
         self.steps = 0  # images whose gradients have been followed
         self.moments = {name: _zero_moments(gaussians.parameters[name]) for name in PARAMETERS}
+        self.average: Average | None = None  # of the Gaussians over the steps since `follow` began
 
     @torch.no_grad()
     @ops.memory_errors
@@ -69,27 +71,50 @@ class Optimizer:
         for parameter in parameters:
             parameter.grad = None
 
+    @ops.memory_errors
+    def follow(self) -> None:
+        """Take the Gaussians as they are now into their average."""
+        if self.average is None:
+            self.average = Average(self.gaussians.parameters)
+        else:
+            self.average.add(self.gaussians.parameters)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Put the average in the place of the Gaussians, where there is one; it is forgotten then."""
+        if self.average is not None:
+            for name, value in self.gaussians.parameters.items():
+                value.copy_(self.average.values[name])
+        self.average = None
+
     def forget(self, name: str) -> None:
         """Set the moments of a parameter to 0: its values were changed by other means than its gradient."""
         for moment in self.moments[name]:
             moment.zero_()
+        if self.average is not None:
+            self.average.begin_again(name, self.gaussians.parameters[name])
 
     def forget_rows(self, rows: Tensor) -> None:
         """Set all moments of some Gaussians, (M,) indices, to 0: the same."""
-        for moments in self.moments.values():
+        for name, moments in self.moments.items():
             for moment in moments:
                 moment[rows] = 0
+            if self.average is not None:
+                self.average.begin_again(name, self.gaussians.parameters[name], rows)
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+    def state(self, averaged: bool | None = None) -> dict[str, Any]:
+        """What a checkpoint keeps. `averaged`: with an average or without, as another state has it; None: as it is."""
         moments = {name: tuple(self.moments[name]) for name in PARAMETERS}
-        return {"steps": self.steps, "rates": dict(self.rates), "moments": moments}
+        average = self.average or (Average(self.gaussians.parameters) if averaged else None)
+        kept = {} if average is None or averaged is False else {"average": average.state()}
+        return {"steps": self.steps, "rates": dict(self.rates), "moments": moments, **kept}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned for Gaussians of the same number."""
         self.steps = state["steps"]
         self.rates = dict(state["rates"])
         self.moments = {name: Moments(*state["moments"][name]) for name in PARAMETERS}
+        self.average = Average(**state["average"]) if "average" in state else None
 
 
 class RowStatistics(Protocol):
@@ -107,19 +132,20 @@ def edit_rows(
     added: Mapping[str, Tensor] | None = None,
     parents: Sequence[Tensor] = (),
 ) -> None:
-    """Keep some Gaussians and put new ones behind them: parameters, Adam's moments and statistics, if any, all at once.
+    """Keep some Gaussians and put new ones behind them: parameters, Adam's moments, their average and statistics, if
+    any, all at once.
 
     `keep`: (N,) bool. `added`: the raw parameters of the new Gaussians by name, each (A, ...). Kept rows stay in order
-    with all they have; new rows start with moments and statistics 0. This is the only place where rows come and go.
+    with all they have; new rows start with moments and statistics 0, and their own values as average. This is the
+    only place where rows come and go.
 
     `parents` says, group by group of the new rows, which rows they come from, each (a,) rising indices: where the cloud
     is sharded this gives them their place among those of other ranks. All ranks call this, each for its own rows.
     """
     count = 0 if added is None else len(added["means"])
     # All is made before anything is put in its place: without the memory for it, all stays as it was.
-    parameters = {name: gaussians.parameters[name].detach()[keep] for name in PARAMETERS}
-    if added is not None:
-        parameters = {name: torch.cat([values, added[name]]) for name, values in parameters.items()}
+    parameters = _edited(gaussians.parameters, keep, added)
+    averages = {} if optimizer.average is None else _edited(optimizer.average.values, keep, added)
     moments = {
         name: Moments(*(_with_zero_rows(moment[keep], count) for moment in optimizer.moments[name]))
         for name in PARAMETERS
@@ -132,7 +158,14 @@ def edit_rows(
     for name, values in parameters.items():
         gaussians.replace(name, values)
     optimizer.moments.update(moments)
+    if optimizer.average is not None:
+        optimizer.average.values = averages
     gathered.update(rows)
+
+
+def _edited(values: Mapping[str, Tensor], keep: Tensor, added: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    kept = {name: values[name].detach()[keep] for name in PARAMETERS}
+    return kept if added is None else {name: torch.cat([each, added[name]]) for name, each in kept.items()}
 
 
 def _zero_moments(parameter: Tensor) -> Moments:

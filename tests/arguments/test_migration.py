@@ -58,6 +58,7 @@ def test_the_command_that_trains_as_the_original_does() -> None:
     assert "--iterations 30000" in command, "which a CPU has not by itself"
     regularizers = options.regularizers
     assert regularizers.lambda_dist == regularizers.lambda_erank == "0" and regularizers.lambda_alpha == 0
+    assert options.optimization.average_last == 0
     spikes = options.spikes
     rules = (spikes.prune_min_weight, spikes.floater_views, spikes.spike_ratio, spikes.spike_ray_views)
     assert not any((*rules, spikes.spike_spread)) and options.densification.densify_grad_threshold == 0.0002

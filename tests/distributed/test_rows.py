@@ -11,6 +11,7 @@ from torch import Tensor
 from arguments import OptimizationOptions
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.sharded import Request, render_batch
+from scene.gaussians.average import Average
 from scene.gaussians.model import PARAMETERS
 from scene.gaussians.optimizer import Optimizer, edit_rows
 from tests.helpers.clouds import random_gaussians
@@ -62,7 +63,7 @@ def test_choices_are_those_of_one_process() -> None:
 
 
 def edited(ranks: Ranks) -> list[Tensor]:
-    """Rows after they are copied, dropped and moved, in the order of their ids: means, moments, statistics."""
+    """Rows copied, dropped and moved, in the order of their ids: means, moments, averages, statistics."""
     gaussians = random_gaussians(60, sh_degree=1)
     if ranks.size > 1:
         gaussians = share_of(gaussians, ranks)
@@ -72,6 +73,7 @@ def edited(ranks: Ranks) -> list[Tensor]:
     statistics.rows["views"] += ids
     for name in PARAMETERS:
         optimizer.moments[name].first.copy_(2 * gaussians.parameters[name].detach())
+    optimizer.average = Average({name: 3 * gaussians.parameters[name] for name in PARAMETERS})
     lucky = (ids % 3 == 0) & (ids < 40)  # all on rank 0 of three
     parents = lucky.nonzero().squeeze(1)
     copies = {name: torch.cat([gaussians.parameters[name].detach()[lucky]] * 2) for name in PARAMETERS}
@@ -86,7 +88,8 @@ def edited(ranks: Ranks) -> list[Tensor]:
         ids = torch.arange(len(gaussians))
     assert torch.equal(optimizer.moments["shs_rest"].first[:3], 2 * gaussians.shs_rest.detach()[:3]) or len(ids) < 3
     order = ranks.gather(ids).argsort()
-    columns = gaussians.means.detach(), optimizer.moments["means"].first, statistics.rows["views"]
+    of_means = optimizer.moments["means"].first, optimizer.average.values["means"]
+    columns = gaussians.means.detach(), *of_means, statistics.rows["views"]
     return [ranks.gather(each)[order] for each in columns]
 
 

@@ -15,6 +15,7 @@ import torch
 import train
 from arguments import parse_train_options
 from gaussian_renderer import background_color, random_color
+from scene.io import read_gaussians
 from scene.loading.image_cache import ShuffledViews
 from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers.ring import BUSY, POINTS, VIEWS, camera_at, make_dataset
@@ -95,7 +96,7 @@ def test_the_same_seed_gives_the_same_bytes(dataset: Path, tmp_path: Path) -> No
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("flags", ["", "--optimizer_type sparse_adam"])
+@pytest.mark.parametrize("flags", ["", "--optimizer_type sparse_adam", "--average_last 0.8"])
 def test_a_resumed_run_goes_on_to_the_same_bits(flags: str, dataset: Path, tmp_path: Path) -> None:
     flags = f"{BUSY} --random_background {flags}"
     straight = run(dataset, tmp_path / "straight", f"{flags} --checkpoint_iterations 9 20")
@@ -109,6 +110,19 @@ def test_a_resumed_run_goes_on_to_the_same_bits(flags: str, dataset: Path, tmp_p
     assert (model / "point_cloud/iteration_20/point_cloud.ply").read_bytes() == straight.read_bytes()
     ends = [torch.load(folder / "chkpnt20.pth", weights_only=True) for folder in (straight.parents[2], model)]
     assert_same(*ends)
+
+
+def test_the_end_is_the_average_of_the_last_steps(dataset: Path, tmp_path: Path) -> None:
+    same = "--strategy adc --densify_until_iter 1"  # the number of Gaussians
+    last = run(dataset, tmp_path / "last", f"{same} --average_last 0 --save_iterations 17 18 19")
+    average = read_gaussians(run(dataset, tmp_path / "average", f"{same} --average_last 0.2"))
+    seen = [read_gaussians(path) for path in sorted(last.parents[1].glob("iteration_*/*.ply"))]
+    assert len(seen) == 4
+    for name in ("scales", "quats", "opacities", "shs"):  # the means hardly move at the end
+        of_last, found = getattr(seen[-1], name).astype(np.float64), getattr(average, name).astype(np.float64)
+        expected = np.mean([getattr(each, name).astype(np.float64) for each in seen], axis=0)
+        assert abs(expected - of_last).max() > 1e-3
+        assert np.allclose(found, expected, rtol=0, atol=1e-5)
 
 
 def assert_same(one: Any, other: Any) -> None:

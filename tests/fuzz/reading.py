@@ -200,7 +200,9 @@ def page_without_drawings(folder: Path) -> Part:
 def state_of(dataset: str) -> TrainingState:
     """The state before the first step, made once for a dataset: what is restored changes it as a whole."""
     options = parse_train_options(["-s", dataset, "--exposure", "on", "--refine_poses"])
-    return first_state(options, load_scene(dataset), CPU)
+    state = first_state(options, load_scene(dataset), CPU)
+    state.optimizer.follow()  # as in the last part of a run
+    return state
 
 
 def checkpoint_fault(folder: Path) -> str:

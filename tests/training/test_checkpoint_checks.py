@@ -35,9 +35,9 @@ STEPS = 5
 def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with checkpoints after 3 and 5 steps."""
     model = tmp_path_factory.mktemp("model") / "out"
-    flags = "--checkpoint_iterations 3 5 "
+    flags = "--average_last 1 --checkpoint_iterations 3 5 "
     flags += "--densify_from_iter 1 --densify_until_iter 5 --densification_interval 2 --densify_grad_threshold 1e-5"
-    run(dataset, model, flags, STEPS)
+    run(dataset, model, flags, STEPS + 1)
     return model
 
 
@@ -115,11 +115,15 @@ def test_mutated_checkpoints_are_refused(trained: Path, fresh: Callable[[], Trai
     assert state.iteration == STEPS and len(state.gaussians) != len(fresh().gaussians)
 
 
-def test_scales_that_overflow_are_refused(trained: Path, fresh: Callable[[], TrainingState]) -> None:
+@pytest.mark.parametrize("place", ["gaussians", "optimizer.average.values"])
+def test_scales_that_overflow_are_refused(place: str, trained: Path, fresh: Callable[[], TrainingState]) -> None:
     """They are finite as logarithms."""
     whole = load_checkpoint(trained / "chkpnt5.pth", ENTRIES)
-    whole["gaussians"]["scales"][3, 1] = 80.0
-    with pytest.raises(UserError, match="gaussians.scales of the checkpoint"):
+    of_place = whole
+    for name in place.split("."):
+        of_place = of_place[name]
+    of_place["scales"][3, 1] = 80.0
+    with pytest.raises(UserError, match=f"{place}.scales of the checkpoint"):
         fresh().restore(whole)
 
 

@@ -41,9 +41,18 @@ def test_a_rate_that_is_given_is_what_it_is() -> None:
 
 
 def test_the_means_rate_falls_over_the_run_unless_a_length_is_given() -> None:
-    assert rates(iteration=7000, iterations=7000)["means"] == pytest.approx(2 * 1.6e-6)
-    given = rates("--position_lr_max_steps", "30000", iteration=7000, iterations=7000)
+    assert rates(iteration=30_000)["means"] == pytest.approx(2 * 1.6e-6)
+    final = "--position_lr_final", "1.6e-6"
+    assert rates(*final, iteration=7000, iterations=7000)["means"] == pytest.approx(2 * 1.6e-6)
+    given = rates(*final, "--position_lr_max_steps", "30000", iteration=7000, iterations=7000)
     assert given["means"] == pytest.approx(2 * 1.6e-4 * 100 ** (-7 / 30))
+
+
+def test_it_falls_less_in_short_runs() -> None:
+    assert rates(iteration=3750, iterations=3750)["means"] == pytest.approx(2 * 1.6e-6 * 8 ** (5 / 6))
+    assert rates(iteration=100, iterations=100)["means"] == pytest.approx(2 * 1.6e-5)
+    slow = rates("--position_lr_init", "1e-6", iteration=100, iterations=100)
+    assert slow["means"] == pytest.approx(2 * 1e-6), "it must never rise"
 
 
 @pytest.mark.parametrize(("iterations", "all_in_use"), [(300, 30), (3_000, 300), (30_000, 3_000), (90_000, 3_000)])

@@ -43,6 +43,8 @@ def rebalance(gaussians: Gaussians, optimizer: Optimizer, statistics: dict[str, 
     for name in PARAMETERS:
         gaussians.replace(name, moved(gaussians.parameters[name].detach())[order])
         optimizer.moments[name] = Moments(*(moved(each)[order] for each in optimizer.moments[name]))
+        if optimizer.average is not None:
+            optimizer.average.values[name] = moved(optimizer.average.values[name])[order]
     kept: dict[str, Any] = _of_rows(statistics, len(stays), lambda values: moved(values)[order])
     shard.take(ids[order], shard.created)
     return kept
