@@ -21,7 +21,7 @@ from training.strategies import surveys
 from utils.image_io import read_png
 from utils.metrics.image import psnr
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 FLAGS = (
     "--iterations 240 --densify_from_iter 30 --densification_interval 30 --densify_until_iter 220 --eval --quiet "
