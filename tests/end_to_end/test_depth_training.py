@@ -20,7 +20,7 @@ from train import loss_of
 from training import batch
 from utils.errors import UserError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 
 @pytest.fixture(scope="module")

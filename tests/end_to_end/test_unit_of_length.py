@@ -14,14 +14,14 @@ import render
 import train
 from scene import load_scene
 from scene.readers import colmap
-from scene.synthetic.write import write_scene
 from scene.types import PointCloud
 from tests.helpers import rgbd
+from tests.helpers.room import write_room
 from training.strategies import surveys
 from utils.image_io import read_png
 from utils.metrics.image import psnr
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 FLAGS = (
     "--iterations 240 --densify_from_iter 30 --densification_interval 30 --densify_until_iter 220 --eval --quiet "
@@ -87,7 +87,7 @@ def pictures(model: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same scene in metres and in millimetres."""
     folder = tmp_path_factory.mktemp("units")
-    write_scene(folder / "m", views=8, width=96, height=72, quiet=True)
+    write_room(folder / "m", views=8, width=96, height=72)
     write_in_millimetres(folder / "m", folder / "mm")
     return folder / "m", folder / "mm"
 

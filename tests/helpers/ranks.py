@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.checkpoint  # this and the next: what torch imports while a run trains and saves, in each fork
+import torch.fx.experimental.symbolic_shapes
 
 from utils.distributed import Ranks, join, launch_of, leave, meeting_point
 

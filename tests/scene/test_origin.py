@@ -98,6 +98,7 @@ def test_one_far_camera_moves_no_scene(sources: tuple[Path, Path], tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pages")
 def test_training_is_as_good_there(sources: tuple[Path, Path], tmp_path: Path) -> None:
     scores = []
     for name, source in zip(("here", "utm"), sources, strict=True):

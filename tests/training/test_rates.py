@@ -66,6 +66,7 @@ def test_the_steps_of_a_degree_can_be_given() -> None:
     assert sh_degree_interval(parse_train_options(["--sh_degree_interval", "7"]).optimization, 300) == 7
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_a_run_learns_at_these_rates_and_harmonics_of_all_degrees(dataset: Path, tmp_path: Path) -> None:
     words = f"-s {dataset} -m {tmp_path / 'out'} --iterations {ITERATIONS} --quiet"
     train.main([*words.split(), "--checkpoint_iterations", str(ITERATIONS)])

@@ -1,6 +1,6 @@
 """Runs the kernels in the emulator for a sanitizer to watch: `python -m tests.rasterizer.cuda.drive LIBRARY WHAT …`
 
-WHAT is `kernels`, with the number of blocks at a time and the floating-point type; `mutants`, with the barriers that
+WHAT is `kernels`, with the number of blocks at a time and the floating-point types; `mutants`, with the barriers that
 are taken out one by one; or `faults`, with those of emulated.cpp. The latter two have two blocks at a time.
 """
 
@@ -88,9 +88,10 @@ def main(library: str, what: str, *words: str) -> None:
     elif what == "mutants":
         run_mutants(operators, words)
     else:
-        residents, dtype = words
+        residents, *dtypes = words
         operators.schedule(1 if int(residents) > 1 else 0, int(residents))
-        run_kernels(Backend(operators), getattr(torch, dtype))
+        for dtype in dtypes:
+            run_kernels(Backend(operators), getattr(torch, dtype))
     print("finished")
 
 

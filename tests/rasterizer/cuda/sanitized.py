@@ -14,6 +14,7 @@ from .emulated import CSRC, HERE, build
 
 ROOT = HERE.parents[2]
 CHANNELS = "CHANNEL_COUNTS[] = {1, 3, 4, 8, 16}"
+IN_DOUBLE = "f(double(), guard.stream())"  # how operators.h calls a kernel for double
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Sanitizer:
     runtime: str  # its library
     options: dict[str, str]  # environment variables
     fixed_addresses: bool = False  # it wants memory to lie where it did before addresses were made random
+    has_double: bool = True  # kernels for double, beside those for float
 
     def runtime_path(self) -> str:
         """The path of its runtime; empty where g++ has none."""
@@ -32,12 +34,14 @@ class Sanitizer:
         return found if Path(found).is_absolute() else ""
 
     def build(self, folder: Path) -> Path:
-        """The library, with kernels for the channels of drive.py only, which compile sooner."""
+        """The library, with kernels only for the channels and types that drive.py runs, which compile sooner."""
         csrc, library = folder / "csrc", folder / "emulated.so"
         shutil.copytree(CSRC, csrc)
-        text = (csrc / "params.h").read_text()
-        assert text.count(CHANNELS) == 1
-        (csrc / "params.h").write_text(text.replace(CHANNELS, "CHANNEL_COUNTS[] = {3, 8}"))
+        _replace(csrc / "params.h", CHANNELS, "CHANNEL_COUNTS[] = {3, 8}")
+        if not self.has_double:
+            _replace(csrc / "operators.h", IN_DOUBLE, "-1")  # an error
+            for path in (csrc / "cuda").glob("*.cu"):
+                path.write_text(re.sub(r"^DGR_INSTANTIATE_\w+\(double\)$", "", path.read_text(), flags=re.MULTILINE))
         build(library, *self.flags, csrc=csrc)
         return library
 
@@ -56,12 +60,20 @@ ADDRESS = Sanitizer(
     {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"},
 )
 THREAD = Sanitizer(
-    ("-O1", "-g1", "-fsanitize=thread"),
+    ("-g1", "-fsanitize=thread"),
     "libtsan.so",
     {"TSAN_OPTIONS": "ignore_noninstrumented_modules=1:exitcode=0:suppress_equal_addresses=0"},
     fixed_addresses=True,
+    has_double=False,
 )
 RACE = "WARNING: ThreadSanitizer: data race"
+
+
+def _replace(path: Path, old: str, new: str) -> None:
+    """What stands once in a file; its lines keep their numbers."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
 
 
 def reports(said: str, kind: str) -> dict[str, str]:

@@ -12,10 +12,10 @@ from scene import load_scene
 from scene.depth.fusion import fuse_depth
 from scene.depth.maps import read_numbers
 from scene.readers import colmap
-from scene.synthetic.write import write_scene
 from scene.types import PointCloud, Scene
 from tests.helpers import rgbd
 from tests.helpers.rgbd import depth_of
+from tests.helpers.room import write_room
 from tests.scene.synthetic.test_synthetic import distance_to_surface
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ HOLES = {  # row, column -> where there is nothing
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("close") / "room"
-    write_scene(folder, views=8, width=160, height=120, quiet=True)
+    write_room(folder, views=8, width=160, height=120)
     return folder
 
 

@@ -12,9 +12,9 @@ import pytest
 from scene import load_scene
 from scene.depth.fusion import add_fused, back_project, fuse_depth
 from scene.images import load_image
-from scene.synthetic.write import write_scene
 from scene.types import DepthMap, PointCloud, View
 from tests.helpers import rgbd, scenes
+from tests.helpers.room import write_room
 from tests.scene.synthetic.test_synthetic import distance_to_surface
 
 
@@ -110,7 +110,7 @@ def test_only_training_views_are_fused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_synthetic_room_starts_from_its_depth(tmp_path: Path) -> None:
-    write_scene(tmp_path / "room", views=4, width=96, height=72, quiet=True)
+    write_room(tmp_path / "room", views=4, width=96, height=72)
     scene, plain = load_scene(tmp_path / "room"), load_scene(tmp_path / "room", depths="none")
     assert scene.warnings == () and "depth: 4 maps, mm, " in scene.summary
     assert len(scene.measured) > len(plain.measured) + 200

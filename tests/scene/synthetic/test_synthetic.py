@@ -21,7 +21,7 @@ from scene.synthetic import build_room, distance_to_surface, make_cameras, write
 from scene.synthetic.camera_path import make_far_cameras
 from scene.synthetic.far import write_far
 from scene.synthetic.lathe import Lathe, ring_profile, smooth_profile
-from scene.synthetic.lighting import Lighting, Quality
+from scene.synthetic.lighting import Lighting
 from scene.synthetic.plan import Solid, to_world
 from scene.synthetic.points import times_seen, unproject
 from scene.synthetic.raytrace import Tracer
@@ -32,6 +32,7 @@ from scene.synthetic.shapes import Box, Rectangle, Shape
 from scene.synthetic.textures import Texture, checker, noise, plain, srgb
 from scene.synthetic.write import MARK
 from scene.types import Camera, PointCloud
+from tests.helpers.room import QUICK
 from utils.errors import UserError
 from utils.image_io import write_png
 
@@ -39,7 +40,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 GRAY = srgb("#808080")
-QUICK = Quality(spacing=6.0, sky=(2, 2), sun=1, bulb=1, gather=16)
 BELLY = smooth_profile([(0.3, 0), (0.6, 0.4), (0.2, 0.9), (0.35, 1.1)], 14)
 VASE = [(0, 0), *BELLY, (0.25, 1.1), (0.12, 0.9), (0, 0.8)]
 

@@ -17,7 +17,7 @@ from training.strategies import STRATEGIES
 from training.strategies.base import Draw, Strategy
 from utils.errors import UserError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_pages")]
 
 FLAGS = "--eval --quiet --save_iterations 6 --densify_from_iter 0"
 
