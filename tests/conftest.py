@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# The processes of pytest-xdist share the cores, and so do runs that a test starts: torch's threads may not spin.
+# The processes of pytest-xdist share the cores, and so do runs that a test starts: torch's threads may not spin, and
+# each process has one unless a test asks for more.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

@@ -20,9 +20,10 @@ LIMITS = {"color": (34, 40), "depth": (42, 48)}
 def test_a_step_starts_no_more_operations_than_it_did(case: str, tmp_path: Path) -> None:
     bench_step.write_scene(tmp_path / "scene", 32, 24, 16, case == "depth")
     with bench_step.operations() as steps:
-        bench_step.run(tmp_path, 2 * (bench_step.VIEWS + 4))
+        bench_step.run(tmp_path, 2 * (bench_step.VIEWS + 4), ["--average_last", "0.5"])
     usual_steps = steps[bench_step.VIEWS + 2], steps[-2]  # what is made once for each photo is there
     assert [usual["effective_rank_cost"] for usual in usual_steps] == [0, 1]
+    assert [usual["_foreach_lerp_"] for usual in usual_steps] == [0, 1]
     for usual, limit in zip(usual_steps, LIMITS[case], strict=True):
         assert usual["hypot"] == 1, "the statistics of growth are not gathered"
         for name in ("project", "isect_tiles", "blend", "photometric", "blend_backward", "project_backward", "adam"):
