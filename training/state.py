@@ -141,6 +141,8 @@ class TrainingState:
         for place, scales in _scales_of(checkpoint).items():
             if not scales.exp().square().isfinite().all():
                 raise UserError(f"{place}.scales of the checkpoint holds scales whose squares are not finite")
+        if _has_average(checkpoint["optimizer"]):
+            check_count(checkpoint["optimizer"]["average"]["count"], "optimizer.average.count", MAX_ITERATION)
         if any((second < 0).any() for _, second in checkpoint["optimizer"]["moments"].values()):
             raise UserError("optimizer.moments of the checkpoint has mean squares under 0")
         steps = check_count(checkpoint["iteration"], "iteration", MAX_ITERATION)

@@ -127,6 +127,16 @@ def test_scales_that_overflow_are_refused(place: str, trained: Path, fresh: Call
         fresh().restore(whole)
 
 
+@pytest.mark.parametrize("count", [-1, 2**70])
+def test_a_number_of_averaged_steps_that_none_has_is_refused(
+    count: int, trained: Path, fresh: Callable[[], TrainingState]
+) -> None:
+    whole = load_checkpoint(trained / "chkpnt5.pth", ENTRIES)
+    whole["optimizer"]["average"]["count"] = count
+    with pytest.raises(UserError, match="optimizer.average.count of the checkpoint"):
+        fresh().restore(whole)
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_every_entry_is_looked_at(entry: str, trained: Path, fresh: Callable[[], TrainingState]) -> None:
     whole = load_checkpoint(trained / "chkpnt5.pth", ENTRIES)
