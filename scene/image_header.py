@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +12,7 @@ from PIL import Image
 from scene import heif
 from scene.orientation import AS_STORED, SIDEWAYS
 from utils.errors import UserError
+from utils.png import is_whole_png
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow refuses what phones take, 200 megapixels; the limit here is this file's
 
@@ -116,29 +116,16 @@ def _bytes_needed(image: Image.Image) -> int:
 def _is_whole(path: Path, kind: str | None) -> bool:
     if kind not in ("PNG", "JPEG", "MPO", "WEBP", *heif.FORMATS):
         return True
+    if kind == "PNG":
+        return is_whole_png(path)
     with path.open("rb") as file:
         try:
             if kind == "WEBP":  # a RIFF file, which begins with its length
                 return struct.unpack("<4xI", file.read(8))[0] + 8 <= _size_of(file)
             if kind in heif.FORMATS:
                 return _boxes_are_whole(file)
-            return _png_is_whole(file) if kind == "PNG" else _jpeg_ends(file)
+            return _jpeg_ends(file)
         except struct.error:
-            return False
-
-
-def _png_is_whole(file: BinaryIO) -> bool:
-    """Whether the chunks go on to the last one, and those that make the picture have their check sums."""
-    file.seek(8)
-    size = _size_of(file)
-    while True:
-        length, name = struct.unpack(">I4s", file.read(8))
-        if name == b"IEND":
-            return True
-        if file.tell() + length + 4 > size:
-            return False
-        data, (expected,) = file.read(length), struct.unpack(">I", file.read(4))
-        if name[:1].isupper() and zlib.crc32(data, zlib.crc32(name)) != expected:
             return False
 
 

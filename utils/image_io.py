@@ -14,6 +14,7 @@ from torch import Tensor
 
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.png import is_whole_png
 
 NOTHING = (24, 26, 31)  # color of a pixel that has no value
 COLOR_MAPS = {"turbo": cv2.COLORMAP_TURBO, "inferno": cv2.COLORMAP_INFERNO}
@@ -48,8 +49,8 @@ def read_png(path: Path) -> np.ndarray:
 
     cv2 gets the bytes and not the path, which it cannot have where that is no UTF-8.
     """
-    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    whole = path.is_file() and is_whole_png(path)
+    pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR) if whole else None
     if pixels is None:
         raise UserError(f"{path} {'holds no picture' if path.exists() else 'is not there'}; run render.py again")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

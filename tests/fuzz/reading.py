@@ -163,8 +163,17 @@ def exposures_fault(folder: Path) -> str:
 
 def poses_fault(folder: Path) -> str:
     """Of poses_refined.json, for the views of a scene beside it."""
-    views = with_refined_poses(folder, load_scene(folder / "data").train)
-    return _of_cameras([view.camera for view in views], 10**5)
+    return poses_alone(folder)(folder / "poses_refined.json")
+
+
+def poses_alone(folder: Path) -> Part:
+    """The file, for views that are not read again."""
+    views = load_scene(folder / "data").train
+
+    def fault(damaged: Path) -> str:
+        return _of_cameras([view.camera for view in with_refined_poses(folder, views)], 10**5)
+
+    return fault
 
 
 def path_fault(folder: Path) -> str:
