@@ -142,7 +142,9 @@ FORMATS = {
     "config": Format(model_files.config, ("config.json",), reading.config_fault),
     "cameras_json": Format(model_files.cameras, ("cameras.json",), reading.cameras_fault),
     "exposure_json": Format(model_files.exposures, ("exposure.json",), reading.exposures_fault),
-    "poses_refined": Format(model_files.refined_poses, ("poses_refined.json",), reading.poses_fault, reading.poses_alone),
+    "poses_refined": Format(
+        model_files.refined_poses, ("poses_refined.json",), reading.poses_fault, part=reading.poses_alone
+    ),
     "camera_path": Format(model_files.camera_path, ("path.json",), reading.path_fault),
     "pages": Format(model_files.pages, PAGES, reading.pages_fault, part=reading.page_without_drawings, whole_every=200),
     "checkpoint": Format(model_files.checkpoint, ("chkpnt0.pth",), reading.checkpoint_fault),

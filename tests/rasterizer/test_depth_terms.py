@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, library
 from torch.autograd import gradcheck
 
 from diff_gaussian_rasterization import inv_depth_l1, mean_distortion
-from tests.helpers.operators import check_instruction_set, check_threads
+from tests.helpers.operators import check_threads
 
 SIZES = [(1, 1), (3, 5), (1, 37), (13, 17), (90, 181)]  # ragged in every vector width; the last has several chunks
 UNIT, DEPTH_MAX = 1.7, 2.5
@@ -195,12 +194,6 @@ def test_same_bits_for_any_number_of_threads(dtype: torch.dtype) -> None:
         return [*found, *distortion_and_gradient(images, None, 0.1, plain=False)]
 
     check_threads(results)
-
-
-@pytest.mark.parametrize("name", ["v1", "v3"])
-@pytest.mark.slow
-def test_every_instruction_set_gives_the_formula_and_its_gradients(name: str) -> None:
-    check_instruction_set(Path(__file__), name, "(formula or gradient or digits or part) and not every")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, library
 from torch.autograd import gradcheck
 
 from diff_gaussian_rasterization import effective_rank_cost
-from tests.helpers.operators import check_instruction_set, check_threads
+from tests.helpers.operators import check_threads
 
 SIZES = [1, 3, 37, 9_001]  # ragged in every vector width; the last has several chunks
 
@@ -134,12 +133,6 @@ def test_without_anybody_the_mean_is_zero() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_same_bits_for_any_number_of_threads(dtype: torch.dtype) -> None:
     check_threads(lambda: cost_and_gradient(*cloud(40_000, dtype)))
-
-
-@pytest.mark.parametrize("name", ["v1", "v3"])
-@pytest.mark.slow
-def test_every_instruction_set_gives_the_formula_and_its_gradient(name: str) -> None:
-    check_instruction_set(Path(__file__), name, "(formula or gradient or digits or part) and not every")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

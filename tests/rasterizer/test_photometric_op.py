@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor, library
 from torch.autograd import gradcheck
 
 from diff_gaussian_rasterization import photometric
-from tests.helpers.operators import check_instruction_set, check_threads
+from tests.helpers.operators import check_threads
 
 # Smaller than the window, one pixel, ragged in every vector width, several tiles in both directions, whole tiles.
 MASKS = ["no mask", "soft", "hard"]
@@ -194,12 +192,6 @@ def test_without_any_weight_there_is_no_difference(shape: tuple[int, ...]) -> No
 def test_same_bits_for_any_number_of_threads(dtype: torch.dtype) -> None:
     image, target = images((3, 100, 300), dtype)
     check_threads(lambda: values_and_gradients(image, target))
-
-
-@pytest.mark.parametrize("name", ["v1", "v3"])
-@pytest.mark.slow
-def test_every_instruction_set_gives_the_formula_and_its_gradients(name: str) -> None:
-    check_instruction_set(Path(__file__), name, "(formula or gradients) and not every")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
