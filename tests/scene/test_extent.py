@@ -8,14 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scene import load_scene
 from scene.extent import measure_extent
 from scene.types import Camera, PointCloud
-from tests.conftest import real_scene
 from tests.helpers import scenes
+from tests.helpers.whole import from_cameras_alone
 
 NO_POINTS = PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
-SOUND = ("fox", "llff_fern", "nerf_synthetic_mic", "outdoor_gerrard_hall", "rgbd_kitchen", "colmap4_two_models")
 
 
 def moved(camera: Camera, by: Sequence[float]) -> Camera:
@@ -30,11 +28,6 @@ def cloud(positions: np.ndarray) -> PointCloud:
 
 def ball(count: int = 400) -> PointCloud:
     return cloud(0.4 * np.random.default_rng(0).normal(size=(count, 3)))
-
-
-def from_cameras_alone(cameras: Sequence[Camera]) -> float:
-    centers = np.stack([camera.center for camera in cameras])
-    return 1.1 * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
 
 
 def sites(counts: Sequence[int], apart: float) -> tuple[list[Camera], PointCloud]:
@@ -88,14 +81,6 @@ def test_one_step_aside_from_a_tripod_is_no_outlier() -> None:
     cameras = [*(moved(first, [0.001 * k, 0, 0]) for k in range(12)), moved(first, [1, 0, 0])]
     for points in (ball(), NO_POINTS):
         assert measure_extent(cameras, points)[2] == []
-
-
-@pytest.mark.parametrize("name", SOUND)
-def test_real_scenes_keep_their_extent(name: str) -> None:
-    scene = load_scene(real_scene(name))
-    extent = from_cameras_alone([view.camera for view in scene.train])
-    assert scene.extent == extent and scene.near == 0.01 * extent
-    assert not any("far from the others" in warning for warning in scene.warnings)
 
 
 @pytest.mark.parametrize("place", [0.0, 1e3])

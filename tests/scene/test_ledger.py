@@ -14,15 +14,8 @@ from scene.io.points import write_points
 from scene.ledger import Ledger, account, files_below
 from scene.readers import colmap
 from scene.types import Camera
-from tests.conftest import REAL_SCENES, real_scene
 from tests.helpers import recordings, rgbd, scenes
-from utils.errors import UserError
-
-
-def assert_complete(folder: Path, ledger: Ledger) -> None:
-    """Each file is in one of the two lists, by a walk of its own."""
-    every = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert every == set(ledger.used) | set(ledger.unused) and not set(ledger.used) & set(ledger.unused)
+from tests.helpers.whole import assert_complete
 
 
 def colmap_with_leftovers(folder: Path) -> None:
@@ -156,15 +149,3 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert files_below(tmp_path) == [tmp_path / "a" / "1"]
     assert account(tmp_path / "a", {}, {tmp_path: "why"}, lambda path: "else").unused == {"1": "why"}
     assert Ledger().line == ""
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in REAL_SCENES.glob("*/")) or ["any"])
-def test_no_file_of_a_real_scene_is_missed(name: str) -> None:
-    source = real_scene(name)
-    try:
-        scene = load_scene(source)
-    except UserError as error:
-        assert name in str(error)  # which says what is there, as it is no dataset that can be read
-    else:
-        assert_complete(source, scene.ledger)
-        assert sum(what == "photo" for what in scene.ledger.used.values()) == len(scene.train) + len(scene.test)
