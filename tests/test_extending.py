@@ -97,10 +97,19 @@ def run(copy: Path, *words: str) -> str:
     return done.stdout
 
 
-def trained(copy: Path, dataset: Path, flags: str) -> list[dict[str, Any]]:
-    """The log of a short training with the copy's code."""
-    run(copy, "train.py", "-s", str(dataset), "-m", "out", "--overwrite", "--quiet", *flags.split())
-    return [json.loads(line) for line in (copy / "out" / "metrics.jsonl").read_text().splitlines()]
+TRAIN = """
+import json, sys
+import train
+for place, flags in enumerate(json.loads(sys.argv[1])):
+    train.main([*flags.split(), "-m", f"out{place}", "--quiet"])
+"""
+
+
+def trained(copy: Path, dataset: Path, *flags: str) -> list[list[dict[str, Any]]]:
+    """The logs of short trainings with the copy's code, of one for each of `flags`."""
+    run(copy, "-c", TRAIN, json.dumps([f"-s {dataset} {each}" for each in flags]))
+    logs = [(copy / f"out{place}" / "metrics.jsonl").read_text().splitlines() for place in range(len(flags))]
+    return [[json.loads(line) for line in lines] for lines in logs]
 
 
 def test_a_dataset_reader(copy: Path, dataset: Path, tmp_path: Path) -> None:
@@ -132,20 +141,19 @@ print(json.dumps(dict(kind=scene.kind, views=views)))
 def test_a_depth_loss(copy: Path, dataset: Path) -> None:
     apply("A depth loss", copy)
     flags = "--iterations 2 --depth_loss huber+0.5*l1 --huber_delta"
-    narrow, wide = (trained(copy, dataset, f"{flags} {delta}")[0] for delta in (0.001, 0.5))
+    (narrow, *_), (wide, *_) = trained(copy, dataset, f"{flags} 0.001", f"{flags} 0.5")
     assert 0 < wide["depth_huber"] < narrow["depth_huber"] <= narrow["depth_l1"]
-    assert json.loads((copy / "out" / "config.json").read_text())["extensions"]["huber_delta"] == 0.5
+    assert json.loads((copy / "out1" / "config.json").read_text())["extensions"]["huber_delta"] == 0.5
 
 
 def test_a_densification_strategy(copy: Path, dataset: Path) -> None:
     apply("A densification strategy", copy)
     flags = "--iterations 5 --strategy fade --densification_interval 2 --fade_opacity"
-    log = trained(copy, dataset, f"{flags} 0.0001")
+    log, faded = trained(copy, dataset, f"{flags} 0.0001", f"{flags} 0.1001")
     kept = next(line["gaussians"] for line in log if "gaussians" in line)
     assert [line["densification"] for line in log if "densification" in line] == [{"faded": 0}] * 2
-    log = trained(copy, dataset, f"{flags} 0.1001")
-    removed = sum(line["densification"]["faded"] for line in log if "densification" in line)
-    left = next(line["gaussians"] for line in log if "gaussians" in line)
+    removed = sum(line["densification"]["faded"] for line in faded if "densification" in line)
+    left = next(line["gaussians"] for line in faded if "gaussians" in line)
     assert 0 < removed < kept and left == kept - removed
 
 
