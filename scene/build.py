@@ -31,6 +31,7 @@ from scene.photo_checks import check_photos
 from scene.readers.base import ParsedDataset, PosedImage
 from scene.types import NO_POINTS, Camera, DepthMap, PointCloud, Scene, View
 from utils.errors import UserError
+from utils.files import is_file
 from utils.sampling import subsample
 
 TEST_EVERY = 8
@@ -204,7 +205,7 @@ def _with_depth(
     twice = _given_twice(maps)
     if twice:
         raise UserError(f"{source}: the depth map {twice} is given to two photos")
-    gone = {name: found.path for name, found in maps.items() if not found.path.is_file()}
+    gone = {name: found.path for name, found in maps.items() if not is_file(found.path)}
     if gone:
         warnings.append(f"{len(gone)} listed depth maps are missing, such as {next(iter(gone.values()))}")
     maps = {name: found for name, found in maps.items() if name not in gone}

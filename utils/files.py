@@ -53,6 +53,14 @@ def _is_beside(name: object, path: Path) -> bool:
     return isinstance(name, str) and re.fullmatch(temporary_pattern(path.name), Path(name).name) is not None
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file system takes is of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_write(path) as file:

@@ -9,16 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from scene.ledger import files_below
 from scene.pairing import IMAGE_SUFFIXES
+from utils.files import is_file
 
 OTHERS = (".npy", ".ply")  # that are listed beside photos: depth maps and points
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there; a name that no file system takes is of none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 class PhotoFinder:

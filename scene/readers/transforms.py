@@ -21,7 +21,7 @@ from scene.readers.base import (
     rigid,
 )
 from scene.readers.json_input import decoded, read_json, unknown_keys
-from scene.readers.photo_paths import PhotoFinder, is_file
+from scene.readers.photo_paths import PhotoFinder
 from scene.readers.transforms_lens import lens_of
 from scene.readers.transforms_schema import (
     CONVENTIONS,
@@ -33,6 +33,7 @@ from scene.readers.transforms_schema import (
 )
 from scene.types import NO_POINTS, PointCloud
 from utils.errors import UserError
+from utils.files import is_file
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
 FILES = ("transforms.json", "transforms_train.json")  # of which the first that is there is read

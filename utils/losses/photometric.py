@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import Variable
 
 from diff_gaussian_rasterization import photometric as fused_photometric
 
@@ -58,4 +59,8 @@ def backward_weighted_sum(losses: Sequence[tuple[Mapping[str, Tensor], Mapping[s
     moved = [(value, weight) for value, weight in summed if value.requires_grad]
     values = [value for value, _ in moved]
     cotangents = torch.tensor([weight for _, weight in moved], dtype=values[0].dtype)
-    torch.autograd.backward(values, cotangents.to(values[0].device, non_blocking=True).unbind())
+    seeds = cotangents.to(values[0].device, non_blocking=True).unbind()
+    # What torch.autograd.backward calls once it has imported sympy, 0.8 s of the first step, to compare their shapes.
+    Variable._execution_engine.run_backward(
+        tuple(values), seeds, False, False, (), allow_unreachable=True, accumulate_grad=True
+    )

@@ -326,11 +326,16 @@ def test_points_that_are_nowhere_are_left_out(tmp_path: Path) -> None:
     assert len(points) == 2 and points.max() == 1
 
 
-def test_names_that_no_file_system_takes_are_missing_photos(tmp_path: Path) -> None:
-    write(tmp_path, frame={"file_path": "a" * 5000})
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"])
+def test_names_that_no_file_system_takes_are_of_nothing(tmp_path: Path, name: str) -> None:
+    write(tmp_path, frame={"file_path": name})
     assert len(load_scene(tmp_path).train) == 3
-    write(tmp_path, frame={"file_path": "a\0b"})
-    assert len(load_scene(tmp_path).train) == 3
+    write(tmp_path, frame={"depth_file_path": name})
+    scene = load_scene(tmp_path)
+    assert len(scene.train) == 4 and "1 listed depth maps are missing" in scene.warnings[0]
+    write(tmp_path, frame={"mask_path": name})
+    with pytest.raises(UserError, match="transforms.json: .* its mask_path .* is not there"):
+        load_scene(tmp_path)
 
 
 def test_a_photo_is_not_taken_for_the_mask_or_map_of_its_name(tmp_path: Path) -> None:
