@@ -6,10 +6,10 @@ from arguments import RunOptions
 from scene.types import Scene
 from training import run_info
 from training.pace import expected_seconds
-from training.plan import Speed
+from training.plan import Speed, most_expected
 from training.probe import PART_OF_TIME
 from training.state import TrainingState
-from utils.text import count_text, duration_text
+from utils.text import about_text, count_text, duration_text
 
 PROBE_SECONDS = 10.0 / PART_OF_TIME  # of a run whose probe takes 10 s at most for each number of Gaussians
 NOTHING_WRITTEN = "Nothing was written (--dry_run)"
@@ -20,15 +20,16 @@ def forecast(run: RunOptions, scene: Scene, state: TrainingState, speed: Speed, 
     """Lines for people. `speed` was measured just now, in this process, up to the number of Gaussians that is
     expected: the memory that it took is that of the run, but for the photos that it has not decoded. `loaded` are the
     seconds that the dataset took."""
-    now, then = state.gaussians.total, round(state.strategy.expected_count(1.0))
+    expected, now = state.strategy.expected_count, state.gaussians.total
+    most, then = most_expected(expected), round(expected(1.0))
     steps = run.iterations - state.iteration
     seconds = loaded + expected_seconds(run, scene, state, speed)
-    first, last = (f"{1000 * speed.seconds(count):.3g} ms" for count in (now, then))
-    known = "expected" if state.strategy.count_is_known else "expected at most"
+    first, slowest = (f"{1000 * speed.seconds(count):.3g} ms" for count in (now, most))
+    at_the_end = f" and {about_text(then)} at the end" if state.strategy.count_is_known else ""
     lines = [
-        f"{count_text(now, 'Gaussian')} at the start, {then:,} {known} at the end",
+        f"{count_text(now, 'Gaussian')} at the start; about {about_text(most)} are expected at most{at_the_end}",
         f"Time: about {duration_text(seconds)}, loading and evaluation included; {count_text(steps, 'step')} of "
-        f"{first} at the start and {last} at the end",
+        f"{first} at the start and {slowest} with the most Gaussians",
     ]
     return [*lines, *_memory(scene, state), NOTHING_WRITTEN]
 

@@ -19,7 +19,7 @@ from training.run_logger import RunLogger
 from training.state import TrainingState
 from training.strategies.multiview_stats import MAX_VIEWS
 from training.strategies.surveys import SURVEY_SPACING, SURVEYS_AT
-from utils.text import duration_text
+from utils.text import about_text, duration_text
 
 REPLAN_AT = 0.5  # of the run: growth has ended
 REPLAN_GUESSES_AT = (0.1, 0.25, REPLAN_AT)  # where the strategy only guesses how many Gaussians there will be
@@ -131,7 +131,7 @@ class Pace:
             text += f", at most {limit:,} Gaussians (--max_gaussians)"
         if self.whole.minutes is None:
             return text
-        return f"{text}, about {expected:,} expected, in {duration_text(self.whole.minutes * 60)}"
+        return f"{text}, about {about_text(expected)} expected at the end, in {duration_text(self.whole.minutes * 60)}"
 
     def _tell_strategy(self) -> None:
         self.state.strategy.replan(self.state.strategy.inputs._replace(iterations=self.run.iterations))

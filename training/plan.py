@@ -45,6 +45,11 @@ def mean_seconds(speed: Speed, expected_count: Callable[[float], float]) -> floa
     return sum(speed.seconds(expected_count((part + 0.5) / GRID)) for part in range(GRID)) / GRID
 
 
+def most_expected(expected_count: Callable[[float], float]) -> int:
+    """The largest number of Gaussians that a whole run is expected to have."""
+    return round(max(expected_count(part / GRID) for part in range(GRID + 1)))
+
+
 def planned_steps(seconds: float, step_seconds: float) -> int:
     """How many steps fit into a time, two digits rounded down where there are more than four."""
     steps = int(max(seconds, 0.0) / step_seconds)

@@ -17,7 +17,7 @@ from scene.loading.image_cache import ShuffledViews
 from training.batch import Shot, forward
 from training.corrections import Corrections
 from training.loss import Loss
-from training.plan import Speed
+from training.plan import Speed, most_expected
 from training.state import TrainingState
 from training.strategies.split_longest import SplitShape, split_longest
 from utils.distributed import Ranks
@@ -36,12 +36,12 @@ class Probe(NamedTuple):
     photos: int  # of a step
 
     def speed(self, state: TrainingState, seconds: float) -> Speed:
-        """Of steps with the Gaussians as they are, and with as many as the strategy expects at the end of a run of
+        """Of steps with the Gaussians as they are, and with as many as the strategy expects at most in a run of
         `seconds`, for each photo. The state stays as it is, to the bit. A call of all ranks, who learn what rank 0 has
         measured."""
         gaussians, limit = _copy(state.gaussians), PART_OF_TIME * seconds
         few = (float(gaussians.total), self._step_seconds(gaussians, state, limit))
-        target = round(state.strategy.expected_count(1.0))
+        target = most_expected(state.strategy.expected_count)
         if target <= 1.2 * gaussians.total:
             return Speed.through(few, few)
         larger = _grown(gaussians, target)

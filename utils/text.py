@@ -39,6 +39,11 @@ def count_text(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def about_text(count: int) -> str:
+    """Of a count that is not known well, two digits: "41,000"."""
+    return f"{round(count, 2 - len(str(count))):,}" if count > 0 else "0"
+
+
 def printable(text: str, encoding: str = "utf-8") -> str:
     """`text` as a terminal of this encoding may have it: a name in it cannot move the cursor, or fail to be shown.
 

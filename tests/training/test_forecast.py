@@ -35,9 +35,17 @@ def test_a_dry_run_says_what_it_found_and_writes_nothing(
     said = said_by(dataset, tmp_path / "out", capsys, "--iterations 4000 --eval")
     assert "COLMAP, 7 training and 2 test photos" in said and "Files used: 9 photos" in said
     assert f"{len(load_scene(dataset, eval_split=True).points)} Gaussians at the start" in said
-    assert re.search(r"Time: about \d+ (s|min), .*; 4,000 steps of [\d.]+ ms at the start and [\d.]+ ms", said)
+    assert re.search(r"Time: about \d+ (s|min), .*; 4,000 steps of [\d.]+ ms at the start and [\d.]+ ms with", said)
+    assert re.search(r"; about [\d,]+ are expected at most\n", said)
     assert re.search(r"Memory: about [\d.]+ GiB, of which [\d.e-]+ GiB are photos", said)
     assert files(dataset) == before and not list(tmp_path.iterdir())
+
+
+def test_the_default_strategy_knows_how_many_gaussians_there_will_be(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = said_by(dataset, tmp_path / "out", capsys, "--strategy budget --max_gaussians 500 --iterations 3000")
+    assert "; about 500 are expected at most and 330 at the end\n" in said
 
 
 def test_steps_are_proportional_to_time(

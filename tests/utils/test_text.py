@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.text import duration_text, printable, table
+from utils.text import about_text, duration_text, printable, table
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,13 @@ from utils.text import duration_text, printable, table
 )
 def test_durations(seconds, text):
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "count, text", [(0, "0"), (7, "7"), (99, "99"), (104, "100"), (40_521, "41,000"), (123_456, "120,000")]
+)
+def test_counts_that_are_not_known_well(count: int, text: str) -> None:
+    assert about_text(count) == text
 
 
 def test_a_table_is_aligned():

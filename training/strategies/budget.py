@@ -96,9 +96,10 @@ class BudgetStrategy(Strategy):
         return {"max_gaussians": self.budget, "events": len(self.events), "absgrad_threshold": self.threshold}
 
     def expected_count(self, progress: float) -> float:
-        """By the curve; surveys take some of these."""
+        """By the curve, without what surveys take."""
         last = self.events[-1] / self.inputs.iterations if self.events else 1.0
-        return count_at(min(1.0, progress / last), self.first_count, self.budget)
+        grown = count_at(min(1.0, progress / last), self.first_count, self.budget)
+        return grown * self.surveys.share_left(progress)
 
     def observe(self, iteration: int, output: Observed, camera: Camera) -> None:
         """Add the absolute gradients of a view."""

@@ -13,12 +13,16 @@ import torch
 import train
 from arguments import parse_train_options
 from diff_gaussian_rasterization import RasterOutput
+from scene import load_scene
 from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers.ring import make_dataset
+from training.plan import most_expected
+from training.startup import first_state
 from training.strategies import STRATEGIES
 from training.strategies.base import Strategy
 from training.strategies.budget import count_at, event_steps, room_at
 from training.strategies.limits import gaussian_limit
+from training.strategies.surveys import LEFT
 from utils.errors import UserError
 from utils.sampling import draw_with_replacement, draw_without_replacement
 
@@ -57,6 +61,18 @@ def test_resumed_and_repeated_on_other_threads_it_is_the_same(name: str, dataset
         assert run(dataset, tmp_path / "again", flags) == straight
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("flags, left", [("", LEFT), ("--prune_min_weight 0", 1.0)])
+def test_the_expected_number_is_the_curve_without_what_surveys_take(flags: str, left: float, dataset: Path) -> None:
+    words = ["-s", str(dataset), "--iterations", "3000", "--max_gaussians", "500", *flags.split()]
+    strategy = first_state(parse_train_options(words), load_scene(dataset), torch.device("cpu")).strategy
+    assert strategy.expected_count(0.0) == len(load_scene(dataset).points) < 500
+    assert strategy.expected_count(0.499) == pytest.approx(500, rel=0.01)
+    assert most_expected(strategy.expected_count) == pytest.approx(500, rel=0.01)
+    assert (
+        strategy.expected_count(0.75) == pytest.approx(500 * left**0.5) and strategy.expected_count(1.0) == 500 * left
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 50, 120])
