@@ -20,6 +20,7 @@ FARTHEST = 1e10  # world units, of a camera or point: squares of what lies beyon
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up, z backward -> y down, z forward
 MILLIMETRES = 1 / 1000  # a step of depth, in metres
 SURE_DEPTH = "depth of the highest confidence alone is used"
+OFF_CENTER = 0.25  # of the size, by which a principal point misses the middle if it holds for another size
 HALF_PIXEL = 0.5  # OpenCV counts pixels from the middle of the first, this project from its corner
 
 
@@ -172,6 +173,27 @@ def opencv_lens(
     if not any(distortion):
         return checked("PINHOLE", width, height, middle, where)
     return checked("FULL_OPENCV", width, height, (*middle, *distortion, 0.0, 0.0, 0.0), where)
+
+
+def lens_of_matrix(matrix: np.ndarray, width: int, height: int, where: str) -> CameraModel:
+    """A lens by its matrix, (3, 3) or more, in a file that does not say for which size of pictures it holds.
+
+    Raises: UserError, which `where` begins, for what is no camera, and for that of another size.
+    """
+    values = [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
+    lens = opencv_lens(width, height, values, where=where)
+    if is_off_center(matrix, width, height):
+        raise UserError(
+            f"{where} has the principal point ({values[2]:g}, {values[3]:g}), and its pictures are {width}×{height} "
+            "pixels: it must be near their middle, and is that of pictures of another size"
+        )
+    return lens
+
+
+def is_off_center(matrix: np.ndarray, width: int, height: int) -> bool:
+    """Whether the principal point of a camera's matrix shows that it holds for pictures of another size."""
+    ratios = (float(matrix[0, 2]) + HALF_PIXEL) / width, (float(matrix[1, 2]) + HALF_PIXEL) / height
+    return not all(abs(ratio - 0.5) <= OFF_CENTER for ratio in ratios)
 
 
 def lost_frames(lost: Sequence[Path], why: str = "no pose") -> tuple[str, ...]:

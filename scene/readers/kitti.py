@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scene.image_header import read_header
-from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lost_frames, opencv_lens, read_text, rigid
+from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, lens_of_matrix, lost_frames, read_text, rigid
 from utils.errors import UserError
 
 LAYOUT = "calib.txt, image_2/ and poses.txt (KITTI odometry)"
@@ -33,8 +33,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     if not photos:
         raise UserError(f"{source / PHOTOS} has no photos; they must be called 000000.png, 000001.png, ...")
     header = read_header(photos[0])
-    values = [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
-    lens = opencv_lens(header.width, header.height, values, where=f"{source / 'calib.txt'}: {CAMERA}")
+    lens = lens_of_matrix(matrix, header.width, header.height, f"{source / 'calib.txt'}: {CAMERA}")
     beside = np.eye(4)  # of the color camera from camera 0: P = K [I t]
     beside[:3, 3] = np.linalg.inv(matrix[:, :3]) @ matrix[:, 3]
     beside = rigid(beside, f"{source / 'calib.txt'}: {CAMERA}")

@@ -21,8 +21,8 @@ from scene.readers.base import (
     PosedImage,
     ReadOptions,
     confidence_of,
+    lens_of_matrix,
     lost_frames,
-    opencv_lens,
     rigid,
 )
 from scene.readers.json_input import decoded, read_json
@@ -87,5 +87,4 @@ def _lens(entry: _Frame, photo: Path, path: Path) -> CameraModel:
         width, height = max(1, round(2 * float(matrix[0, 2]))), max(1, round(2 * float(matrix[1, 2])))
     else:
         width, height = header.width, header.height
-    values = [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
-    return opencv_lens(width, height, values, where=f"{path}: intrinsics")
+    return lens_of_matrix(matrix, width, height, f"{path}: intrinsics")

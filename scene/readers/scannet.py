@@ -14,13 +14,13 @@ import numpy as np
 
 from scene.image_header import read_header
 from scene.readers.base import (
-    HALF_PIXEL,
     MILLIMETRES,
     ParsedDataset,
     PosedImage,
     ReadOptions,
+    is_off_center,
+    lens_of_matrix,
     lost_frames,
-    opencv_lens,
     read_matrix,
     read_pose,
     rigid,
@@ -30,7 +30,6 @@ from utils.errors import UserError
 from utils.sampling import subsample
 
 FULL_SIZE = (1296, 968)  # of the color camera, for which intrinsic_color.txt holds even where photos are smaller
-OFF_CENTER = 0.25  # of the width, by which a principal point misses the middle if it holds for another size
 SIZES = 5  # maps that are asked for their size
 MATRICES = ("intrinsic_color", "intrinsic_depth", "extrinsic_depth")
 LAYOUT = "color/ and pose/ (ScanNet)"
@@ -77,10 +76,10 @@ def _photo_lens(path: Path, photo: Path) -> tuple[CameraModel, tuple[str, ...]]:
     header = read_header(photo)
     width, height = header.width, header.height
     matrix = _intrinsics(path)
-    if abs((matrix[0, 2] + HALF_PIXEL) / width - 0.5) <= OFF_CENTER:
-        return _lens(matrix, width, height, path), ()
-    note = f"intrinsic_color.txt taken to hold for {FULL_SIZE[0]}×{FULL_SIZE[1]} pixels, not {width}×{height}"
-    return _lens(matrix, *FULL_SIZE, path), (note,)
+    if is_off_center(matrix, width, height) and not is_off_center(matrix, *FULL_SIZE):
+        note = f"intrinsic_color.txt taken to hold for {FULL_SIZE[0]}×{FULL_SIZE[1]} pixels, not {width}×{height}"
+        return lens_of_matrix(matrix, *FULL_SIZE, str(path)), (note,)
+    return lens_of_matrix(matrix, width, height, str(path)), ()
 
 
 def _depth_camera(folder: Path, maps: Sequence[Path]) -> DepthCamera | None:
@@ -98,7 +97,7 @@ def _depth_camera(folder: Path, maps: Sequence[Path]) -> DepthCamera | None:
     (width, height), _ = Counter(sizes).most_common(1)[0]
     placed = folder / "extrinsic_depth.txt"
     photo_from_depth = rigid(read_matrix(placed), str(placed)) if placed.is_file() else np.eye(4)
-    return DepthCamera(_lens(_intrinsics(path), width, height, path), photo_from_depth)
+    return DepthCamera(lens_of_matrix(_intrinsics(path), width, height, str(path)), photo_from_depth)
 
 
 def _intrinsics(path: Path) -> np.ndarray:
@@ -108,8 +107,3 @@ def _intrinsics(path: Path) -> np.ndarray:
     if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
         raise UserError(f"{path} is no camera matrix: focal lengths {matrix[0, 0]:g} and {matrix[1, 1]:g}")
     return matrix
-
-
-def _lens(matrix: np.ndarray, width: int, height: int, path: Path) -> CameraModel:
-    values = [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
-    return opencv_lens(width, height, values, where=str(path))

@@ -22,7 +22,7 @@ from scene.readers.base import (
     PosedImage,
     ReadOptions,
     confidence_of,
-    opencv_lens,
+    lens_of_matrix,
     pose_of_quaternion,
     read_text,
 )
@@ -105,8 +105,7 @@ def _lens(path: Path, photo: Path) -> CameraModel:
     except ValueError:
         raise UserError(f"{path} is no camera matrix: it must hold 3 lines of 3 numbers with commas") from None
     header = read_header(photo)
-    values = [float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
-    return opencv_lens(header.width, header.height, values, where=str(path))
+    return lens_of_matrix(matrix, header.width, header.height, str(path))
 
 
 def _depth(folder: Path, number: int) -> Path | None:

@@ -17,8 +17,8 @@ from scene.depth.r3d import read_r3d, read_r3d_size
 from tests.helpers import recordings, rgbd, scenes
 from tests.helpers.recordings import lzfse_stream
 from tests.helpers.rgbd import depth_of
+from tests.helpers.whole import assert_complete
 from tests.scene.inputs.test_archive import zipped
-from tests.scene.test_ledger import assert_complete
 from utils.errors import UserError
 
 

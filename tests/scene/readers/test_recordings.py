@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -168,6 +169,28 @@ def test_photos_made_smaller_than_their_intrinsics(tmp_path: Path) -> None:
     scene = load_scene(tmp_path)
     assert "intrinsic_color.txt taken to hold for 1296×968 pixels, not 162×121" in scene.summary
     assert scene.train[0].camera.fx == pytest.approx(camera.fx) and scene.train[0].camera.fy == pytest.approx(camera.fy)
+
+
+@pytest.mark.parametrize(
+    "make, photos, named",
+    [
+        (recordings.write_scanner_app, "*.jpg", r"frame_00000\.json: intrinsics"),
+        (recordings.write_kitti, "image_2/*", r"calib\.txt: P2"),
+        (recordings.write_scannet, "color/*", r"intrinsic_color\.txt"),
+        (recordings.write_scannet, "depth/*", r"intrinsic_depth\.txt"),
+    ],
+)
+def test_a_matrix_of_pictures_of_another_size_is_refused(
+    tmp_path: Path, make: Callable[[Path], list[Camera]], photos: str, named: str
+) -> None:
+    """Pictures were made smaller, and the matrix, which does not say for which size it holds, was forgotten."""
+    make(tmp_path)
+    for path in tmp_path.glob(photos):
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert pixels is not None
+        assert cv2.imwrite(str(path), pixels[::2, ::2])
+    with pytest.raises(UserError, match=rf"{named} has the principal point .* of pictures of another size"):
+        load_scene(tmp_path)
 
 
 # ---- damage

@@ -12,7 +12,7 @@ from scene.types import Camera, Scene
 from tests.helpers import recordings, rgbd
 from tests.helpers.rgbd import depth_of
 from tests.helpers.videos import write_video
-from tests.scene.test_ledger import assert_complete
+from tests.helpers.whole import assert_complete
 from utils.errors import UserError
 
 COUNT = 6
@@ -77,6 +77,14 @@ def test_damage_is_named(tmp_path: Path, name: str, old: str, new: str, message:
     path = tmp_path / "scan" / name
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=message):
+        load(tmp_path)
+
+
+def test_a_matrix_of_frames_of_another_size_is_refused(tmp_path: Path) -> None:
+    """The video was encoded again, smaller, and its matrix forgotten."""
+    write(tmp_path / "scan")
+    write_video(tmp_path / "scan" / "rgb.mp4", [np.full((30, 40, 3), 9 * k, np.uint8) for k in range(COUNT)])
+    with pytest.raises(UserError, match=r"camera_matrix\.csv has the principal point .*, and its pictures are 40×30"):
         load(tmp_path)
 
 

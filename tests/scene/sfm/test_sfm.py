@@ -18,8 +18,8 @@ from scene.photo_agreement import compare_pairs
 from scene.types import Scene, View
 from tests.helpers import corner
 from tests.helpers.videos import write_video
+from tests.helpers.whole import assert_complete
 from tests.scene.test_heif import need
-from tests.scene.test_ledger import assert_complete
 from utils.errors import UserError
 
 pytest.importorskip("pycolmap", reason='photos without poses need pycolmap: pip install -e ".[sfm]"')
