@@ -14,6 +14,7 @@ from torch import Tensor
 
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.metrics_log import is_number
 from utils.png import is_whole_png
 
 NOTHING = (24, 26, 31)  # color of a pixel that has no value
@@ -98,7 +99,7 @@ class ColorScale:
         try:
             scale = cls(**values)
             known = scale.colors in COLOR_MAPS and scale.scale in SCALES and isinstance(scale.unit, str)
-            return scale if known and 0 <= scale.low < scale.high < math.inf else None
+            return scale if known and is_number(scale.high) and 0 <= scale.low < scale.high else None
         except TypeError:
             return None
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -85,3 +87,14 @@ def test_scales_of_next_to_nothing_still_paint(samples):
     for scale in (depth_scale(samples), distortion_scale(samples)):
         assert scale.high > scale.low >= 0
         assert scale.paint(np.array([[0.0, 1.0, 3.0]])).shape == (1, 3, 3)
+
+
+def test_a_scale_is_read_as_it_was_written_and_damage_is_none() -> None:
+    scale = ColorScale("turbo", 0.5, 3.0, "logarithmic", reverse=True, unit="m")
+    written = scale.describe()
+    assert ColorScale.from_described(written) == scale
+    wrong: list[dict[str, Any]] = [{"colors": "no map"}, {"scale": "cubic"}, {"unit": 3}, {"other": 1}]
+    wrong += [{"high": high} for high in (10**400, 1e301, float("inf"), float("nan"), 0.5, "3", None, True)]
+    wrong += [{"low": low} for low in (-1.0, float("nan"), 10**400, "0")]
+    assert all(ColorScale.from_described({**written, **each}) is None for each in wrong)
+    assert ColorScale.from_described([1]) is None and ColorScale.from_described(None) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from matplotlib.ticker import LogLocator, MaxNLocator
@@ -102,9 +103,11 @@ def bar_chart(title: str, counts: Sequence[tuple[float, Any]], end: float, note:
 
 
 def histogram(title: str, edges: Sequence[float], counts: Sequence[float], note: str = "") -> Chart | None:
-    """Counts between B + 1 rising edges, (B,); on a logarithmic axis where the edges rise by a factor. None without
-    any."""
+    """Counts between B + 1 edges that nowhere fall, (B,); on a logarithmic axis where the edges rise by a factor. None
+    without any, and for what is no histogram."""
     if len(edges) != len(counts) + 1 or not counts or not all(map(is_number, [*edges, *counts])) or max(counts) <= 0:
+        return None
+    if any(low > high for low, high in pairwise(edges)):
         return None
     log = edges[0] > 0 and edges[-1] > 20 * edges[0]
     x_at, x_ticks = _axis(edges[0], edges[-1], WIDTH, log)

@@ -110,6 +110,9 @@ def test_nothing_is_no_diagram() -> None:
     assert bar_chart("t", [(1, 0), (2, 0)], 10) is None
     for edges, counts in (([0, 1], []), ([0, 1, 2], [1]), ([0, "x"], [1]), ([0, 1], [0]), ([], [])):
         assert histogram("t", edges, counts) is None
+    for falling in ([0.01, -3, 1], [0.01, 0, 1], [1, 3, 2]):  # the first two on a logarithmic axis
+        assert histogram("t", falling, [1, 2]) is None
+    assert histogram("t", [1, 1], [5]) is not None  # of values that are all the same
 
 
 @pytest.mark.parametrize("damaged", ["schedules", "densification", "compared", "test"])
