@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,10 @@ def test_a_damaged_file_is_not_decoded(
     (tmp_path / "a.png").write_bytes(data)
     assert is_whole_png(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(damaged(data))
+    tracemalloc.start()
     assert not is_whole_png(tmp_path / "a.png")
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
     monkeypatch.setattr(cv2, "imdecode", None)
     with pytest.raises(UserError, match=r"a\.png holds no picture"):
         read_png(tmp_path / "a.png")

@@ -171,6 +171,22 @@ def test_photos_made_smaller_than_their_intrinsics(tmp_path: Path) -> None:
     assert scene.train[0].camera.fx == pytest.approx(camera.fx) and scene.train[0].camera.fy == pytest.approx(camera.fy)
 
 
+def test_a_matrix_that_fits_its_photos_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Of 972 × 726 pixels, where it would fit 1296 × 968 too."""
+    (camera, *_) = recordings.write_scannet(tmp_path)
+    for photo in (tmp_path / "color").iterdir():
+        pixels = cv2.imread(str(photo))
+        assert pixels is not None
+        assert cv2.imwrite(str(photo), cv2.resize(pixels, None, fx=6, fy=6))
+    path = tmp_path / "intrinsic" / "intrinsic_color.txt"
+    matrix = np.loadtxt(path)
+    matrix[:2] *= 6
+    np.savetxt(path, matrix)
+    scene = load_scene(tmp_path)
+    assert "taken to hold" not in scene.summary and scene.train[0].camera.width == 6 * camera.width
+    assert scene.train[0].camera.fx == pytest.approx(6 * camera.fx)
+
+
 @pytest.mark.parametrize(
     "make, photos, named",
     [
