@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, library
 
 from diff_gaussian_rasterization import adam_, ops
 
-ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ((3,), (4,), (1,), (15, 3))  # of a row; 45 numbers leave a rest for any vector width
 RATES = [1e-2, 3e-3, 2e-2, 5e-4]
 
@@ -52,7 +46,7 @@ def test_float64_is_the_formula(rows: int) -> None:
         torch.testing.assert_close(value, other.detach(), rtol=1e-12, atol=1e-13)
 
 
-def test_float32_is_close_to_float64() -> None:
+def test_float32_is_close_to_the_formula() -> None:
     states = [State(300, dtype) for dtype in (torch.float32, torch.float64)]
     for state in states:
         for _ in range(5):
@@ -130,21 +124,3 @@ def arguments() -> dict[str, object]:
 def test_bad_input(changes: dict[str, object], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         adam_(**{**arguments(), **changes})
-
-
-@pytest.mark.slow
-def test_every_instruction_set_agrees() -> None:
-    code = (
-        "import torch\nfrom tests.rasterizer.test_adam import State\nstate = State(100, torch.float32)\nstate.step()\n"
-        "state.step()\nprint(float(sum(value.double().sum() for value in state.values)))"
-    )
-    path = f"{ROOT}{os.pathsep}{ROOT / 'submodules/diff-gaussian-rasterization'}"
-    sums = []
-    for name in ("v1", "v3", "v4"):
-        environment = {**os.environ, "DGR_ISA": name, "PYTHONPATH": path}
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-        if run.returncode == 0:
-            sums.append(float(run.stdout))
-        else:
-            assert "this processor can do" in run.stderr, run.stderr
-    assert sums and max(sums) - min(sums) < 1e-4

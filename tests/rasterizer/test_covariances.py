@@ -43,7 +43,7 @@ def test_they_are_what_scales_and_rotations_give(seed: int, depth_model: str) ->
 
 
 def steady(depth_model: str) -> RasterScene:
-    return random_scene(1, n=4, width=12, height=10, kinds=["ordinary"], sh_degree=None, depth_model=depth_model)
+    return random_scene(1, n=4, width=8, height=6, kinds=["ordinary"], sh_degree=None, depth_model=depth_model)
 
 
 @pytest.mark.parametrize("depth_model", ["center", "ray"])

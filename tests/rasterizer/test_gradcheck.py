@@ -118,9 +118,9 @@ def neighbors(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 @cache
-def steady_scene(name: str) -> tuple[RasterScene, Choices]:
+def steady_scene(name: str, width: int = 12, height: int = 10) -> tuple[RasterScene, Choices]:
     """A scene in which no choice changes within a step, and in which there is something to see."""
-    scene = random_scene(**SCENES[name], width=12, height=10)
+    scene = random_scene(**SCENES[name], width=width, height=height)
     choices = Choices(scene.tensors, scene.settings)
     assert len(choices.order) == len(scene) and choices.seen.any(dim=0).all(), f"{name}: some Gaussian is not seen"
     steady = all(Choices(moved, scene.settings) == choices for moved in neighbors(scene.tensors))

@@ -65,8 +65,7 @@ def arguments(operator: str, scene: RasterScene, dtype: torch.dtype) -> tuple[An
 
 
 @pytest.mark.parametrize("depth_model", DEPTH_MODELS)
-@pytest.mark.parametrize("n", [0, 12])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("n", "dtype"), [(12, torch.float32), (12, torch.float64), (0, torch.float32)])
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.slow
 def test_opcheck(operator: str, dtype: torch.dtype, n: int, depth_model: str) -> None:

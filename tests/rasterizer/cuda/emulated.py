@@ -21,10 +21,10 @@ def build(library: Path, *flags: str, csrc: Path = CSRC) -> None:
     target = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread", TORCH_TARGET)
     includes = (f"-I{HERE}", f"-I{HERE / 'emulator'}", f"-I{csrc}", f"-isystem{TORCH / 'include'}")
     objects = []
-    # The operators only hand tensors over: optimizing them takes longer than it saves.
-    for name, optimized in (("emulated", "-O1"), ("emulated_operators", "-O0")):
+    # The operators only hand tensors over: optimizing or watching them takes longer than it is worth.
+    for name, how in (("emulated", ("-O1", *flags)), ("emulated_operators", ("-O0",))):
         objects.append(str(library.with_name(f"{name}.o")))
-        compiling = ("g++", *target, *warnings, optimized, *flags, *includes, "-c", str(HERE / f"{name}.cpp"))
+        compiling = ("g++", *target, *warnings, *how, *includes, "-c", str(HERE / f"{name}.cpp"))
         subprocess.run([*compiling, "-o", objects[-1]], check=True)
     links = ("-shared", "-pthread", f"-L{TORCH / 'lib'}", "-ltorch_cpu")
     subprocess.run(["g++", *flags, *objects, *links, "-o", str(library)], check=True)

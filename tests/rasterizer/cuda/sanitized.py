@@ -50,12 +50,23 @@ class Sanitizer:
         paths = os.pathsep.join([str(ROOT), str(ROOT / "submodules/diff-gaussian-rasterization")])
         variables = {"PYTHONPATH": paths, "LD_PRELOAD": self.runtime_path(), "OMP_NUM_THREADS": "1", **self.options}
         fixed = ["setarch", "-R"] if self.fixed_addresses and shutil.which("setarch") else []
-        command = [*fixed, sys.executable, "-m", "tests.rasterizer.cuda.drive", str(library), *words]
+        command = [
+            *fixed,
+            sys.executable,
+            "-X",
+            "faulthandler",
+            "-m",
+            "tests.rasterizer.cuda.drive",
+            str(library),
+            *words,
+        ]
         return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
 
 
+# What is undefined is an illegal instruction, and faulthandler says in which operator: messages take as long again to
+# compile. A null pointer is found by its address.
 ADDRESS = Sanitizer(
-    ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
+    ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize=null", "-fsanitize-undefined-trap-on-error"),
     "libasan.so",
     {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"},
 )
