@@ -167,9 +167,8 @@ def _view(frame: PosedImage, header: Header, request: Request, transparent: bool
         fx, fy, cx, cy = camera_models.pinhole(lens)
     except UserError as error:
         raise UserError(f"{frame.image_path}: {error}") from None
-    new_width, new_height = resized(width, height, request.resolution)
-    x, y = new_width / width, new_height / height
-    camera = Camera(frame.name, new_width, new_height, fx * x, fy * y, cx * x, cy * y, frame.camera_from_world)
+    camera = Camera(frame.name, width, height, fx, fy, cx, cy, frame.camera_from_world)
+    camera = camera.resized(*resized(width, height, request.resolution))
     bent = None if camera_models.is_pinhole(lens) else lens
     background = request.gray if transparent else None
     return View(camera, frame.image_path, frame.mask_path, bent, background, orientation=header.orientation)

@@ -227,11 +227,15 @@ def _edges(lens: CameraModel, view: Intrinsics, factor: float = 1.0) -> list[np.
 
 
 @lru_cache(maxsize=8)
-def sampling_map(lens: CameraModel) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the file each pixel of the undistorted image is: x and y, (H, W) float32, as cv2.remap counts them."""
+def sampling_map(lens: CameraModel, reduced: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the file each pixel of the undistorted image is: x and y, (H, W) float32, as cv2.remap counts them.
+
+    `reduced`: pixels of file and image are that many of the lens's, along a side; the last ones may be cut.
+    """
     fx, fy, cx, cy = pinhole(lens)
-    columns, rows = np.meshgrid(np.arange(lens.width) + 0.5, np.arange(lens.height) + 0.5)
-    pixels = distort(lens, np.stack([(columns - cx) / fx, (rows - cy) / fy], axis=-1)) - 0.5
+    across, down = (reduced * (np.arange(-(-size // reduced)) + 0.5) for size in (lens.width, lens.height))
+    columns, rows = np.meshgrid(across, down)
+    pixels = distort(lens, np.stack([(columns - cx) / fx, (rows - cy) / fy], axis=-1)) / reduced - 0.5
     return pixels[..., 0].astype(np.float32), pixels[..., 1].astype(np.float32)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.sparse import csr_matrix
 
 from scene.depth.maps import load_depth, z_of
-from scene.images import load_image
+from scene.images import load_image, roughly
 from scene.photo_agreement import features, mutual_matches
 from scene.types import Camera, PointCloud, Scene, View
 from utils.errors import DamagedFile
@@ -89,7 +89,7 @@ class _Seen(NamedTuple):
 def measure_exposures(scene: Scene) -> Exposures:
     """Compare the training photos by the scene's points, or by features where no points are measured; where photos
     share too few of either, by what their files say."""
-    views: Sequence[View] = subsample(scene.train, MAX_VIEWS)
+    views = [roughly(view) for view in subsample(scene.train, MAX_VIEWS)]
     if any(view.background is not None for view in views):
         return Exposures(False, "")  # renderings, which no camera has exposed
     with ThreadPoolExecutor() as pool:
@@ -124,7 +124,7 @@ def _percent(log: float) -> str:
 def _show(view: View) -> Shown | None:
     """None for a view with a damaged file, which training names."""
     try:
-        photo, numbers = load_image(view), None
+        photo, numbers = load_image(view, rough=True), None
         if view.depth is not None and view.depth.kind == "sensor":
             numbers = load_depth(view)
     except DamagedFile:

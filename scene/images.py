@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,13 +12,16 @@ from PIL import Image
 
 from scene import heif
 from scene.camera_models import sampling_map
-from scene.image_header import UNREADABLE, same_shape
+from scene.image_header import UNREADABLE, read_header, same_shape
 from scene.orientation import turned
 from scene.types import CameraModel, View
 from utils.errors import DamagedFile, UserError
 
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}  # by the type of pixels that are read
 WIDEST = 1600  # pixels: what -r -1 scales wider photos down to
+ROUGH = 800  # pixels, the longer side of what a first look at a photo needs
+REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,20 @@ def resized(width: int, height: int, resolution: int) -> tuple[int, int]:
     return max(1, round(target)), max(1, round(height * target / width))
 
 
-def load_image(view: View) -> LoadedImage:
-    """Decode a view's photo and bring it to the size of `view.camera`.
+def roughly(view: View) -> View:
+    """The view of the same photo in at most `ROUGH` pixels along the longer side."""
+    camera = view.camera
+    factor = ROUGH / max(camera.width, camera.height)
+    if factor >= 1:
+        return view
+    size = max(1, round(factor * camera.width)), max(1, round(factor * camera.height))
+    return replace(view, camera=camera.resized(*size))
+
+
+def load_image(view: View, rough: bool = False) -> LoadedImage:
+    """Decode a view's photo and bring it to the size of `view.camera`. `rough`: a JPEG file may be decoded to a half, a
+    quarter or an eighth of its own size, which takes a fraction of the time, is not as sharp, and shifts its pixels by
+    less than one where its size is no multiple of that.
 
     An alpha channel means one of two things. With `view.alpha_background` (Blender renderings) transparent pixels show
     that gray and count like all others; without (a subject cut out of its photo) alpha is a mask. A mask file is one.
@@ -52,7 +67,8 @@ def load_image(view: View) -> LoadedImage:
     Raises: DamagedFile for a file that cannot be decoded, UserError for one that is not there and for a mask of another
     size.
     """
-    pixels = turned(_decode(view.image_path), view.orientation)
+    reduced = _reduction(view) if rough else 1
+    pixels = turned(_decode(view.image_path, reduced), view.orientation)
     color, alpha = pixels[..., :3], pixels[..., 3:] if pixels.shape[2] == 4 else None
     if alpha is not None and view.background is not None:
         color, alpha = color * alpha + view.background * (1 - alpha), None
@@ -68,18 +84,20 @@ def load_image(view: View) -> LoadedImage:
         drawn = _resized(drawn, size)[..., None]
         mask = drawn if mask is None else drawn * mask
     size = (view.camera.width, view.camera.height)
-    fitted = _fit(color, view.camera_model, size).transpose(2, 0, 1)
-    fitted_mask = None if mask is None else _fit(mask, view.camera_model, size)[None]
+    fitted = _fit(color, view.camera_model, reduced, size).transpose(2, 0, 1)
+    fitted_mask = None if mask is None else _fit(mask, view.camera_model, reduced, size)[None]
     return LoadedImage(np.ascontiguousarray(fitted), fitted_mask)
 
 
-def decode_image(path: Path) -> np.ndarray | None:
-    """The numbers of an image file as it stores them, channels last in cv2's order; None for what is none."""
+def decode_image(path: Path, reduced: int = 1) -> np.ndarray | None:
+    """The numbers of an image file as it stores them, channels last in cv2's order; None for what is none. `reduced`,
+    of a JPEG file alone: 2, 4 or 8 for that part of its size, rounded up."""
     data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    how = cv2.IMREAD_UNCHANGED if reduced == 1 else REDUCED[reduced] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         if heif.is_heif(data[: heif.START].tobytes()):
             return None if heif.missing_library(path) else _by_pillow(data.tobytes())
-        return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+        return cv2.imdecode(data, how) if len(data) else None
     except (cv2.error, *UNREADABLE):
         return None
 
@@ -99,10 +117,23 @@ def undecodable(path: Path, what: str = "") -> UserError:
     return DamagedFile(f"{what}{path} cannot be decoded as an image")
 
 
-def _decode(path: Path) -> np.ndarray:
+def _reduction(view: View) -> int:
+    """The part of its size to which the photo may be decoded: 1, or for a JPEG file 2, 4 or 8."""
+    try:
+        stored = read_header(view.image_path)
+        with view.image_path.open("rb") as file:
+            is_jpeg = file.read(len(JPEG)) == JPEG
+    except (UserError, OSError):  # decoding it says what is wrong
+        return 1
+    longer, wanted = max(stored.width, stored.height), max(view.camera.width, view.camera.height)
+    parts = (part for part in sorted(REDUCED, reverse=True) if longer >= part * wanted)
+    return next(parts, 1) if is_jpeg and view.mask_path is None else 1
+
+
+def _decode(path: Path, reduced: int) -> np.ndarray:
     """(H, W, 3 or 4) float32 in [0, 1], RGB(A), as stored: EXIF turns nothing here."""
-    pixels = _channels(path)
-    return pixels.astype(np.float32) / np.float32(WHITE[pixels.dtype])
+    pixels = _channels(path, reduced)
+    return np.divide(pixels, np.float32(WHITE[pixels.dtype]), dtype=np.float32)  # of large photos, one copy and not two
 
 
 def _decode_mask(path: Path) -> np.ndarray:
@@ -124,9 +155,9 @@ def _levels(numbers: np.ndarray) -> np.ndarray:
     return numbers.astype(np.float32) / np.float32(255 if largest <= 255 else 65535)
 
 
-def _channels(path: Path) -> np.ndarray:
+def _channels(path: Path, reduced: int = 1) -> np.ndarray:
     """(H, W, 3 or 4) uint8 or uint16, RGB(A), as stored."""
-    pixels = decode_image(path)
+    pixels = decode_image(path, reduced)
     if pixels is None:
         raise undecodable(path)
     if pixels.dtype not in WHITE:
@@ -136,10 +167,10 @@ def _channels(path: Path) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
-def _fit(pixels: np.ndarray, lens: CameraModel | None, size: tuple[int, int]) -> np.ndarray:
+def _fit(pixels: np.ndarray, lens: CameraModel | None, reduced: int, size: tuple[int, int]) -> np.ndarray:
     """Undistorted, then resized. cv2 drops a last axis of one, and so does this."""
     if lens is not None:
-        pixels = cv2.remap(pixels, *sampling_map(lens), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        pixels = cv2.remap(pixels, *sampling_map(lens, reduced), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return _resized(pixels, size)
 
 

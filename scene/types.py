@@ -7,7 +7,7 @@ formats at the door, so nothing behind them knows of any other convention.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ class Camera:
         """(3,) float64, the camera's position in the world."""
         rotation, translation = self.camera_from_world[:3, :3], self.camera_from_world[:3, 3]
         return -rotation.T @ translation
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The camera of the same picture in other pixels."""
+        x, y = width / self.width, height / self.height
+        fx, fy, cx, cy = self.fx * x, self.fy * y, self.cx * x, self.cy * y
+        return replace(self, width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
 
     def pixels(self, x: Any, y: Any, z: Any) -> tuple[Any, Any]:
         """Row and column, pixels, of positions in the camera's frame; arrays or tensors, z > 0."""

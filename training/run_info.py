@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from diff_gaussian_rasterization import get_num_threads
+from utils.cores import usable_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless")
@@ -46,7 +47,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores that this process may use, threads of the rasterizer, memory, system."""
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": get_num_threads(),
         "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from scene.gaussians.agreement import Thumbnail, disagreement, thumbnail
-from scene.images import load_image
+from scene.images import load_image, roughly
 from scene.types import Camera, PointCloud, View
 from utils.errors import DamagedFile
 from utils.sampling import subsample
@@ -56,7 +56,7 @@ def add_where_none(points: PointCloud, views: Sequence[View], seed: int = 0) -> 
 
     The same points and views give the same. Damaged photos, masked and transparent pixels get none.
     """
-    rng, chosen = np.random.default_rng(seed), subsample(views, MAX_VIEWS)
+    rng, chosen = np.random.default_rng(seed), [roughly(view) for view in subsample(views, MAX_VIEWS)]
     cells = [empty_cells(view.camera, points, rng) for view in chosen]
     total = sum(len(pixels.row) for pixels in cells)
     kept = np.zeros(total, bool)
@@ -97,7 +97,7 @@ def empty_cells(camera: Camera, points: PointCloud, rng: np.random.Generator) ->
 def _look(view: View, empty: Pixels) -> Look | None:
     """What the photo shows, but for pixels that do not count in it; None for a damaged one."""
     try:
-        photo = load_image(replace(view, background=None))  # so it takes alpha for a mask
+        photo = load_image(replace(view, background=None), rough=True)  # so it takes alpha for a mask
     except DamagedFile:
         return None
     mask = None if photo.mask is None else photo.mask[0]

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from scene.gaussians.agreement import disagreement, thumbnail
-from scene.images import load_image
+from scene.images import load_image, roughly
 from scene.types import Camera, PointCloud, View
 from utils.errors import DamagedFile, UserError
 from utils.sampling import subsample
@@ -61,7 +61,7 @@ def random_start(views: Sequence[View], count: int = POINTS, seed: int = 0) -> t
     Colors are the mean of what the views show at a point, or that of the pixel on whose ray it lies. Damaged photos
     show nothing. Raises: UserError where all are damaged.
     """
-    chosen = subsample(views, MAX_VIEWS)
+    chosen = [roughly(view) for view in subsample(views, MAX_VIEWS)]
     with ThreadPoolExecutor() as pool:
         looks = [look for look in pool.map(_look, chosen) if look is not None]
     if not looks:
@@ -203,7 +203,7 @@ def _along_rays(
 def _look(view: View) -> Look | None:
     """None for a damaged photo."""
     try:
-        loaded = load_image(replace(view, background=None))  # so it takes alpha for a mask
+        loaded = load_image(replace(view, background=None), rough=True)  # so it takes alpha for a mask
     except DamagedFile:
         return None
     return Look(view.camera, loaded.color.transpose(1, 2, 0), None if loaded.mask is None else loaded.mask[0])

@@ -16,8 +16,12 @@ from scene.depth.maps import load_depth, z_of
 from scene.images import load_image
 from scene.loading.prefetch import Tensors, Upload, Uploader, to_device
 from scene.types import Camera, View
+from utils.cores import usable_cores
 from utils.distributed import ONE, Ranks
 from utils.errors import DamagedFile, UserError, reason
+
+MOST_DECODERS = 8
+CORES_EACH = 4  # of the processor for each decoder: others compute
 
 Arrays = tuple[np.ndarray | None, ...]
 Photo = TypeVar("Photo")
@@ -60,9 +64,10 @@ class ViewCache:
 
     `device` is where they are used; `kept_there` keeps the bytes there too, otherwise they stay with the host and are
     copied each time. Neither decoding nor copying takes the caller's time for a photo that `prefetch` was told of
-    early enough. `with_alpha` keeps the alpha channels of transparent renderings, for training over changing
-    backgrounds, and to compare alpha itself. `limit`: how many are kept at most, 0 for all; the one that is needed last
-    goes first, and is decoded anew when it is needed. What a view shows does not depend on it.
+    early enough; up to `ahead` are decoded at once, since one of 12 megapixels takes longer than a step of a GPU.
+    `with_alpha` keeps the alpha channels of transparent renderings, for training over changing backgrounds, and to
+    compare alpha itself. `limit`: how many are kept at most, 0 for all; the one that is needed last goes first, and is
+    decoded anew when it is needed. What a view shows does not depend on it.
     """
 
     def __init__(
@@ -80,7 +85,8 @@ class ViewCache:
         self.with_alpha = with_alpha
         self.kept_there = kept_there
         self._uploader = Uploader(self.device)
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self.ahead = max(1, min(MOST_DECODERS, usable_cores() // CORES_EACH))
+        self._decoder = ThreadPoolExecutor(self.ahead, thread_name_prefix="decoder")
         self._decoding: dict[int, Future[Arrays]] = {}
         self._bytes: dict[int, Tensors] = {}  # color, mask, alpha; depth, as stored
         self._coming: dict[int, Upload] = {}
@@ -153,19 +159,27 @@ class ViewCache:
         return (photo for photo in self._each(order, self.find) if photo is not None)
 
     def _each(self, order: Sequence[int], get: Callable[[int], Photo]) -> Iterator[Photo]:
-        for index, following in zip(order, (*order[1:], None), strict=True):
+        for place, index in enumerate(order):
             photo = get(index)
-            if following is not None:
-                self.prefetch(following)
+            self.expect(order[place + 1 :][:1], order[place + 2 :][: self.ahead - 1])
             yield photo
+
+    def expect(self, soon: Sequence[int], later: Sequence[int]) -> None:
+        """Prefetch photos that are asked for next, and begin to decode those that come after them."""
+        for index in soon:
+            self.prefetch(index)
+        for index in later:
+            self._begin_to_decode(index)
 
     def prefetch(self, index: int) -> None:
         """Begin to decode a photo that will be asked for soon, or, if that is done, to bring it to the device."""
-        if index in self._decoding or index in self._coming or index in self.damaged:
-            return
-        if index in self._bytes:
+        if index not in self._bytes:
+            self._begin_to_decode(index)
+        elif index not in self._coming and index not in self.damaged:
             self._coming[index] = self._uploader.start(self._bytes[index])
-        else:
+
+    def _begin_to_decode(self, index: int) -> None:
+        if not any(index in known for known in (self._bytes, self._decoding, self._coming, self.damaged)):
             self._decoding[index] = self._decoder.submit(self._decode, self.views[index])
 
     def _store(self, index: int, decoded: Arrays) -> None:
@@ -251,10 +265,11 @@ class ShuffledViews:
         return self.waiting.pop()
 
     def _prefetch(self, count: int, ranks: Ranks) -> None:
-        """Begin with this rank's photos of the next batch."""
-        coming = self.waiting[: -count - 1 : -1]
-        for index in coming[ranks.rank :: ranks.size]:
-            self.photos.prefetch(index)
+        """Begin with this rank's photos of the next batch, and of some more."""
+        coming = self.waiting[: -count * (1 + self.photos.ahead) - 1 : -1]
+        own = coming[ranks.rank :: ranks.size]
+        soon = len(coming[:count][ranks.rank :: ranks.size])
+        self.photos.expect(own[:soon], own[soon:][: self.photos.ahead - 1])
 
     @property
     def damaged(self) -> list[str]:

@@ -29,8 +29,8 @@ def in_turns(photos: ViewCache, order: Sequence[int], ranks: Ranks) -> Iterator[
         group = order[first : first + ranks.size]
         photo = photos.find(group[ranks.rank]) if ranks.rank < len(group) else None
         photos.share_damaged(ranks)
-        for following in order[first + ranks.size + ranks.rank :][:1]:
-            photos.prefetch(following)
+        coming = order[first + ranks.size + ranks.rank :: ranks.size]
+        photos.expect(coming[:1], coming[1 : photos.ahead])
         yield [
             Turn(photos.views[index], photos.camera(index), rank, photo if rank == ranks.rank else None)
             for rank, index in enumerate(group)

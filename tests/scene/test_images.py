@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scene import images
 from scene.image_header import read_header
-from scene.images import load_image, resized
+from scene.images import ROUGH, load_image, resized, roughly
 from scene.types import Camera, CameraModel, View
 from tests.helpers import scenes
-from utils.errors import UserError
+from utils.errors import DamagedFile, UserError
 
 
 def view(path: Path, width: int = 40, height: int = 30, **fields: object) -> View:
@@ -105,6 +106,77 @@ def test_a_lens_is_undone(tmp_path: Path) -> None:
     straight = load_image(view(tmp_path / "a.png", camera_model=lens)).color
     assert np.abs(straight - pixels.transpose(2, 0, 1) / 255).max() > 0.02  # something was moved
     assert np.abs(straight[:, 15, 20] - pixels[15, 20] / 255).max() < 0.01  # not the center
+
+
+def smooth(width: int, height: int) -> np.ndarray:
+    """(H, W, 3) uint8 that varies over many pixels."""
+    x, y = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+    waves = [np.sin(7 * x + 2 * y), np.cos(5 * y - 3 * x), np.sin(9 * x * y)]
+    return np.round(127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
+
+
+def parts_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """To which part of its size each file is decoded from now on."""
+    asked, decode = list[int](), images.decode_image
+
+    def noting(path: Path, reduced: int = 1) -> np.ndarray | None:
+        asked.append(reduced)
+        return decode(path, reduced)
+
+    monkeypatch.setattr(images, "decode_image", noting)
+    return asked
+
+
+@pytest.mark.parametrize("lens", [None, "SIMPLE_RADIAL"])
+@pytest.mark.parametrize(("size", "reduced"), [((80, 60), 8), ((100, 75), 4), ((320, 240), 2), ((400, 300), 1)])
+@pytest.mark.parametrize("stored", [(640, 480), (643, 483)])  # the latter, no multiple of 8, may shift by a pixel
+def test_a_rough_look_decodes_less_and_shows_the_same(
+    stored: tuple[int, int], size: tuple[int, int], reduced: int, lens: str | None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    path = tmp_path / "a.jpg"
+    Image.fromarray(smooth(*stored)).save(path, quality=95)
+    model = None if lens is None else CameraModel(lens, *stored, (500.0, stored[0] / 2, stored[1] / 2, 0.2))
+    seen = view(path, *size, camera_model=model)
+    whole, asked = load_image(seen), parts_decoded(monkeypatch)
+    rough = load_image(seen, rough=True)
+    assert asked == [reduced] and rough.color.shape == whole.color.shape == (3, *size[::-1])
+    assert whole.color.std() > 0.2
+    shift = 0.0 if stored == (640, 480) else max(np.abs(np.diff(whole.color, axis=axis)).max() for axis in (1, 2))
+    assert np.abs(rough.color - whole.color).max() < 0.02 + shift
+
+
+def test_a_rough_look_at_a_photo_that_is_turned_by_exif(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    Image.fromarray(smooth(640, 480)).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    for seen in (view(tmp_path / "a.jpg", 60, 80, orientation=6), view(tmp_path / "a.jpg", 80, 60)):
+        assert np.abs(load_image(seen, rough=True).color - load_image(seen).color).max() < 0.03
+
+
+def test_only_jpeg_files_without_a_mask_are_decoded_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = parts_decoded(monkeypatch)
+    for name in ("a.jpg", "a.png", "mask.png"):
+        Image.fromarray(smooth(640, 480)).save(tmp_path / name)
+    (tmp_path / "named.png").write_bytes((tmp_path / "a.jpg").read_bytes())
+    for name, mask in (("a.jpg", None), ("a.png", None), ("a.jpg", tmp_path / "mask.png"), ("named.png", None)):
+        load_image(view(tmp_path / name, 80, 60, mask_path=mask), rough=True)
+    assert asked == [8, 1, 1, 1, 8]  # the mask's own, too
+
+
+def test_a_damaged_photo_is_named_at_a_rough_look_too(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    with pytest.raises(DamagedFile, match=r"a\.jpg cannot be decoded"):
+        load_image(view(tmp_path / "a.jpg"), rough=True)
+
+
+def test_roughly_is_the_same_picture_in_fewer_pixels() -> None:
+    large, point = view(Path("a.jpg"), 4000, 3000), np.array([[0.3, -0.2, 1.7]])
+    small = roughly(large)
+    assert (small.camera.width, small.camera.height) == (ROUGH, 600)
+    whole, part = (each.camera.project(point) for each in (large, small))
+    assert part[0] * 5 == pytest.approx(whole[0]) and part[1] * 5 == pytest.approx(whole[1])
+    assert roughly(small) is small and roughly(view(Path("a.jpg"))).camera.width == 40
 
 
 def test_colors_of_another_space_than_rgb_are_refused(tmp_path: Path) -> None:

@@ -58,6 +58,19 @@ def test_points_come_where_there_are_none_and_nowhere_else(tmp_path: Path) -> No
     assert row.std() > 10 and column.std() > 10
 
 
+def test_a_large_photo_gives_what_a_small_one_does(tmp_path: Path) -> None:
+    small, large = photo(tmp_path), camera("a.jpg").resized(10 * WIDTH, 10 * HEIGHT)
+    pixels = cv2.resize(cv2.imread(str(small.image_path)), None, fx=10, fy=10, interpolation=cv2.INTER_NEAREST)
+    cv2.imwrite(str(tmp_path / "a.jpg"), pixels)
+    new, same = (added(known(0, WIDTH // 2), [each]) for each in (small, View(large, tmp_path / "a.jpg")))
+    assert len(new) == len(same)
+    for cloud in (new, same):
+        row, column, z, inside = large.project(cloud.positions)
+        assert inside.all() and column.min() > 5 * WIDTH and row.std() > 100
+        np.testing.assert_allclose(z, DEPTH, rtol=1e-5)
+    np.testing.assert_allclose(same.colors, new.colors, atol=0.02)
+
+
 def test_depth_is_that_of_the_nearest_points(tmp_path: Path) -> None:
     near, far = known(0, 8), known(WIDTH - 8, WIDTH)
     points = PointCloud(np.concatenate([near.positions, 10 * far.positions]), np.concatenate([near.colors, far.colors]))

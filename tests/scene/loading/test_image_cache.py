@@ -92,6 +92,26 @@ def test_the_next_photo_is_on_its_way(walk: str, tmp_path: Path, monkeypatch: py
     assert second != first and following() == second
 
 
+@pytest.mark.parametrize("walk", ["shuffled", "in order"])
+@pytest.mark.parametrize(("cores", "ahead"), [(2, 1), (16, 4), (200, 8)])
+def test_with_many_cores_more_photos_are_decoded_at_once(
+    walk: str, cores: int, ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next ones in the order in which they will be asked for, and no others."""
+    monkeypatch.setattr(views_module, "usable_cores", lambda: cores)
+    may_read, has_read = held_up(monkeypatch)
+    may_read.set()
+    photos = ViewCache(views_of(tmp_path, 20))
+    in_order, shuffled = photos.in_order([*range(19, -1, -1)]), ShuffledViews(photos, torch.Generator())
+    following = partial(next_name, shuffled) if walk == "shuffled" else lambda: next(in_order).camera.name
+    first = following()
+    begun = [has_read.get(timeout=10) for _ in range(1 + ahead)]
+    assert has_read.empty() and first in begun
+    asked = [first, *(following() for _ in range(ahead))]
+    assert sorted(asked) == sorted(begun)
+    assert sorted([*asked, *(following() for _ in range(19 - ahead))]) == sorted(f"{i}.png" for i in range(20))
+
+
 def test_a_file_that_cannot_be_read_is_told_of_when_asked_for(tmp_path: Path) -> None:
     photos = ViewCache(views_of(tmp_path, 1))
     (tmp_path / "0.png").write_bytes(b"no picture")
