@@ -228,6 +228,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
             quiet=run.quiet,
             facts=facts,
             tensorboard=run.tensorboard,
+            to_go=pace.seconds_to_go,
         ) as report,
         Interrupt() as interrupt,
         torch.autograd.set_detect_anomaly(run.detect_anomaly),

@@ -24,11 +24,14 @@ from utils.text import about_text, duration_text
 REPLAN_AT = 0.5  # of the run: growth has ended
 REPLAN_GUESSES_AT = (0.1, 0.25, REPLAN_AT)  # where the strategy only guesses how many Gaussians there will be
 REPLAN_FROM = 0.02  # a new length that differs by less is not worth it
-BY_COUNT = 0.7  # of a step's time goes with the number of Gaussians
+BY_COUNT = 0.5  # of a step's time goes with the number of Gaussians
 RECENT = 20  # steps whose time says what the next will take
 END_SECONDS, END_STEPS = 2.0, 4.0  # for the files and pages at the end, and for each view shown there, in steps
 SURVEY_STEPS = 0.7  # for each view of a survey, in steps
 SAFETY = 0.98  # of the time is planned for: the last steps are the slowest
+ESTIMATE_AT = 50, 200  # steps, the least and the most, after which the run says how long it will take
+LEAST_ESTIMATE = 10.0  # seconds: less is not worth a line
+LONG = 30  # minutes: of a run that takes longer it is said how to make it shorter
 
 
 def plan_run(run: RunOptions, scene: Scene, state: TrainingState, started: float, probe: Probe) -> RunOptions:
@@ -51,9 +54,8 @@ def plan_run(run: RunOptions, scene: Scene, state: TrainingState, started: float
 
 def expected_seconds(run: RunOptions, scene: Scene, state: TrainingState, speed: plan.Speed) -> float:
     """What is left of a run will take, at this speed of its steps: with surveys, evaluation and pages at the end."""
-    step, size = plan.mean_seconds(speed, state.strategy.expected_count), state.gaussians.ranks.size
-    steps = (run.iterations - state.iteration) * step
-    return 2 * steps - _without_surveys(scene, steps, step, size) + _end_seconds(scene, step * size)
+    step = plan.mean_seconds(speed, state.strategy.expected_count)
+    return _whole_seconds(scene, run.iterations - state.iteration, step, state.gaussians.ranks.size)
 
 
 class Pace:
@@ -75,6 +77,9 @@ class Pace:
         self.asked = False
         if self.run.iterations != run.iterations:  # gone on with, behind a step of --replan
             self._tell_strategy()
+        least, most = ESTIMATE_AT
+        decoded = len(scene.train) + RECENT  # steps that decode photos take longer
+        self._estimate_at: int | None = state.iteration + min(max(least, decoded), most)
         self._times: list[tuple[int, float]] = []  # iteration, seconds
         self._before: Any = None
 
@@ -102,6 +107,10 @@ class Pace:
         if self.whole.minutes is not None:
             seconds = self._ranks.tell(seconds)
         self._times = [*self._times[-RECENT:], (iteration, seconds)]
+        if self._estimate_at is not None and iteration >= self._estimate_at:
+            self._estimate_at = None
+            if text := self.estimate():
+                report.event(text)
         planned = plan.run_at(self.whole, iteration).iterations
         length = planned if planned != self.run.iterations else self._new_length()
         if length is None or length == self.run.iterations:
@@ -114,6 +123,24 @@ class Pace:
         self._tell_strategy()
         report.lengthened(iteration, length, self.facts())
         return self.run
+
+    def seconds_to_go(self) -> float | None:
+        """About what is left of the run will take, by its last steps and as many Gaussians as are to come; None where
+        too few steps are made."""
+        if not self._step_seconds:
+            return None
+        iteration, steps = self.state.iteration, self.run.iterations
+        return _whole_seconds(self.scene, steps - iteration, self._rest_seconds, self._ranks.size)
+
+    def estimate(self) -> str:
+        """The same in words, and how a long run can be made shorter; "" where it is as good as over."""
+        seconds = self.seconds_to_go() or 0.0
+        if seconds < LEAST_ESTIMATE:
+            return ""
+        text = f"{1 / self._step_seconds:.3g} it/s: about {duration_text(seconds)} to go, with growth and evaluation"
+        if seconds < 60 * LONG or self.whole.minutes is not None:
+            return text
+        return f"{text}; --minutes {LONG} plans a run of {LONG} minutes, -r 2 takes photos of half their width"
 
     def facts(self) -> dict[str, Any]:
         """For run.json: the steps that were planned, and with which arguments the run is made again to the bit."""
@@ -146,17 +173,19 @@ class Pace:
         if self.whole.minutes is None or not due or not self._step_seconds:
             return None
         self.replans = [part for part in self.replans if iteration < part * steps]
-        step, size = self._step_seconds * self._slower(iteration / steps), self._ranks.size
+        step, size = self._rest_seconds, self._ranks.size
         seconds = SAFETY * self._seconds_left - _end_seconds(self.scene, step * size)
         left = _without_surveys(self.scene, seconds, step, size)
         new = max(finished, iteration + plan.planned_steps(left, step))
         return new if abs(new - steps) > REPLAN_FROM * steps else None
 
-    def _slower(self, progress: float) -> float:
-        """How many times as long as now a step will take, in the mean over the rest of the run."""
+    @property
+    def _rest_seconds(self) -> float:
+        """Of a step, in the mean over the rest of the run."""
+        progress = self.state.iteration / self.run.iterations
         expected, now = self.state.strategy.expected_count, max(self.state.gaussians.total, 1)
         rest = [expected(progress + (1 - progress) * (part + 0.5) / plan.GRID) for part in range(plan.GRID)]
-        return 1 + BY_COUNT * (sum(rest) / plan.GRID / now - 1)
+        return self._step_seconds * (1 + BY_COUNT * (sum(rest) / plan.GRID / now - 1))
 
     def _is_late(self, steps: int) -> bool:
         """Whether only the last steps of a run that is to finish now fit into the minutes."""
@@ -176,6 +205,12 @@ class Pace:
         if len(times) <= RECENT:
             return 0.0
         return median((later - earlier) / (end - start) for (start, earlier), (end, later) in pairwise(times))
+
+
+def _whole_seconds(scene: Scene, count: int, step: float, ranks: int) -> float:
+    """Of `count` steps with their surveys, and what comes after the last."""
+    steps = count * step
+    return 2 * steps - _without_surveys(scene, steps, step, ranks) + _end_seconds(scene, step * ranks)
 
 
 def _without_surveys(scene: Scene, seconds: float, step: float, ranks: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +26,6 @@ from utils.text import count_text, duration_text, score_text
 
 LOG_EVERY = 100  # steps per line of metrics.jsonl
 LINE_SECONDS = 15.0  # between progress lines where there is no terminal
-ESTIMATE_AT = 50  # steps after which the run says how long it will take
 PREVIEWS = (10, 100)  # steps with a picture, and every
 PREVIEW_EVERY = 500
 FINISHED = "finished"  # the status of a run with all its files
@@ -40,8 +39,9 @@ class RunLogger:
 
     With `tensorboard` the same numbers go to an event file in tensorboard/, and pictures beside them.
     `first` steps were done by earlier sessions of the run: their lines in metrics.jsonl stay, later ones go, and the
-    clock goes on from there. `facts` are further entries of run.json. `quiet` is for the screen only. Once entered, it
-    ends no run: what cannot be written or shown is one warning.
+    clock goes on from there. `facts` are further entries of run.json. `quiet` is for the screen only. `to_go` says how
+    many seconds are left, where that is known. Once entered, it ends no run: what cannot be written or shown is one
+    warning.
     """
 
     def __init__(
@@ -53,8 +53,9 @@ class RunLogger:
         quiet: bool = False,
         facts: Mapping[str, Any] | None = None,
         tensorboard: bool = False,
+        to_go: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self.tensorboard = tensorboard
+        self.tensorboard, self.to_go = tensorboard, to_go
         self._events: EventFile | None = None
         self.folder, self.iterations, self.quiet = folder, iterations, quiet
         self.first = self.iteration = self._shown = first
@@ -131,8 +132,6 @@ class RunLogger:
                 self._bar.set_postfix(self._postfix(), refresh=False)
         if self._lines and time.perf_counter() - self._shown_at > LINE_SECONDS:
             self._say_progress()
-        if iteration == self.first + ESTIMATE_AT:
-            self._say_estimate()
         if iteration % LOG_EVERY == 0 or iteration == self.iterations:
             self._log_window()
 
@@ -233,19 +232,10 @@ class RunLogger:
     def _say_progress(self) -> None:
         now = time.perf_counter()
         speed = (self.iteration - self._shown) / (now - self._shown_at)
-        left = (self.iterations - self.iteration) / speed
+        left = self.to_go() or (self.iterations - self.iteration) / speed
         shown = "  ".join(f"{label} {value}" for label, value in self._postfix().items())
         self.event(f"[Iter {self.iteration}/{self.iterations}] {shown}  {speed:.1f} it/s  {duration_text(left)} left")
         self._shown, self._shown_at = self.iteration, now
-
-    def _say_estimate(self) -> None:
-        elapsed = time.perf_counter() - self._start
-        left = (self.iterations - self.iteration) * elapsed / ESTIMATE_AT
-        if left > 10:
-            self.event(
-                f"{ESTIMATE_AT / elapsed:.1f} it/s: about {duration_text(left)} to go at this speed, "
-                "which falls as Gaussians are added"
-            )
 
     # ---- the files
 

@@ -166,9 +166,9 @@ def test_a_plan_that_cannot_be_written_is_a_warning(
 
 
 class Clock:
-    """A time in which a training step takes what it is told to."""
+    """A time in which a training step takes what it is told to, `each` of it for each Gaussian."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float, measured: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float, measured: float, each: float = 0.0) -> None:
         self.now, self.step = 0.0, step
         monkeypatch.setattr(pace.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(Probe, "speed", lambda *_: Speed(measured, 0.0))
@@ -177,7 +177,7 @@ class Clock:
 
         def step_done(state: TrainingState) -> None:
             honest(state)
-            self.now += self.step
+            self.now += self.step + each * len(state.gaussians)
 
         monkeypatch.setattr(TrainingState, "step_done", step_done)
 
@@ -230,3 +230,32 @@ def test_a_guess_is_corrected_while_it_grows(dataset: Path, tmp_path: Path, monk
     step, length = map(int, later[0].split(":"))
     assert step == -(-int(first) // 10) and 3 * length < int(first)  # at a tenth of the run
     assert replayed(dataset, tmp_path / "out", tmp_path / "again", few) == last_ply(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("step", "is_long"), [(0.5, False), (5.0, True)])
+def test_what_is_to_go_is_said_with_the_growth_to_come(
+    step: float,
+    is_long: bool,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("SURVEY_STEPS", "END_SECONDS", "END_STEPS"):  # which take no time on this clock
+        monkeypatch.setattr(pace, name, 0.0)
+    clock, said = Clock(monkeypatch, step, measured=1.0, each=0.012 * step), list[tuple[int, float, float]]()
+    honest = pace.Pace.estimate
+
+    def estimate(self: pace.Pace) -> str:
+        said.append((len(self.state.gaussians), clock.now, self.seconds_to_go() or 0.0))
+        return honest(self)
+
+    monkeypatch.setattr(pace.Pace, "estimate", estimate)
+    words = "--iterations 400 --strategy budget --max_gaussians 600 --prune_min_weight 0 --densify_from_iter 60 "
+    words += "--densify_until_iter 300"
+    train.main(["-s", str(dataset), "-m", str(tmp_path / "out"), *BUSY.split(), *words.split()])
+    ((count, then, seconds),) = said
+    assert json.loads((tmp_path / "out/run.json").read_text())["gaussians"] > 1.5 * count, "nothing grew"
+    assert seconds == pytest.approx(clock.now - then, rel=0.15)
+    line = next(line for line in capsys.readouterr().out.splitlines() if " to go, " in line)
+    assert line.endswith("-r 2 takes photos of half their width") == is_long == (seconds > 60 * pace.LONG)
