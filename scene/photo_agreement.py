@@ -81,9 +81,8 @@ def _compare(one: View, other: View) -> PairAgreement | None:
 
 def features(view: View) -> tuple[np.ndarray, np.ndarray]:
     """(F, 2) pixels of features in the photo, and what they look like."""
-    gray = cv2.cvtColor(
-        np.round(255 * load_image(view, rough=True).color.transpose(1, 2, 0)).astype(np.uint8), cv2.COLOR_RGB2GRAY
-    )
+    color = load_image(view, rough=True).color.transpose(1, 2, 0)
+    gray = cv2.cvtColor(np.round(255 * color).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     factor = min(1.0, WIDEST / gray.shape[1])
     if factor < 1:
         gray = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
