@@ -11,9 +11,11 @@ from PIL import Image
 
 from scene import exposure_check, load_scene
 from scene.exposure_check import Shown, compare_points, exif_spread, measure_exposures
-from scene.types import Camera, PointCloud
+from scene.images import roughly
+from scene.types import Camera, PointCloud, Scene, View
 from tests.conftest import real_scene
-from tests.helpers.scenes import looking_at_origin
+from tests.helpers.decoded import parts_decoded
+from tests.helpers.scenes import looking_at_origin, write_photo
 
 WIDTH, HEIGHT = 80, 60
 
@@ -98,6 +100,17 @@ def test_what_files_say_of_their_exposure(tmp_path: Path) -> None:
     for other in ("plain.jpg", "broken.jpg", "missing.jpg"):
         assert exif_spread([*paths, tmp_path / other]) is None
     assert exif_spread([]) is None
+
+
+def test_large_photos_are_decoded_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photo(tmp_path / "a.jpg", 1600, 1200)
+    camera = Camera("a.jpg", 1600, 1200, 1400.0, 1400.0, 800.0, 600.0, np.eye(4))
+    asked, positions = parts_decoded(monkeypatch), np.ones((3, 3), np.float32)
+    views = (View(camera, tmp_path / "a.jpg"),)
+    scene = Scene(tmp_path, "COLMAP", views, (), PointCloud(positions, positions), 1.0, 0.01, "")
+    assert not measure_exposures(scene).differs and 2 in asked
+    shown = exposure_check._show(roughly(views[0]))
+    assert shown is not None and shown.gray.shape == (600, 800) == (shown.camera.height, shown.camera.width)
 
 
 def test_renderings_have_no_exposure(dataset: Path) -> None:

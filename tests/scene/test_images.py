@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scene import images
 from scene.image_header import read_header
 from scene.images import ROUGH, load_image, resized, roughly
 from scene.types import Camera, CameraModel, View
 from tests.helpers import scenes
+from tests.helpers.decoded import parts_decoded
 from utils.errors import DamagedFile, UserError
 
 
@@ -113,18 +113,6 @@ def smooth(width: int, height: int) -> np.ndarray:
     x, y = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
     waves = [np.sin(7 * x + 2 * y), np.cos(5 * y - 3 * x), np.sin(9 * x * y)]
     return np.round(127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
-
-
-def parts_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """To which part of its size each file is decoded from now on."""
-    asked, decode = list[int](), images.decode_image
-
-    def noting(path: Path, reduced: int = 1) -> np.ndarray | None:
-        asked.append(reduced)
-        return decode(path, reduced)
-
-    monkeypatch.setattr(images, "decode_image", noting)
-    return asked
 
 
 @pytest.mark.parametrize("lens", [None, "SIMPLE_RADIAL"])

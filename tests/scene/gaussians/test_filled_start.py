@@ -11,6 +11,7 @@ import pytest
 
 from scene.gaussians.filled_start import CELLS, MOST, SMALLEST, add_where_none, empty_cells
 from scene.types import Camera, PointCloud, Scene, View
+from tests.helpers.decoded import parts_decoded
 from training.startup import start_points
 
 WIDTH, HEIGHT, DEPTH = 192, 128, 3.0
@@ -58,12 +59,14 @@ def test_points_come_where_there_are_none_and_nowhere_else(tmp_path: Path) -> No
     assert row.std() > 10 and column.std() > 10
 
 
-def test_a_large_photo_gives_what_a_small_one_does(tmp_path: Path) -> None:
+def test_a_large_photo_gives_what_a_small_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is decoded in part, which takes a fraction of the time."""
+    asked = parts_decoded(monkeypatch)
     small, large = photo(tmp_path), camera("a.jpg").resized(10 * WIDTH, 10 * HEIGHT)
     pixels = cv2.resize(cv2.imread(str(small.image_path)), None, fx=10, fy=10, interpolation=cv2.INTER_NEAREST)
     cv2.imwrite(str(tmp_path / "a.jpg"), pixels)
     new, same = (added(known(0, WIDTH // 2), [each]) for each in (small, View(large, tmp_path / "a.jpg")))
-    assert len(new) == len(same)
+    assert len(new) == len(same) and asked == [1, 2]
     for cloud in (new, same):
         row, column, z, inside = large.project(cloud.positions)
         assert inside.all() and column.min() > 5 * WIDTH and row.std() > 100
