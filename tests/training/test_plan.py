@@ -259,3 +259,13 @@ def test_what_is_to_go_is_said_with_the_growth_to_come(
     assert seconds == pytest.approx(clock.now - then, rel=0.15)
     line = next(line for line in capsys.readouterr().out.splitlines() if " to go, " in line)
     assert line.endswith("-r 2 takes photos of half their width") == is_long == (seconds > 60 * pace.LONG)
+
+
+def test_who_has_set_minutes_is_not_told_of_them(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Clock(monkeypatch, 60.0, measured=60.0)
+    words = f"--minutes 120 {FEW}".split()
+    train.main(["-s", str(dataset), "-m", str(tmp_path / "out"), *BUSY.split(), *words])
+    line = next(line for line in capsys.readouterr().out.splitlines() if " to go, " in line)
+    assert "about 1 h" in line and line.endswith("with growth and evaluation")
