@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import pickle
@@ -84,6 +85,7 @@ def _received(pipe: Any, process: Any) -> Any:
 
 
 def _run(rank: int, size: int, port: int, sender: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    faulthandler.dump_traceback_later(PATIENCE - 5, file=2)  # where a rank hangs, before it is given up
     torch.set_num_threads(1)  # the threads of the parent are not here
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size),
@@ -95,6 +97,7 @@ def _run(rank: int, size: int, port: int, sender: Any, work: Callable[..., Any],
         result = Ended(int(stop.code or 0))
     except BaseException as error:
         result = Ended(None, f"{error}\n{traceback.format_exc()}")
+    faulthandler.cancel_dump_traceback_later()
     sender.send_bytes(pickle.dumps(result))  # a pipe alone would share tensors, for as long as the process lives
     sender.close()
     sys.stdout.flush()
