@@ -31,6 +31,7 @@ from diff_gaussian_rasterization import get_num_threads
 from scene.loading.image_cache import LoadedView
 from scene.types import Camera
 from training.state import TrainingState
+from utils.cores import usable_cores
 
 NEIGHBOURS = (0, 1, 2)
 COMPUTE = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(100_000))"  # as long as there is a parent
@@ -95,7 +96,7 @@ def main() -> None:
     for count, seconds in found.items():
         ratios = [one / alone for one, alone in zip(seconds, found[0], strict=True)]
         line = {"neighbours": count, "step_s": round(statistics.median(seconds), 5)}
-        line |= {"of_alone": round(statistics.median(ratios), 2), "cores": len(os.sched_getaffinity(0))}
+        line |= {"of_alone": round(statistics.median(ratios), 2), "cores": usable_cores()}
         print(json.dumps(line | {"threads": get_num_threads()}), flush=True)
 
 

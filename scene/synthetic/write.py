@@ -12,7 +12,6 @@ truth/scene.json         what made the folder: version, seed, views, size
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from scene.synthetic.room import VERSION
 from scene.synthetic.rooms import ROOMS
 from scene.types import Camera
 from utils.console import progress
+from utils.cores import usable_cores
 from utils.errors import UserError
 from utils.files import write_json
 
@@ -102,7 +102,7 @@ def _is_ours(mark: Path) -> bool:
 def _write_into(
     folder: Path, name: str, views: int, width: int, height: int, seed: int, far_views: bool, quiet: bool
 ) -> None:
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     kind = ROOMS[name]
     room = kind.build(seed)
     renderer = Renderer(room.solids, Lighting(room, quality_for(width), workers))

@@ -7,7 +7,6 @@ both:     truth/scene.json: what made the folder
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from scene.synthetic.render import Picture
 from scene.synthetic.write import MAKER, MARK, check_sizes, replace_folder, write_png
 from scene.types import Camera, PointCloud
 from utils.console import progress
+from utils.cores import usable_cores
 from utils.files import write_json
 
 VERSION = 1  # raised whenever what a seed makes changes
@@ -73,7 +73,7 @@ def write_outdoor(
 
 
 def _render(renderer: OpenAir, cameras: Sequence[Camera], text: str, quiet: bool) -> list[OpenPicture]:
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return list(progress(pool.map(renderer.render, cameras), text, len(cameras), quiet))
 
 

@@ -12,7 +12,8 @@ from torch.autograd import gradcheck
 from diff_gaussian_rasterization import rasterize
 from diff_gaussian_rasterization.covariances import quaternions
 from diff_gaussian_rasterization.reference import axes
-from tests.rasterizer.scenes import IMAGES, RasterScene, backward, forward, random_cotangents, random_scene
+from tests.rasterizer.scenes import IMAGES, backward, forward, random_cotangents, random_scene
+from tests.rasterizer.test_gradcheck import steady
 
 
 def by_covariances(*, scales: Tensor, quats: Tensor, **others: Any) -> Any:
@@ -42,15 +43,12 @@ def test_they_are_what_scales_and_rotations_give(seed: int, depth_model: str) ->
         assert (gradients[name] - gradient).norm() <= 1e-8 * gradient.norm(), name
 
 
-def steady(depth_model: str) -> RasterScene:
-    return random_scene(1, n=4, width=8, height=6, kinds=["ordinary"], sh_degree=None, depth_model=depth_model)
-
-
 @pytest.mark.parametrize("depth_model", ["center", "ray"])
 @pytest.mark.parametrize("shape", ["any", "balls"])
 def test_central_differences(shape: str, depth_model: str) -> None:
     """Also of balls, whose principal axes are not defined."""
-    scene = steady(depth_model)
+    scene = random_scene(1, n=4, width=8, height=6, kinds=["ordinary"], sh_degree=None, depth_model=depth_model)
+    steady(scene, depth_model)
     tensors = {name: scene.tensors[name] for name in ("means", "opacities", "colors", "viewmat", "background")}
     scales = scene.tensors["scales"]
     if shape == "balls":

@@ -117,15 +117,20 @@ def neighbors(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
                 yield {**tensors, name: moved}
 
 
+def steady(scene: RasterScene, name: str) -> Choices:
+    """The scene's choices, of which none changes within a step; each Gaussian is seen."""
+    choices = Choices(scene.tensors, scene.settings)
+    assert len(choices.order) == len(scene) and choices.seen.any(dim=0).all(), f"{name}: some Gaussian is not seen"
+    unchanged = all(Choices(moved, scene.settings) == choices for moved in neighbors(scene.tensors))
+    assert unchanged, f"{name}: a choice changes within a step"
+    return choices
+
+
 @cache
 def steady_scene(name: str, width: int = 12, height: int = 10) -> tuple[RasterScene, Choices]:
     """A scene in which no choice changes within a step, and in which there is something to see."""
     scene = random_scene(**SCENES[name], width=width, height=height)
-    choices = Choices(scene.tensors, scene.settings)
-    assert len(choices.order) == len(scene) and choices.seen.any(dim=0).all(), f"{name}: some Gaussian is not seen"
-    steady = all(Choices(moved, scene.settings) == choices for moved in neighbors(scene.tensors))
-    assert steady, f"{name}: a choice changes within a step"
-    return scene, choices
+    return scene, steady(scene, name)
 
 
 def assert_something_to_see(scene: RasterScene, images: Sequence[str]) -> None:

@@ -50,16 +50,8 @@ class Sanitizer:
         paths = os.pathsep.join([str(ROOT), str(ROOT / "submodules/diff-gaussian-rasterization")])
         variables = {"PYTHONPATH": paths, "LD_PRELOAD": self.runtime_path(), "OMP_NUM_THREADS": "1", **self.options}
         fixed = ["setarch", "-R"] if self.fixed_addresses and shutil.which("setarch") else []
-        command = [
-            *fixed,
-            sys.executable,
-            "-X",
-            "faulthandler",
-            "-m",
-            "tests.rasterizer.cuda.drive",
-            str(library),
-            *words,
-        ]
+        python = [*fixed, sys.executable, "-X", "faulthandler"]
+        command = [*python, "-m", "tests.rasterizer.cuda.drive", str(library), *words]
         return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
 
 
