@@ -62,10 +62,9 @@ def _sums(splats: Splats, look: Look, corrections: Corrections, background: Tens
     the backward pass of a rendering with colors of their own.
     """
     assert look.maps is not None
-    shown = corrections.exposed(blend(splats, look.camera, background, settings), look.camera)
-    maps = look.maps(shown.color)
+    colors = splats.colors.detach().requires_grad_()
     with torch.enable_grad():
-        colors = torch.zeros_like(splats.colors, requires_grad=True)
-        picture = blend(splats._replace(colors=colors), look.camera, background, settings).color
-    (sums,) = torch.autograd.grad(picture, colors, maps)
+        output = blend(splats._replace(colors=colors), look.camera, background, settings)
+    maps = look.maps(corrections.exposed(output, look.camera).color)
+    (sums,) = torch.autograd.grad(output.color, colors, maps)
     return sums

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from diff_gaussian_rasterization import RasterOutput
 from scene.gaussians.model import Gaussians
@@ -20,6 +19,7 @@ from scene.types import Camera
 from training.strategies.base import Render
 from training.strategies.split_needles import ENDS, ends_of
 from utils.losses.regularizers import ray_ratio
+from utils.neighbours import largest_about
 
 MAX_VIEWS = 64  # of a survey, evenly chosen
 MIN_ALPHA = 0.5  # a pixel with less shows no surface to judge by
@@ -71,13 +71,13 @@ def collect_multiview_stats(
     of the rendered depth where none has. Elongated along the ray is what `ray_ratio` puts over `ray_ratio_max`.
     """
     found, count = MultiViewStats.of_nothing(gaussians), min(len(photos), MAX_VIEWS)
-    ends = ends_of(gaussians)
+    ends, scales = ends_of(gaussians), gaussians.activated_scales
     for photo in surveyed(photos, [index * len(photos) // count for index in range(count)], gaussians.ranks):
         output = draw(photo.camera)
         seen = _add_statistics(found, output)
         means = gaussians.means[seen]
         center = torch.from_numpy(photo.camera.center).to(means)
-        ratio = ray_ratio(means, gaussians.activated_scales[seen], gaussians.quats[seen], center)
+        ratio = ray_ratio(means, scales[seen], gaussians.quats[seen], center)
         found.ray_views[seen] += (ratio > ray_ratio_max).float()
         if photo.depth is not None and photo.depth_valid is not None and photo.depth_measured:
             margins = DEPTH_MARGIN * photo.depth
@@ -130,8 +130,8 @@ def against_depth(
     v, u = camera.pixels(x, y, safe_z)
     inside = ahead & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
     pixels = torch.where(inside, v.floor() * camera.width + u.floor(), 0).long()
-    near = -max_pool2d(torch.where(valid, margins - depth, -torch.inf), 3, stride=1, padding=1)
-    far = max_pool2d(torch.where(valid, depth + margins, -torch.inf), 3, stride=1, padding=1)
+    near = -largest_about(torch.where(valid, margins - depth, -torch.inf))
+    far = largest_about(torch.where(valid, depth + margins, -torch.inf))
     nearest, farthest = near.flatten()[pixels], far.flatten()[pixels]  # infinite where no pixel is valid
     judged = inside & nearest.isfinite()
     return judged & (z < nearest), judged & (z >= nearest) & (z <= farthest), judged

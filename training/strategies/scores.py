@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, max_pool2d, pad
+from torch.nn.functional import conv2d, pad
 
 from scene.loading.image_cache import LoadedView, ViewCache
 from scene.loading.shared import in_turns
 from training.strategies.base import Draw, Look
 from utils.distributed import Ranks
 from utils.losses.photometric import select
+from utils.neighbours import largest_about
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green, blue: ITU-R BT.601
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
@@ -62,7 +63,7 @@ def _maps(photo: LoadedView, background: Tensor, picture: Tensor) -> Tensor:
     maps = torch.stack([error, edges(target), torch.zeros_like(error)])
     if photo.mask is not None:
         maps = select(maps, photo.mask) * photo.mask
-        maps[1] = select(maps[1], -max_pool2d(-photo.mask, 3, stride=1, padding=1)[0])  # what looks beyond the mask
+        maps[1] = select(maps[1], -largest_about(-photo.mask)[0])  # what looks beyond the mask
     return maps
 
 

@@ -6,9 +6,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from diff_gaussian_rasterization import mean_distortion
+from utils.neighbours import largest_about
 
 EDGE_STEP = 0.05  # relative step of depth that is an edge
 EDGE_PIXELS = 2  # so far from an edge a sensor mixes what lies before and behind it
@@ -19,9 +19,8 @@ def sensor_depth(depth: Tensor, valid: Tensor) -> Tensor:
 
     An edge is a step of over 5 % within 2 pixels between depths that are known.
     """
-    size = 2 * EDGE_PIXELS + 1
-    farthest = max_pool2d(torch.where(valid, depth, -math.inf), size, stride=1, padding=EDGE_PIXELS)
-    nearest = -max_pool2d(torch.where(valid, -depth, -math.inf), size, stride=1, padding=EDGE_PIXELS)
+    farthest = largest_about(torch.where(valid, depth, -math.inf), EDGE_PIXELS)
+    nearest = -largest_about(torch.where(valid, -depth, -math.inf), EDGE_PIXELS)
     return torch.where(valid & (farthest <= (1 + EDGE_STEP) * nearest), depth, 0.0)
 
 
