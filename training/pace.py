@@ -1,4 +1,4 @@
-"""The clock of a run: `--minutes` becomes steps, at the start and when growth has ended; SIGUSR1 finishes early."""
+"""The clock of a run: `--minutes` becomes steps at the start, and other steps on the way; SIGUSR1 finishes early."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from training import plan
 from training.probe import Probe
 from training.run_logger import RunLogger
 from training.state import TrainingState
+from training.strategies.base import Strategy
 from training.strategies.multiview_stats import MAX_VIEWS
 from training.strategies.surveys import SURVEY_SPACING, SURVEYS_AT
 from utils.text import about_text, duration_text
 
-REPLAN_AT = 0.5  # of the run: growth has ended
-REPLAN_GUESSES_AT = (0.1, 0.25, REPLAN_AT)  # where the strategy only guesses how many Gaussians there will be
+REPLANS_AT = (0.5, 0.75)  # of the run: growth has ended, and surveys have taken most of what they take
+REPLAN_GUESSES_AT = (0.1, 0.25, *REPLANS_AT)  # where the strategy only guesses how many Gaussians there will be
 REPLAN_FROM = 0.02  # a new length that differs by less is not worth it
 BY_COUNT = 0.5  # of a step's time goes with the number of Gaussians
 RECENT = 20  # steps whose time says what the next will take
 END_SECONDS, END_STEPS = 2.0, 4.0  # for the files and pages at the end, and for each view shown there, in steps
 SURVEY_STEPS = 0.7  # for each view of a survey, in steps
+PLANS = 3  # of which each goes by the Gaussians that are expected with the last
 SAFETY = 0.98  # of the time is planned for: the last steps are the slowest
 ESTIMATE_AT = 50, 200  # steps, the least and the most, after which the run says how long it will take
 LEAST_ESTIMATE = 10.0  # seconds: less is not worth a line
@@ -44,12 +46,23 @@ def plan_run(run: RunOptions, scene: Scene, state: TrainingState, started: float
         return run
     ranks = state.gaussians.ranks
     speed = probe.speed(state, run.minutes * 60)
-    step = plan.mean_seconds(speed, state.strategy.expected_count)
-    passed = ranks.tell(time.monotonic() - started)
-    seconds = SAFETY * run.minutes * 60 - passed - _end_seconds(scene, step * ranks.size)
-    planned = replace(run, iterations=plan.planned_steps(_without_surveys(scene, seconds, step, ranks.size), step))
-    state.strategy.replan(state.strategy.inputs._replace(iterations=planned.iterations))
-    return planned
+    left = SAFETY * run.minutes * 60 - ranks.tell(time.monotonic() - started)
+
+    def fitting() -> int:
+        step = plan.mean_seconds(speed, state.strategy.expected_count)
+        seconds = _without_surveys(scene, left - _end_seconds(scene, step * ranks.size), step, ranks.size)
+        return plan.planned_steps(seconds, step)
+
+    return replace(run, iterations=_planned(state.strategy, fitting))
+
+
+def _planned(strategy: Strategy, fitting: Callable[[], int]) -> int:
+    """The steps of a run, of which the strategy is told. `fitting` says how many fit with the Gaussians that it expects
+    now: in fewer steps it grows less often, its Gaussians take less time, and there is room for more steps."""
+    for _ in range(PLANS):
+        iterations = fitting()
+        strategy.replan(strategy.inputs._replace(iterations=iterations))
+    return iterations
 
 
 def expected_seconds(run: RunOptions, scene: Scene, state: TrainingState, speed: plan.Speed) -> float:
@@ -73,7 +86,7 @@ class Pace:
         self._ranks = state.gaussians.ranks
         self.seconds_before = self._ranks.tell(time.monotonic() - started)  # the logger's clock begins
         known = state.strategy.count_is_known
-        self.replans = [] if run.replan else [REPLAN_AT] if known else list(REPLAN_GUESSES_AT)
+        self.replans = [] if run.replan else list(REPLANS_AT if known else REPLAN_GUESSES_AT)
         self.asked = False
         if self.run.iterations != run.iterations:  # gone on with, behind a step of --replan
             self._tell_strategy()
@@ -173,16 +186,23 @@ class Pace:
         if self.whole.minutes is None or not due or not self._step_seconds:
             return None
         self.replans = [part for part in self.replans if iteration < part * steps]
+        new = _planned(self.state.strategy, lambda: max(finished, self._fitting()))
+        if abs(new - steps) > REPLAN_FROM * steps:
+            return new
+        self._tell_strategy()  # that it stays as it was
+        return None
+
+    def _fitting(self) -> int:
+        """How many steps the run has where it fills the minutes."""
         step, size = self._rest_seconds, self._ranks.size
         seconds = SAFETY * self._seconds_left - _end_seconds(self.scene, step * size)
         left = _without_surveys(self.scene, seconds, step, size)
-        new = max(finished, iteration + plan.planned_steps(left, step))
-        return new if abs(new - steps) > REPLAN_FROM * steps else None
+        return self.state.iteration + plan.planned_steps(left, step)
 
     @property
     def _rest_seconds(self) -> float:
         """Of a step, in the mean over the rest of the run."""
-        progress = self.state.iteration / self.run.iterations
+        progress = self.state.iteration / self.state.strategy.inputs.iterations
         expected, now = self.state.strategy.expected_count, max(self.state.gaussians.total, 1)
         rest = [expected(progress + (1 - progress) * (part + 0.5) / plan.GRID) for part in range(plan.GRID)]
         return self._step_seconds * (1 + BY_COUNT * (sum(rest) / plan.GRID / now - 1))

@@ -44,8 +44,12 @@ def test_a_dry_run_says_what_it_found_and_writes_nothing(
 def test_the_default_strategy_knows_how_many_gaussians_there_will_be(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = said_by(dataset, tmp_path / "out", capsys, "--strategy budget --max_gaussians 500 --iterations 3000")
+    words = "--strategy budget --max_gaussians 500 --iterations 3000"
+    said = said_by(dataset, tmp_path / "out", capsys, f"{words} --densify_until_iter 1500")
     assert "; about 500 are expected at most and 330 at the end\n" in said
+    few = said_by(dataset, tmp_path / "out", capsys, words)  # four growths by half at most
+    most = re.search(r"; about (\d+) are expected at most", few)
+    assert most is not None and int(most[1]) == pytest.approx(1.5**4 * len(load_scene(dataset).points), rel=0.02)
 
 
 def test_steps_are_proportional_to_time(

@@ -187,7 +187,7 @@ STEPS_HAVE = 0.65  # of the time at least: the rest is for surveys and evaluatio
 FEW = "--strategy budget --max_gaussians 100"
 
 
-@pytest.mark.parametrize(("step", "replans"), [(0.1, 0), (0.07, 1), (0.15, 1), (0.4, 1)])
+@pytest.mark.parametrize(("step", "replans"), [(0.1, 1), (0.07, 2), (0.15, 1), (0.4, 1)])
 def test_minutes_are_met_and_replayed(
     step: float, replans: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +198,20 @@ def test_minutes_are_met_and_replayed(
     plan = plan_of(tmp_path / "out")
     assert plan["minutes"] == 1 and plan["again"].count(":") == replans
     assert replayed(dataset, tmp_path / "out", tmp_path / "again", FEW) == last_ply(tmp_path / "out")
+
+
+def test_a_short_run_has_the_steps_of_the_gaussians_that_it_comes_to(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four growths, by half each at most, do not come near the budget."""
+    for name in ("SURVEY_STEPS", "END_SECONDS", "END_STEPS"):  # which take no time on this clock
+        monkeypatch.setattr(pace, name, 0.0)
+    each = 0.06 / 1000
+    clock = Clock(monkeypatch, 0.0, measured=0.0, each=each)
+    monkeypatch.setattr(Probe, "speed", lambda *_: Speed(0.0, each))
+    flags = "--minutes 0.1 --strategy budget --max_gaussians 5000 --prune_min_weight 0 --densify_from_iter 20"
+    run(dataset, tmp_path / "out", flags)
+    assert 0.9 * 6 < clock.now < 6
 
 
 def test_the_probe_leaves_no_trace(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,7 @@ class BudgetStrategy(Strategy):
             )
         start, stop = growth_steps(density, inputs.iterations)
         self.events = event_steps(start, stop, density.densification_interval)
+        self.counts = counts_after(len(self.events), self.first_count, self.budget)
         given, usual = density.densify_grad_threshold, default_grad_threshold(photo_pixels(scene))
         self.threshold = inputs.options.absgrad_factor * (usual if given is None else given)
         self.surveys = Surveys(inputs, self.budget, resets_until=0)
@@ -96,10 +97,9 @@ class BudgetStrategy(Strategy):
         return {"max_gaussians": self.budget, "events": len(self.events), "absgrad_threshold": self.threshold}
 
     def expected_count(self, progress: float) -> float:
-        """By the curve, without what surveys take."""
-        last = self.events[-1] / self.inputs.iterations if self.events else 1.0
-        grown = count_at(min(1.0, progress / last), self.first_count, self.budget)
-        return grown * self.surveys.share_left(progress)
+        """By the events so far, without what surveys take."""
+        events = sum(step <= progress * self.inputs.iterations for step in self.events)
+        return self.counts[events] * self.surveys.share_left(progress)
 
     def observe(self, iteration: int, output: Observed, camera: Camera) -> None:
         """Add the absolute gradients of a view."""
@@ -132,6 +132,7 @@ class BudgetStrategy(Strategy):
         """Go on from there."""
         self.statistics.load_state(state["statistics"])
         self.first_count = state["first_count"]
+        self.replan(self.inputs)  # the curve begins there
 
     @torch.no_grad()
     def _decay(self, iteration: int) -> None:
@@ -170,6 +171,15 @@ def event_steps(start: int, stop: int, every: int) -> list[int]:
 def count_at(progress: float, first: int, budget: int) -> float:
     """The curve: from `first` at 0 to `budget` at 1, soon steep and then flat, so that most have time to settle."""
     return first + (budget - first) * math.sqrt(progress)
+
+
+def counts_after(events: int, first: int, budget: int) -> list[int]:
+    """How many Gaussians there are after 0, 1, … `events` events, where nothing is pruned: few events do not reach the
+    budget."""
+    counts = [first]
+    for event in range(1, events + 1):
+        counts.append(counts[-1] + max(0, room_at(event, events, counts[-1], first, budget)))
+    return counts
 
 
 def room_at(event: int, events: int, count: int, first: int, budget: int) -> int:

@@ -74,6 +74,17 @@ def test_the_expected_number_is_the_curve_without_what_surveys_take(flags: str, 
     assert strategy.expected_count(1.0) == pytest.approx(500 * left)
 
 
+def test_few_events_are_expected_to_end_below_the_budget(dataset: Path, tmp_path: Path) -> None:
+    flags = "--strategy budget --max_gaussians 3000 --prune_min_weight 0 --spike_ratio 0 --iterations 24"
+    words = ["-s", str(dataset), *BUSY.split(), *flags.split()]
+    strategy = first_state(parse_train_options(words), load_scene(dataset), torch.device("cpu")).strategy
+    run(dataset, tmp_path / "out", f"{flags} --checkpoint_iterations {' '.join(map(str, range(1, 25)))}")
+    for step in range(1, 25):
+        there = len(kept(tmp_path / "out", step)["gaussians"]["means"])
+        assert strategy.expected_count(step / 24) == pytest.approx(there, rel=0.03)
+    assert strategy.expected_count(0.0) < 0.5 * there < 1500
+
+
 @pytest.mark.parametrize("limit", [1, 50, 120])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cap_holds_after_every_step(name: str, limit: int, dataset: Path, tmp_path: Path) -> None:
