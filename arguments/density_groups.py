@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from utils.options import option
 
+USUAL_INTERVAL = 100
+
 
 @dataclass(frozen=True)
 class SpikeOptions:
@@ -83,7 +85,12 @@ class DensificationOptions:
         minimum=0,
         follows="half of --iterations",
     )
-    densification_interval: int = option(100, "number of steps from one densification to the next", minimum=1)
+    densification_interval: int | None = option(
+        None,
+        "number of steps from one densification to the next",
+        minimum=1,
+        follows="100; with budget and mcmc an eighth of the steps that densify, if that is less",
+    )
     opacity_reset_interval: int = option(3_000, "number of steps from one opacity reset to the next", minimum=1)
     densify_grad_threshold: float | None = option(
         None,
@@ -100,6 +107,11 @@ class DensificationOptions:
         "largest number of Gaussians; 0 sets no limit; set it if memory runs out",
         "--cap_max",
         minimum=0,
-        follows="1 for each pixel of a photo, 0.2 with --strategy budget and mcmc, 4 with adc, "
-        "and at least 1.5 times the points",
+        follows="1 for each pixel of a photo, 4 with --strategy adc, with budget and mcmc 0.1 for each pixel of the "
+        "photos that show the scene if none shows what another does (2 at least), and at least 1.5 times the points",
     )
+
+    @property
+    def interval(self) -> int:
+        """The paper's `densification_interval`, where none is given."""
+        return USUAL_INTERVAL if self.densification_interval is None else self.densification_interval

@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_paper() -> None:
         sh_degree=3, images="images", resolution=-1, iterations=30_000, test_iterations=(7_000, 30_000),
         save_iterations=(7_000, 30_000), checkpoint_iterations=(), position_lr_init=1.6e-4, position_lr_final=None,
         feature_lr=None, opacity_lr=None, scaling_lr=None, rotation_lr=None, percent_dense=0.01, lambda_dssim=0.2,
-        densification_interval=100, opacity_reset_interval=3_000, max_gaussians=None, strategy="budget",
+        densification_interval=None, opacity_reset_interval=3_000, max_gaussians=None, strategy="budget",
     )  # fmt: skip
     values = all_defaults()
     assert {name: values[name] for name in expected} == expected

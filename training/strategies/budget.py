@@ -20,7 +20,14 @@ from scene.gaussians.optimizer import edit_rows
 from scene.types import Camera
 from training.strategies.base import Draw, Observed, Strategy, StrategyInputs
 from training.strategies.densify import DensityStatistics, default_grad_threshold
-from training.strategies.limits import check_some_left, gaussian_limit, growth_steps, photo_pixels
+from training.strategies.limits import (
+    budget_per_pixel,
+    check_some_left,
+    gaussian_limit,
+    growth_interval,
+    growth_steps,
+    photo_pixels,
+)
 from training.strategies.prune import PruneLimits, prune
 from training.strategies.scores import ViewScores, combined, score
 from training.strategies.split_longest import SplitShape, split_longest, to_logits
@@ -29,7 +36,7 @@ from utils.errors import UserError
 from utils.options import option
 from utils.sampling import draw_without_replacement
 
-PER_PIXEL, AT_LEAST = 0.2, 30_000  # of the default budget: Gaussians for a pixel of a photo, and in any case
+AT_LEAST = 30_000  # Gaussians of the default budget
 FEW_EVENTS = 10  # with fewer to come, growth may be faster
 FASTEST, FASTEST_AT_THE_END = 1.2, 1.5  # times as many Gaussians after an event as before it, at most
 LEAST_OPACITY = 1e-3  # to which decay goes; what is there is pruned
@@ -73,20 +80,20 @@ class BudgetStrategy(Strategy):
     def __init__(self, inputs: StrategyInputs) -> None:
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
         self.statistics = DensityStatistics(len(self.gaussians), self.gaussians.device)
-        self.first_count = self.gaussians.total
+        self.first_count, self.per_pixel = self.gaussians.total, budget_per_pixel(inputs.scene)
         super().__init__(inputs)
 
     def replan(self, inputs: StrategyInputs) -> None:
         """Events, budget and surveys as the options have them. UserError for a budget of 0."""
         super().replan(inputs)
         density, scene = inputs.densification, inputs.scene
-        self.budget = gaussian_limit(density, scene, PER_PIXEL, AT_LEAST)
+        self.budget = gaussian_limit(density, scene, self.per_pixel, AT_LEAST)
         if self.budget == 0:
             raise UserError(
                 "--max_gaussians 0: --strategy budget needs a number to grow to; --strategy threshold may do without"
             )
-        start, stop = growth_steps(density, inputs.iterations)
-        self.events = event_steps(start, stop, density.densification_interval)
+        steps = growth_steps(density, inputs.iterations)
+        self.events = event_steps(*steps, growth_interval(density, steps))
         self.counts = counts_after(len(self.events), self.first_count, self.budget)
         given, usual = density.densify_grad_threshold, default_grad_threshold(photo_pixels(scene))
         self.threshold = inputs.options.absgrad_factor * (usual if given is None else given)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from arguments import DensificationOptions
+from scene.coverage import photos_to_cover
 from scene.gaussians.model import Gaussians
 from scene.types import Scene
 from utils.errors import UserError
 
+LEAST_EVENTS = 8  # densifications that a budget is reached by, in a run of a few hundred steps too
 ROOM = 1.5  # times the points that a scene starts from: the least that a derived limit allows
+PER_PIXEL_SHOWN = 0.1  # of the default budget: Gaussians for a pixel of the photos that it takes to show the scene ...
+LEAST_PHOTOS = 2.0  # ... of which there are as many at least
+MOST_BY_PHOTOS = 2_000_000  # Gaussians, 2 GB of memory: more only where someone asks for them
 
 
 def growth_steps(given: DensificationOptions, iterations: int, part: float = 0.5) -> tuple[int, int]:
@@ -17,9 +22,28 @@ def growth_steps(given: DensificationOptions, iterations: int, part: float = 0.5
     return start, stop
 
 
+def growth_interval(given: DensificationOptions, steps: tuple[int, int]) -> int:
+    """How many steps from one addition to the next, between the two `steps`, for what grows by a part at a time."""
+    if given.densification_interval is not None:
+        return given.interval
+    start, stop = steps
+    return max(1, min(given.interval, (stop - start) // LEAST_EVENTS))
+
+
 def photo_pixels(scene: Scene) -> float:
     """The mean number of pixels of a training photo."""
     return sum(view.camera.width * view.camera.height for view in scene.train) / len(scene.train)
+
+
+def budget_per_pixel(scene: Scene) -> float:
+    """Gaussians for each pixel of one photo that a budget has by default.
+
+    Photos that all show the same thing need no more for being many; a drone's photos of a village show ever new
+    ground, and each needs Gaussians of its own.
+    """
+    photos = photos_to_cover([view.camera for view in scene.train], scene.points)
+    most = max(LEAST_PHOTOS * PER_PIXEL_SHOWN, MOST_BY_PHOTOS / photo_pixels(scene))
+    return min(PER_PIXEL_SHOWN * max(LEAST_PHOTOS, photos), most)
 
 
 def gaussian_limit(given: DensificationOptions, scene: Scene, per_pixel: float, at_least: int) -> int:

@@ -13,7 +13,13 @@ from torch import Tensor
 from scene.gaussians.optimizer import edit_rows
 from training.strategies.base import Draw, Strategy, StrategyInputs
 from training.strategies.budget import event_steps
-from training.strategies.limits import check_some_left, gaussian_limit, growth_steps
+from training.strategies.limits import (
+    budget_per_pixel,
+    check_some_left,
+    gaussian_limit,
+    growth_interval,
+    growth_steps,
+)
 from training.strategies.relocate import add_copies, relocate
 from training.strategies.rule_log import note
 from training.strategies.surveys import Surveys
@@ -22,7 +28,7 @@ from utils.options import option
 from utils.quaternion import rotate
 from utils.sampling import normals_at
 
-PER_PIXEL, AT_LEAST = 0.2, 20_000  # of the default limit
+AT_LEAST = 20_000  # Gaussians of the default limit
 GROWN_AT = 25 / 30  # of the run: the paper grows to step 25,000 of 30,000
 DEAD = 0.005  # opacity up to which a Gaussian is moved elsewhere
 GROWTH = 1.05  # times as many Gaussians after an event as before it
@@ -57,19 +63,21 @@ class McmcStrategy(Strategy):
     sharded = True
 
     def __init__(self, inputs: StrategyInputs) -> None:
-        self.first_count = inputs.gaussians.total
+        self.first_count, self.per_pixel = inputs.gaussians.total, budget_per_pixel(inputs.scene)
         super().__init__(inputs)
 
     def replan(self, inputs: StrategyInputs) -> None:
         """Events, limit and surveys as the options have them. UserError for a limit of 0."""
         super().replan(inputs)
-        self.limit = gaussian_limit(inputs.densification, inputs.scene, PER_PIXEL, AT_LEAST)
+        self.limit = gaussian_limit(inputs.densification, inputs.scene, self.per_pixel, AT_LEAST)
         if self.limit == 0:
             raise UserError("--max_gaussians 0: --strategy mcmc needs a number to grow to")
-        start, stop = growth_steps(inputs.densification, inputs.iterations, GROWN_AT)
-        self.events = event_steps(start, stop, inputs.densification.densification_interval)
+        steps = growth_steps(inputs.densification, inputs.iterations, GROWN_AT)
+        self.events = event_steps(*steps, growth_interval(inputs.densification, steps))
         self.surveys = Surveys(inputs, self.limit, resets_until=0)
-        self.surveys.steps = [step for step in self.surveys.steps if step >= stop]  # before, the faint are on their way
+        self.surveys.steps = [
+            step for step in self.surveys.steps if step >= steps[1]
+        ]  # before, the faint are on their way
 
     def facts(self) -> dict[str, Any]:
         """The limit and how it is reached."""

@@ -89,7 +89,7 @@ class ThresholdStrategy(Strategy):
         """
         density, counts = self.density, Counter[str]()
         self.compared.clear()
-        if due(iteration, self.limits.start, self.limits.stop, density.densification_interval):
+        if due(iteration, self.limits.start, self.limits.stop, density.interval):
             counts.update(self._densify()._asdict())
             limits = self._rules(iteration)
             counts.update(prune(self.gaussians, self.optimizer, self.statistics, limits, self.compared)._asdict())
