@@ -37,6 +37,8 @@ from utils.options import option
 from utils.sampling import draw_without_replacement
 
 AT_LEAST = 30_000  # Gaussians of the default budget
+SCORE_VIEWS, LEAST_SCORE_VIEWS = 8, 2
+STEPS_PER_SCORE = 16  # of the run for each view that is looked at: scores take a twelfth of a run at most
 FEW_EVENTS = 10  # with fewer to come, growth may be faster
 FASTEST, FASTEST_AT_THE_END = 1.2, 1.5  # times as many Gaussians after an event as before it, at most
 LEAST_OPACITY = 1e-3  # to which decay goes; what is there is pruned
@@ -51,7 +53,12 @@ class BudgetOptions:
         "factor on densify_grad_threshold, above which Gaussians are split first, by their absolute gradients",
         minimum=0,
     )
-    score_views: int = option(8, "number of training views whose errors decide a growth", minimum=1)
+    score_views: int | None = option(
+        None,
+        "number of training views whose errors decide a growth",
+        minimum=1,
+        follows="8, fewer in a run of under 1,000 steps",
+    )
     score_edges: float = option(
         0.25,
         "weight of the photos' edges, beside the error, in the score of a Gaussian; raise it for sharper edges",
@@ -95,13 +102,19 @@ class BudgetStrategy(Strategy):
         steps = growth_steps(density, inputs.iterations)
         self.events = event_steps(*steps, growth_interval(density, steps))
         self.counts = counts_after(len(self.events), self.first_count, self.budget)
+        self.score_views = inputs.options.score_views or score_views(inputs.iterations, len(self.events))
         given, usual = density.densify_grad_threshold, default_grad_threshold(photo_pixels(scene))
         self.threshold = inputs.options.absgrad_factor * (usual if given is None else given)
         self.surveys = Surveys(inputs, self.budget, resets_until=0)
 
     def facts(self) -> dict[str, Any]:
         """The budget and how it is reached."""
-        return {"max_gaussians": self.budget, "events": len(self.events), "absgrad_threshold": self.threshold}
+        return {
+            "max_gaussians": self.budget,
+            "events": len(self.events),
+            "score_views": self.score_views,
+            "absgrad_threshold": self.threshold,
+        }
 
     def expected_count(self, progress: float) -> float:
         """By the events so far, without what surveys take."""
@@ -162,7 +175,7 @@ class BudgetStrategy(Strategy):
     def _chosen(self, event: int, room: int, draw: Draw) -> Tensor:
         """(N,) bool: whom to split, drawn among the Gaussians of all ranks."""
         options, photos = self.inputs.options, self.inputs.photos
-        views = min(options.score_views, len(photos))
+        views = min(self.score_views, len(photos))
         order = [(index * len(photos) // views + event) % len(photos) for index in range(views)]
         found, columns = score(draw, photos, order, self.gaussians.ranks), Columns(self.gaussians)
         scores = combined(ViewScores(*map(columns.whole, found)), options.score_edges)
@@ -173,6 +186,12 @@ class BudgetStrategy(Strategy):
 def event_steps(start: int, stop: int, every: int) -> list[int]:
     """After which steps Gaussians are added: the multiples of `every` after `start` and before `stop`."""
     return [step for step in range(every, stop, every) if step > start]
+
+
+def score_views(iterations: int, events: int) -> int:
+    """How many views decide a growth, where it is not given."""
+    fitting = iterations // (STEPS_PER_SCORE * max(1, events))
+    return max(LEAST_SCORE_VIEWS, min(SCORE_VIEWS, fitting))
 
 
 def count_at(progress: float, first: int, budget: int) -> float:

@@ -20,8 +20,8 @@ from training.plan import most_expected
 from training.startup import first_state
 from training.strategies import STRATEGIES
 from training.strategies.base import Strategy
-from training.strategies.budget import count_at, event_steps, room_at
-from training.strategies.limits import gaussian_limit
+from training.strategies.budget import count_at, event_steps, room_at, score_views
+from training.strategies.limits import budget_per_pixel, gaussian_limit, growth_interval, growth_steps
 from training.strategies.surveys import LEFT
 from utils.errors import UserError
 from utils.sampling import draw_with_replacement, draw_without_replacement
@@ -141,6 +141,36 @@ def test_the_default_limit_goes_by_pixels_and_points() -> None:
 
     assert limit(10) == 20_000 and limit(20_000) == 30_000
     assert limit(10, "--max_gaussians 7") == limit(10, "--cap_max 7") == 7 and limit(10, "--max_gaussians 0") == 0
+
+
+def test_photos_of_ever_new_ground_allow_more() -> None:
+    """Six photos side by side, or six of one place, of 400×250 pixels."""
+
+    def per_pixel(spacing: float, size: int = 1) -> float:
+        cloud = np.column_stack([np.linspace(-0.5, 6.5, 500), np.zeros(500), np.ones(500)])
+        views = []
+        for k in range(6):
+            pose = np.eye(4)
+            pose[0, 3] = -spacing * k - 0.5
+            views.append(View(Camera("", 400 * size, 250 * size, 400.0 * size, 400.0 * size, 0.0, 0.0, pose), Path()))
+        return budget_per_pixel(Scene(Path(), "", tuple(views), (), PointCloud(cloud, cloud), 1.0, 0.01, ""))
+
+    assert per_pixel(0.0) == pytest.approx(0.2) and per_pixel(1.0) == pytest.approx(0.6, rel=0.05)
+    assert per_pixel(1.0, 8) == pytest.approx(2_000_000 / (400 * 250 * 64), rel=0.01)
+    assert per_pixel(1.0, 16) == pytest.approx(0.2)  # as for photos of one place
+
+
+@pytest.mark.parametrize(
+    ("iterations", "interval", "events", "views"),
+    [(200, 10, 7, 2), (400, 20, 7, 3), (1000, 50, 7, 8), (7000, 100, 29, 8)],
+)
+def test_short_runs_grow_often_too(iterations: int, interval: int, events: int, views: int) -> None:
+    given = parse_train_options([]).densification
+    steps = growth_steps(given, iterations)
+    assert growth_interval(given, steps) == interval
+    assert len(event_steps(*steps, interval)) == events and score_views(iterations, events) == views
+    by_hand = parse_train_options(["--densification_interval", "70"]).densification
+    assert growth_interval(by_hand, steps) == by_hand.interval == 70 and given.interval == 100
 
 
 def test_the_curve_ends_at_the_budget() -> None:
