@@ -107,8 +107,8 @@ class DensificationOptions:
         "largest number of Gaussians; 0 sets no limit; set it if memory runs out",
         "--cap_max",
         minimum=0,
-        follows="1 for each pixel of a photo, 4 with --strategy adc, with budget and mcmc 0.1 for each pixel of the "
-        "photos that show the scene if none shows what another does (2 at least), and at least 1.5 times the points",
+        follows="1 for each pixel of a photo, 4 with --strategy adc, with budget and mcmc 0.08 for each pixel of the "
+        "photos that show the scene if none shows what another does (2.5 at least), and at least 1.5 times the points",
     )
 
     @property

@@ -9,9 +9,10 @@ from scene.types import Scene
 from utils.errors import UserError
 
 LEAST_EVENTS = 8  # densifications that a budget is reached by, in a run of a few hundred steps too
+LEAST_INTERVAL = 10  # steps, or too few photos have said what is needed where
 ROOM = 1.5  # times the points that a scene starts from: the least that a derived limit allows
-PER_PIXEL_SHOWN = 0.1  # of the default budget: Gaussians for a pixel of the photos that it takes to show the scene ...
-LEAST_PHOTOS = 2.0  # ... of which there are as many at least
+PER_PIXEL_SHOWN = 0.08  # of the default budget: Gaussians for a pixel of the photos that it takes to show the scene ...
+LEAST_PHOTOS = 2.5  # ... of which there are as many at least
 MOST_BY_PHOTOS = 2_000_000  # Gaussians, 2 GB of memory: more only where someone asks for them
 
 
@@ -27,7 +28,7 @@ def growth_interval(given: DensificationOptions, steps: tuple[int, int]) -> int:
     if given.densification_interval is not None:
         return given.interval
     start, stop = steps
-    return max(1, min(given.interval, (stop - start) // LEAST_EVENTS))
+    return min(given.interval, max(LEAST_INTERVAL, (stop - start) // LEAST_EVENTS))
 
 
 def photo_pixels(scene: Scene) -> float:
