@@ -170,7 +170,7 @@ class Clock:
     """A time in which a training step takes what it is told to, `each` of it for each Gaussian."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float, measured: float, each: float = 0.0) -> None:
-        self.now, self.step = 0.0, step
+        self.now, self.step, self.lengths = 0.0, step, set[int]()
         monkeypatch.setattr(pace.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(Probe, "speed", lambda *_: Speed(measured, 0.0))
         monkeypatch.setattr(RunLogger, "seconds", property(lambda logger: self.now))
@@ -179,6 +179,7 @@ class Clock:
         def step_done(state: TrainingState) -> None:
             honest(state)
             self.now += self.step + each * len(state.gaussians)
+            self.lengths.add(state.strategy.inputs.iterations)
 
         monkeypatch.setattr(TrainingState, "step_done", step_done)
 
@@ -197,6 +198,8 @@ def test_minutes_are_met_and_replayed(
         assert STEPS_HAVE * 60 < clock.now < 60
     plan = plan_of(tmp_path / "out")
     assert plan["minutes"] == 1 and plan["again"].count(":") == replans
+    lengths = {int(number.split(":")[-1]) for number in re.findall(r"[\d:]+", plan["again"])}
+    assert clock.lengths == lengths, "the strategy goes by another length than the run"
     assert replayed(dataset, tmp_path / "out", tmp_path / "again", FEW) == last_ply(tmp_path / "out")
 
 

@@ -18,7 +18,7 @@ from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers.ring import make_dataset
 from training.plan import most_expected
 from training.startup import first_state
-from training.strategies import STRATEGIES
+from training.strategies import STRATEGIES, budget
 from training.strategies.base import Strategy
 from training.strategies.budget import count_at, event_steps, room_at, score_views
 from training.strategies.limits import budget_per_pixel, gaussian_limit, growth_interval, growth_steps
@@ -83,6 +83,31 @@ def test_few_events_are_expected_to_end_below_the_budget(dataset: Path, tmp_path
         there = len(kept(tmp_path / "out", step)["gaussians"]["means"])
         assert strategy.expected_count(step / 24) == pytest.approx(there, rel=0.03)
     assert strategy.expected_count(0.0) < 0.5 * there < 1500
+
+
+def test_what_goes_on_expects_what_the_run_did(dataset: Path) -> None:
+    words = ["-s", str(dataset), "--iterations", "3000", "--max_gaussians", "5000"]
+    options, scene = parse_train_options(words), load_scene(dataset)
+    begun, resumed = (first_state(options, scene, torch.device("cpu")).strategy for _ in range(2))
+    resumed.load_state_dict({**begun.state_dict(), "first_count": 40})
+    assert resumed.expected_count(0.2) < begun.expected_count(0.2)
+    resumed.load_state_dict(begun.state_dict())
+    assert resumed.expected_count(0.2) == begun.expected_count(0.2) > begun.expected_count(0.0)
+
+
+@pytest.mark.parametrize(("flags", "count"), [("", 2), ("--score_views 5", 5), ("--score_views 100", 9)])
+def test_as_many_photos_decide_a_growth_as_the_run_has_time_for(
+    flags: str, count: int, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at, honest = list[int](), budget.score
+
+    def score(draw: Any, photos: Any, order: Any, ranks: Any) -> Any:
+        looked_at.append(len(order))
+        return honest(draw, photos, order, ranks)
+
+    monkeypatch.setattr(budget, "score", score)
+    run(dataset, tmp_path / "out", f"--strategy budget --max_gaussians 500 {flags}")
+    assert looked_at and set(looked_at) == {count}
 
 
 @pytest.mark.parametrize("limit", [1, 50, 120])
