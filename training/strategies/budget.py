@@ -99,8 +99,8 @@ class BudgetStrategy(Strategy):
             raise UserError(
                 "--max_gaussians 0: --strategy budget needs a number to grow to; --strategy threshold may do without"
             )
-        steps = growth_steps(density, inputs.iterations)
-        self.events = event_steps(*steps, growth_interval(density, steps))
+        start, stop = growth_steps(density, inputs.iterations)
+        self.events = event_steps(start, stop, growth_interval(density, start, stop))
         self.counts = counts_after(len(self.events), self.first_count, self.budget)
         self.score_views = inputs.options.score_views or score_views(inputs.iterations, len(self.events))
         given, usual = density.densify_grad_threshold, default_grad_threshold(photo_pixels(scene))

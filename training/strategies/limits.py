@@ -23,11 +23,11 @@ def growth_steps(given: DensificationOptions, iterations: int, part: float = 0.5
     return start, stop
 
 
-def growth_interval(given: DensificationOptions, steps: tuple[int, int]) -> int:
-    """How many steps from one addition to the next, between the two `steps`, for what grows by a part at a time."""
+def growth_interval(given: DensificationOptions, start: int, stop: int) -> int:
+    """How many steps from one addition to the next, after `start` and before `stop`, for what grows by a part at a
+    time."""
     if given.densification_interval is not None:
-        return given.interval
-    start, stop = steps
+        return given.densification_interval
     return min(given.interval, max(LEAST_INTERVAL, (stop - start) // LEAST_EVENTS))
 
 

@@ -72,12 +72,10 @@ class McmcStrategy(Strategy):
         self.limit = gaussian_limit(inputs.densification, inputs.scene, self.per_pixel, AT_LEAST)
         if self.limit == 0:
             raise UserError("--max_gaussians 0: --strategy mcmc needs a number to grow to")
-        steps = growth_steps(inputs.densification, inputs.iterations, GROWN_AT)
-        self.events = event_steps(*steps, growth_interval(inputs.densification, steps))
+        start, stop = growth_steps(inputs.densification, inputs.iterations, GROWN_AT)
+        self.events = event_steps(start, stop, growth_interval(inputs.densification, start, stop))
         self.surveys = Surveys(inputs, self.limit, resets_until=0)
-        self.surveys.steps = [
-            step for step in self.surveys.steps if step >= steps[1]
-        ]  # before, the faint are on their way
+        self.surveys.steps = [step for step in self.surveys.steps if step >= stop]  # before, the faint are on their way
 
     def facts(self) -> dict[str, Any]:
         """The limit and how it is reached."""

@@ -192,10 +192,10 @@ def test_photos_of_ever_new_ground_allow_more() -> None:
 def test_short_runs_grow_often_too(iterations: int, interval: int, events: int, views: int) -> None:
     given = parse_train_options([]).densification
     steps = growth_steps(given, iterations)
-    assert growth_interval(given, steps) == interval
+    assert growth_interval(given, *steps) == interval
     assert len(event_steps(*steps, interval)) == events and score_views(iterations, events) == views
     by_hand = parse_train_options(["--densification_interval", "70"]).densification
-    assert growth_interval(by_hand, steps) == by_hand.interval == 70 and given.interval == 100
+    assert growth_interval(by_hand, *steps) == by_hand.interval == 70 and given.interval == 100
 
 
 def test_the_curve_ends_at_the_budget() -> None:
