@@ -10,13 +10,14 @@ import numpy as np
 from scene.depth.maps import read_map, read_size, valid_mask
 from scene.depth.resample import at_pixels
 from scene.image_header import MAX_TIMES
+from scene.occlusion import in_sight
 from scene.orientation import SIDEWAYS
 from scene.types import Camera, DepthMap, PointCloud, View
 from utils.errors import UserError
 
 MIN_POINTS = 20  # in a view: fewer are no evidence
-OCCLUSION = 1.1  # points this much deeper than the nearest one in their cell may be hidden by it
-CELLS = 32  # across the picture's larger side
+OCCLUSION = 0.1  # of a point's depth: what lies farther behind others may be hidden by them
+HIDING = 5  # times as many points on a surface as before it: what hides the others
 SAMPLES = 2048  # numbers of a map that the summary's percentiles are taken from
 
 
@@ -46,6 +47,13 @@ class DepthSamples:
     def log_scale(self) -> float:
         """Logarithm of the scale that brings the map to the points."""
         return middle_of_most(np.log(self.z / self.numbers))
+
+    def may_be_hiding(self, scale: float, agreement: float) -> bool:
+        """Whether points lie on the map's surface, as `scale` has it, and behind it, as where it shows a wall with
+        another room beyond, and hardly any before it. `agreement`: a ratio of depths, over 1, that counts as none."""
+        ratio = self.z / (self.numbers * scale)
+        on, before = (ratio < agreement) & (ratio > 1 / agreement), ratio <= 1 / agreement
+        return on.sum() >= max(MIN_POINTS, HIDING * before.sum())
 
     def spread(self, expected: np.ndarray) -> float:
         """Median deviation of the numbers from a multiple of `expected`, (K,), in logarithms."""
@@ -114,11 +122,7 @@ def visible_points(
     row, column, z, inside = camera.project(positions)
     row, column, z = row[inside].astype(int), column[inside].astype(int), z[inside]
     if track is None and len(z):
-        size = max(camera.width, camera.height) / CELLS
-        cell = (row / size).astype(int) * CELLS + (column / size).astype(int)
-        nearest = np.full(cell.max() + 1, np.inf)
-        np.minimum.at(nearest, cell, z)
-        open_ = z <= OCCLUSION * nearest[cell]
+        open_ = in_sight(camera, row, column, z, margin=OCCLUSION, hidden_by=1)
         row, column, z = row[open_], column[open_], z[open_]
     return row, column, z
 

@@ -44,3 +44,25 @@ def test_what_no_photo_shows_does_not_count() -> None:
 
 def test_without_points_it_is_one() -> None:
     assert photos_to_cover([above(0.0), above(5.0)], ground(0, 0.0, 1.0)) == 1.0
+
+
+def test_what_a_wall_hides_is_another_room() -> None:
+    """Two cameras stand back to back with a wall two units ahead of each, and a room beyond each wall."""
+    rng = np.random.default_rng(0)
+
+    def wall(distance: float) -> np.ndarray:
+        half = abs(distance) / 2
+        return np.column_stack([rng.uniform(-half, half, (2000, 2)), np.full(2000, distance)])
+
+    ahead, back = np.eye(4), np.diag([-1.0, 1.0, -1.0, 1.0])
+    beyond = np.eye(4)
+    beyond[2, 3] = -5.0  # stands behind the first camera's wall and looks on
+    cameras = [Camera("", 100, 100, 100, 100, 50, 50, pose) for pose in (ahead, back, beyond)]
+    positions = np.concatenate([wall(2.0), wall(-2.0), wall(9.0)]).astype(np.float32)
+    shown = PointCloud(positions, np.zeros_like(positions))
+    assert photos_to_cover(cameras, shown) == pytest.approx(3.0, rel=0.02)
+
+
+def test_one_wrong_point_before_the_others_hides_nothing() -> None:
+    wrong = PointCloud(np.array([[0.0, 0.0, 0.9]], np.float32), np.zeros((1, 3), np.float32))
+    assert photos_to_cover([above(0.0)] * 4, ground(12, -0.5, 0.5).joined(wrong)) == pytest.approx(1.0)
