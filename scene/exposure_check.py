@@ -20,6 +20,7 @@ from scipy.sparse import csr_matrix
 
 from scene.depth.maps import load_depth, z_of
 from scene.images import load_image, roughly
+from scene.occlusion import in_sight
 from scene.photo_agreement import features, mutual_matches
 from scene.types import Camera, PointCloud, Scene, View
 from utils.errors import DamagedFile
@@ -27,10 +28,10 @@ from utils.sampling import subsample
 
 MAX_POINTS, MAX_VIEWS = 8_000, 48  # that are looked at, evenly chosen
 DARKEST, BRIGHTEST = 0.03, 0.97  # of what a photo shows: noise is below, and what was cut off is above
-PER_CELL = 8  # points, of which the nearest hide those behind
-MARGIN = 0.05  # of a point's depth: what lies farther behind the nearest is hidden
+MARGIN = 0.05  # of a point's depth: what lies farther behind others is hidden
 SOFTNESS = 0.1  # of a logarithm of brightness: residuals beyond it hardly count (Cauchy)
 ROUNDS = 8  # of reweighting
+LEAST_LINK = 0.05  # eigenvalue of what is told of the gains, of 1 where all photos show the same points
 BLOCKS = 6  # along the diagonal of the scene, or across a photo
 MIN_SEEN = 15  # points of each half that a photo must share with others
 MIN_VIEWS = 3
@@ -158,23 +159,17 @@ def _look(photo: Shown, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     row, column, z, inside = photo.camera.project(positions)
     index = np.nonzero(inside)[0]
     row, column, z = row[index].astype(int), column[index].astype(int), z[index]
-    kept = photo.counts[row, column] & _in_sight(photo, row, column, z)
+    kept = photo.counts[row, column] & _unhidden(photo, row, column, z)
     return index[kept], np.log(photo.gray[row[kept], column[kept]])
 
 
-def _in_sight(photo: Shown, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """(P,) bool: which points nothing hides. The depth map says it, else the nearest points of each cell."""
-    size = photo.camera.width * photo.camera.height
-    edge = max(round(math.sqrt(PER_CELL * size / max(len(z), 1))), 1)
-    across = photo.camera.width // edge + 1
-    cell = row // edge * across + column // edge
-    nearest = np.full(cell.max(initial=0) + 1, np.inf)
-    np.minimum.at(nearest, cell, z)
-    in_sight = z <= (1 + MARGIN) * nearest[cell]
+def _unhidden(photo: Shown, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(P,) bool: which points nothing hides. A depth map says it, where there is one, and nothing of what its holes
+    show: beyond a window there may be anything."""
     if photo.depth is None:
-        return in_sight
+        return in_sight(photo.camera, row, column, z, margin=MARGIN, hidden_by=1)
     measured = photo.depth[row, column]
-    return np.where(measured > 0, np.abs(z - measured) <= MARGIN * measured, in_sight)
+    return (measured > 0) & (np.abs(z - measured) <= MARGIN * measured)
 
 
 # ---- features
@@ -249,12 +244,27 @@ def _gains(seen: _Seen, views: int, points: int) -> tuple[np.ndarray, float]:
         matrix = np.diag(np.bincount(seen.view, weight, minlength=views)) - (links.T @ scaled).toarray()
         level = np.bincount(seen.point, share * seen.log, minlength=points)
         target = np.bincount(seen.view, weight * (seen.log - level[seen.point]), minlength=views)
-        gain = np.linalg.lstsq(matrix, target, rcond=1e-9)[0]
+        gain = _solved(matrix, target, np.bincount(seen.view, weight, minlength=views))
         level = np.bincount(seen.point, share * (seen.log - gain[seen.view]), minlength=points)
         residual = seen.log - level[seen.point] - gain[seen.view]
         weight = 1 / (1 + (residual / SOFTNESS) ** 2)
     enough = np.bincount(seen.view, minlength=views) >= MIN_SEEN
     return np.where(enough, gain, np.nan), float(np.median(np.abs(residual))) if len(residual) else 0.0
+
+
+def _solved(matrix: np.ndarray, target: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(V,) gains g of the least squares matrix @ g = target, `seen` (V,) being how much is seen in each photo.
+
+    What hardly anything says is taken for 0. Photos of two rooms share a few points that only seem to be the same, as
+    through a wall, and those few would say by how much the one room's exposure differs from the other's. The matrix is
+    a graph's Laplacian, and where parts of a graph hardly hang together, a small eigenvalue of its normalized form
+    tells it (Chung 1997, Spectral Graph Theory, section 2.2).
+    """
+    scale = 1 / np.sqrt(np.maximum(seen, np.finfo(float).tiny))
+    scale[seen == 0] = 0.0
+    values, modes = np.linalg.eigh(scale[:, None] * matrix * scale)
+    told = values >= LEAST_LINK
+    return scale * (modes[:, told] @ ((modes[:, told].T @ (scale * target)) / values[told]))
 
 
 # ---- what the files say

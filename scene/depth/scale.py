@@ -254,7 +254,7 @@ def _scaled(
     maps, warnings = {}, []
     for look in looks:
         off = float(np.exp(common - scales.get(look.path, common)))
-        if _agrees(off):
+        if _agrees(off) or look.may_be_hiding(scale, AGREES):
             maps[look.view.camera.name] = replace(look.found, scale=scale)
         else:
             warnings.append(

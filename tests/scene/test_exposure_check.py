@@ -62,6 +62,42 @@ def test_other_gains_are_found_and_measured() -> None:
     assert found.spread == pytest.approx(np.std(np.log(gains), ddof=1), rel=0.15)
 
 
+def test_rooms_that_share_hardly_a_point_do_not_differ() -> None:
+    """Two spheres far apart, one twice as bright, and a few points that photos of both seem to show."""
+    dark, bright = cloud(), cloud()
+    aside = np.array([100.0, 0.0, 0.0], np.float32)
+    moved = np.eye(4)
+    moved[:3, 3] = -aside
+    ours = photos(np.ones(12), dark)
+    theirs = [
+        each._replace(camera=replace(each.camera, camera_from_world=each.camera.camera_from_world @ moved))
+        for each in photos(2 * np.ones(12), bright)
+    ]
+    both = PointCloud(
+        np.concatenate([dark.positions, bright.positions + aside]), np.concatenate([dark.colors, bright.colors])
+    )
+    assert not compare_points([*ours, *theirs], both).differ
+    links = 40
+    seen = exposure_check._Seen(
+        np.concatenate([np.tile(np.arange(300), 4), np.tile(np.arange(300, 600), 4), np.arange(links)]),
+        np.concatenate([np.repeat(np.arange(4), 300), np.repeat(np.arange(4, 8), 300), np.full(links, 4)]),
+        np.concatenate([np.zeros(1200), np.full(1200, np.log(2)), np.full(links, np.log(2))]),
+        np.zeros(2400 + links, bool),
+    )
+    gains, _ = exposure_check._gains(seen, 8, 600)
+    np.testing.assert_allclose(gains, 0, atol=0.02)
+    seen.log[:300] += 0.3  # and one photo of the first four is brighter
+    gains, _ = exposure_check._gains(seen, 8, 600)
+    assert gains[0] - gains[1] == pytest.approx(0.3, abs=0.01) and np.ptp(gains[4:]) < 0.02
+
+
+def test_a_depth_map_says_nothing_beyond_its_holes() -> None:
+    points = cloud()
+    shown = photos(np.ones(12), points)
+    blind = [each._replace(depth=np.zeros((HEIGHT, WIDTH))) for each in shown]
+    assert compare_points(shown, points).known and not compare_points(blind, points).known
+
+
 def test_points_that_lie_on_nothing_say_nothing() -> None:
     rng = np.random.default_rng(5)
     points = cloud()

@@ -74,6 +74,20 @@ def test_a_map_that_disagrees_with_the_points_is_left_out(tmp_path: Path) -> Non
     assert "depth/002.png disagrees with the scene's points: its depths are 1.5 ×" in warning
 
 
+def test_a_map_of_a_wall_with_points_beyond_it_is_used(tmp_path: Path) -> None:
+    cameras = rgbd.write_scene(tmp_path)
+    rgbd.write_depth(tmp_path, cameras)
+    depth = 1000 * rgbd.sphere_depth(cameras[2])
+    depth[:, depth.shape[1] // 3 :] *= 0.4
+    rgbd.write_map(tmp_path / "depth" / "002.png", depth)
+    scene = load_scene(tmp_path)
+    assert len(scales(scene)) == 4 and scene.warnings == ()
+    depth[:, : depth.shape[1] // 8] *= 1.5  # and points before it, which it cannot hide
+    rgbd.write_map(tmp_path / "depth" / "002.png", depth)
+    (warning,) = load_scene(tmp_path).warnings
+    assert "depth/002.png disagrees with the scene's points" in warning
+
+
 def test_maps_that_disagree_each_by_its_own_factor(tmp_path: Path) -> None:
     cameras = rgbd.write_scene(tmp_path)
     for camera, factor in zip(cameras, (0.6, 0.9, 1.1, 1.6), strict=True):
