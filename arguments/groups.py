@@ -75,6 +75,11 @@ class ModelOptions:
     white_background: bool = option(
         False, "renders over white instead of black; use it for object photos that are to be shown on white", "-w"
     )
+    keep_background: bool = option(
+        False,
+        "takes a plain background of one color that all photos share for a surface like others; by default it is "
+        "transparent, and drawn white where it is white, else black",
+    )
     eval: bool = option(False, "holds out every 8th photo, sorted by name, as test views that are never trained on")
     test_images: tuple[str, ...] = option(
         (), "names of photos that are held out as test views instead of every 8th; implies --eval"
@@ -111,6 +116,7 @@ class ModelOptions:
             eval_split=self.eval,
             test_images=self.test_images,
             white_background=self.white_background,
+            keep_background=self.keep_background,
             workspace=Path(self.model_path) if self.model_path else None,
             frames=self.frames,
         )

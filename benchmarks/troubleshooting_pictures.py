@@ -45,7 +45,7 @@ RUNS = {  # name -> scene, flags of train.py
     "room_scale": ("room", "--depth_scale 0.0013"),
     "object_few": ("object_few", "--strategy adc --prune_min_weight 0 --lambda_dist 0"),
     "object": ("object", ""),
-    "object_opaque": ("object_opaque", ""),
+    "object_opaque": ("object_opaque", "--keep_background"),
 }
 
 

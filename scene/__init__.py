@@ -27,6 +27,7 @@ def load_scene(
     eval_split: bool = False,
     test_images: Sequence[str] = (),
     white_background: bool = False,
+    keep_background: bool = False,
     workspace: Path | None = None,
     frames: int = ReadOptions.frames,
     quiet: bool = True,
@@ -45,6 +46,8 @@ def load_scene(
         eval_split: every 8th photo by name is a test view; a scene that comes with test views has those.
         test_images: names or stems of the photos that are test views instead.
         white_background: what is behind transparent pixels of renderings: white, else black.
+        keep_background: whether a plain background of one color that all photos share is a surface; else it is taken
+            for transparent, and where it is white, white is behind it.
         workspace: the folder that keeps what has to be made of the dataset: poses, frames of a video, a zip's files.
             None: only what needs nothing of that can be read.
         frames: how many frames of a video are taken.
@@ -62,7 +65,9 @@ def load_scene(
     if frames < MIN_PHOTOS:
         raise UserError(f"frames of a video to take: {frames}; at least {MIN_PHOTOS} are needed")
     gray = 1.0 if white_background else 0.0
-    request = Request(images, depths, depth_scale, resolution, eval_split, test_images, gray, guess_points)
+    request = Request(
+        images, depths, depth_scale, resolution, eval_split, test_images, gray, guess_points, keep_background
+    )
     options = ReadOptions(
         images, None if workspace is None else Path(workspace), frames, quiet=quiet, find_poses=find_poses
     )

@@ -28,6 +28,7 @@ from scene.left_over import why_left
 from scene.origin import about_local_origin
 from scene.pairing import Pairing, pair
 from scene.photo_checks import check_photos
+from scene.plain_background import BLACK, WHITE, plain_background
 from scene.readers.base import ParsedDataset, PosedImage
 from scene.types import NO_POINTS, Camera, DepthMap, PointCloud, Scene, View
 from utils.errors import UserError
@@ -54,6 +55,7 @@ class Request:
     test_images: Sequence[str]
     gray: float  # behind transparent pixels of renderings
     guess_points: bool
+    keep_background: bool
 
 
 def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scene:
@@ -76,11 +78,12 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     if not train:
         held_out = len(test) + len(distant.listed)
         raise UserError(f"{source}: all {held_out} photos are test views, and none is left to train on")
+    train, test, transparent = _before_nothing(train, test, request)
     known, unseen = _seen(recording.points, train)
     points, said, measured = _start(known, train, request.guess_points)
     none = ["no photo is held out: those that --eval chose are damaged"] if request.eval_split and not test else []
     extent, near, away = measure_extent([view.camera for view in train], measured)
-    notes = [note for note in (thinned, *recording.notes, depths.text, *said) if note]
+    notes = [note for note in (thinned, *recording.notes, transparent, depths.text, *said) if note]
     summary = _summary(source, recording, (train, test, far), points, extent, notes)
     warnings = (
         *recording.warnings,
@@ -97,7 +100,11 @@ def make_scene(source: Path, recording: ParsedDataset, request: Request) -> Scen
     found = (train, test, points, extent, near, summary, warnings, ledger)
     meters = recording.meters_per_unit or (distant.own and distant.own.meters_per_unit) or depths.meters_per_unit
     where = tuple(origin.tolist())
-    return Scene(source, recording.kind, *found, measured=measured, origin=where, far=far, meters_per_unit=meters)
+    background = max((view.background for view in train if view.background is not None), default=request.gray)
+    return Scene(
+        source, recording.kind, *found, measured=measured, origin=where, far=far, meters_per_unit=meters,
+        background=background,
+    )  # fmt: skip
 
 
 # ---- which photos
@@ -172,6 +179,25 @@ def _view(frame: PosedImage, header: Header, request: Request, transparent: bool
     bent = None if camera_models.is_pinhole(lens) else lens
     background = request.gray if transparent else None
     return View(camera, frame.image_path, frame.mask_path, bent, background, orientation=header.orientation)
+
+
+def _before_nothing(
+    train: tuple[View, ...], test: tuple[View, ...], request: Request
+) -> tuple[tuple[View, ...], tuple[View, ...], str]:
+    """Training and test views with the background that all photos share taken for transparent, and a note of it. Test
+    photos remain what they are, unless another background is asked for."""
+    plain = None if request.keep_background else plain_background(train)
+    if plain is None:
+        return train, test, ""
+    gray = 1.0 if plain.color == WHITE else request.gray
+    train = tuple(replace(view, plain=plain, background=gray) for view in train)
+    if plain.color != (gray,) * 3:
+        test = tuple(replace(view, plain=plain, background=gray) for view in test)
+    name = {WHITE: "white", BLACK: "black"}.get(
+        plain.color, f"({', '.join(f'{255 * each:.0f}' for each in plain.color)})"
+    )
+    text = f"the plain background of the photos, {name}, is taken for transparent (--keep_background: for a surface)"
+    return train, test, text
 
 
 # ---- their depth, and the points to start from

@@ -13,6 +13,7 @@ from PIL import Image
 from scene import heif
 from scene.camera_models import sampling_map
 from scene.image_header import UNREADABLE, read_header, same_shape
+from scene.keying import with_alpha
 from scene.orientation import turned
 from scene.types import CameraModel, View
 from utils.errors import DamagedFile, UserError
@@ -61,14 +62,17 @@ def load_image(view: View, rough: bool = False) -> LoadedImage:
     quarter or an eighth of its own size, which takes a fraction of the time, is not as sharp, and shifts its pixels by
     less than one where its size is no multiple of that.
 
-    An alpha channel means one of two things. With `view.alpha_background` (Blender renderings) transparent pixels show
+    An alpha channel means one of two things. With `view.background` (Blender renderings) transparent pixels show
     that gray and count like all others; without (a subject cut out of its photo) alpha is a mask. A mask file is one.
+    Alpha is in the file, or found by the color of a plain background.
 
     Raises: DamagedFile for a file that cannot be decoded, UserError for one that is not there and for a mask of another
     size.
     """
     reduced = _reduction(view) if rough else 1
     pixels = turned(_decode(view.image_path, reduced), view.orientation)
+    if view.plain is not None:
+        pixels = with_alpha(pixels[..., :3], view.plain)
     color, alpha = pixels[..., :3], pixels[..., 3:] if pixels.shape[2] == 4 else None
     if alpha is not None and view.background is not None:
         color, alpha = color * alpha + view.background * (1 - alpha), None

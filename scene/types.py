@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -105,6 +105,13 @@ class DepthMap:
     orientation: int = 1  # by which its pixels are turned, as the photo's are (scene.orientation)
 
 
+class Plain(NamedTuple):
+    """The background of photos that show nothing but one color there."""
+
+    color: tuple[float, float, float]  # in [0, 1]
+    tolerance: float  # of [0, 1]: by how much each channel of it may differ
+
+
 @dataclass(frozen=True)
 class View:
     """One photo of a scene. `camera` is the pinhole camera of the decoded image: undistorted and resized."""
@@ -116,6 +123,7 @@ class View:
     background: float | None = None  # the gray behind transparent pixels; None: an alpha channel is a mask
     depth: DepthMap | None = None
     orientation: int = 1  # by which the photo's pixels are turned once decoded (scene.orientation)
+    plain: Plain | None = None  # the photo's background, whose alpha is found by its color (scene.keying)
 
 
 @dataclass(frozen=True)
@@ -176,3 +184,4 @@ class Scene:
     origin: tuple[float, ...] = (0.0, 0.0, 0.0)  # of the scene's coordinates, in the dataset's frame (scene.origin)
     far: tuple[View, ...] = ()  # test views far from the path of the training views (scene.far)
     meters_per_unit: float | None = None  # length of a world unit; None where nothing says it
+    background: float = 0.0  # the gray behind what is transparent in photos

@@ -113,6 +113,13 @@ def _is_given(flag: str, arguments: Sequence[str] | None) -> bool:
     return any(word.partition("=")[0] == flag for word in words)
 
 
+def shown_over(options: TrainOptions, scene: Scene) -> TrainOptions:
+    """The options of a scene whose photos have a plain white background: all that is drawn is drawn over that, now and
+    by whoever reads the options."""
+    white = options.model.white_background or scene.background == 1
+    return dataclasses.replace(options, model=dataclasses.replace(options.model, white_background=white))
+
+
 def first_state(options: TrainOptions, scene: Scene, device: torch.device, ranks: Ranks = ONE) -> TrainingState:
     """The state to start from, on `device`: a Gaussian for each point, a checkpoint, or the result without pages. Of
     several ranks each has its own rows of it."""
