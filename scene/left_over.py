@@ -18,7 +18,7 @@ def why_left(path: Path) -> str:
     if path.name in MODEL_FILES:
         return "of a COLMAP model that is not read"
     if path.parent.name.lower() in MASK_FOLDERS:
-        return "masks are read from the folder masks beside that of the photos"
+        return "masks are read from a folder masks or mask beside that of the photos"
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return "an image that nothing in this format names"
     if path.suffix.lower() == ".ply":

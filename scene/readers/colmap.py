@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from scene.pairing import IMAGE_SUFFIXES, Pairing, pair
 from scene.readers.base import ParsedDataset, PosedImage, ReadOptions, read_text
 from scene.readers.colmap_files import read_cameras, read_images, read_model_points
+from scene.readers.masks import pair_masks
 from scene.readers.photo_paths import PhotoFinder
 from scene.types import Camera, CameraModel, PointCloud
 from utils.errors import UserError
@@ -22,7 +22,6 @@ LAYOUT = "sparse/0 with cameras, images and points3D (COLMAP)"
 ENDS = (".bin", ".txt")  # of a model's files: the first that is there is read
 NEEDED = ("cameras", "images")  # without which a model is none
 TEST_LIST = "test.txt"  # in the folder of the model, of the photos to hold out
-MASKS = "masks"  # the folder beside that of the photos
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ def read_best(source: Path, folders: Sequence[Path], image_folder: Path) -> Pars
     here = {folder: _photos(model, photos) for folder, model in models.items()}
     folder = max(models, key=lambda each: len(here[each]))
     model, paths = models[folder], here[folder]
-    masks = image_folder.parent / MASKS
-    found, contested = pair(masks, list(paths), IMAGE_SUFFIXES) if masks.is_dir() else Pairing({}, [])
+    found, contested = pair_masks(image_folder.parent, list(paths))
     others = [f"{each.relative_to(source)} with {len(here[each])} photos" for each in models if each != folder]
     used = f"{folder.relative_to(source)} is used, and not {', '.join(others)}"
     tracked = any(len(image.observed) for image in model.images)

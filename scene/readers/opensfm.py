@@ -16,9 +16,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from scene.camera_models import checked
-from scene.pairing import IMAGE_SUFFIXES, Pairing, pair
 from scene.readers.base import FARTHEST, ParsedDataset, PosedImage, ReadOptions, lost_frames, rigid
 from scene.readers.json_input import Finite, Pixels, Positive, decoded, read_json
+from scene.readers.masks import masks_beside, pair_masks
 from scene.readers.photo_paths import PhotoFinder
 from scene.types import NO_POINTS, CameraModel, PointCloud
 from utils.errors import UserError
@@ -27,7 +27,6 @@ FILE = "reconstruction.json"
 PLACES = ("", "undistorted", "opensfm", "opensfm/undistorted")  # of the file, the first with most photos is read
 LAYOUT = "reconstruction.json, also in opensfm/ or undistorted/ (OpenSfM, OpenDroneMap)"
 SUFFIXES = ("", ".jpg", ".png", ".tif")  # that undistorted photos have behind their names
-MASKS = "masks"
 LENSES = {  # by OpenSfM's name: COLMAP's model, and its coefficients in COLMAP's order, "0" for none
     "perspective": ("RADIAL", "k1 k2"),
     "simple_radial": ("FULL_OPENCV", "k1 0 0 0 0 0 0 0"),
@@ -94,8 +93,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     found = list(_reconstructions(source, options))
     best = max(found, key=lambda each: len(each.photos))
     path, shots = best.path, best.content.shots
-    masks = best.finder.folder.parent / MASKS
-    masked, contested = pair(masks, list(best.photos), IMAGE_SUFFIXES) if masks.is_dir() else Pairing({}, [])
+    masked, contested = pair_masks(best.finder.folder.parent, list(best.photos))
     frames, lost = [], []
     for name in sorted(best.photos):
         where = f"{path}: shots[{name!r}]"
@@ -117,7 +115,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
             **{source / place: "another version of the photos is used" for place in PLACES if place},
             path.parent: "not needed beside the reconstruction",
             best.finder.folder: "the reconstruction has no pose for it",
-            masks: "the mask of no photo that is used",
+            masks_beside(best.finder.folder.parent): "the mask of no photo that is used",
             **dict.fromkeys(lost, "its pose is not finite"),
         },
         notes=(*((used,) if others else ()), *best.finder.note()),

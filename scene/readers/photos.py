@@ -8,9 +8,10 @@ from pathlib import Path
 from scene import heif
 from scene.inputs.workspace import is_workspace, needed
 from scene.ledger import files_below
-from scene.pairing import IMAGE_SUFFIXES, Pairing, pair
+from scene.pairing import IMAGE_SUFFIXES
 from scene.readers import colmap
 from scene.readers.base import ParsedDataset, PosedImage, ReadOptions
+from scene.readers.masks import pair_masks
 from scene.sfm import ADVICE, Poses, find_poses
 from utils.errors import UserError
 
@@ -41,8 +42,7 @@ def read(source: Path, options: ReadOptions) -> ParsedDataset:
     workspace = needed(options.workspace, folder, f"the poses of its {len(names)} photos")
     poses = find_poses(folder, names, workspace, options.is_sequence, quiet=options.quiet, may_run=options.find_poses)
     model = colmap.read_model(poses.model)
-    masks = folder.parent / colmap.MASKS if folder != source else folder / colmap.MASKS
-    found, contested = pair(masks, names, IMAGE_SUFFIXES) if masks.is_dir() else Pairing({}, [])
+    found, contested = pair_masks(folder.parent if folder != source else folder, names)
     placed = {image.name for image in model.images}
     return ParsedDataset(
         kind="photos with poses by SfM",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from scene.io.points import read_points
-from scene.pairing import IMAGE_SUFFIXES, pair
 from scene.readers.base import (
     FARTHEST,
     OPENCV_FROM_OPENGL,
@@ -21,6 +20,7 @@ from scene.readers.base import (
     rigid,
 )
 from scene.readers.json_input import decoded, read_json, unknown_keys
+from scene.readers.masks import pair_masks
 from scene.readers.photo_paths import PhotoFinder
 from scene.readers.transforms_lens import lens_of
 from scene.readers.transforms_schema import (
@@ -39,7 +39,6 @@ SUFFIXES = ("", ".png", ".jpg", ".jpeg")  # that Blender's file_path leaves out
 FILES = ("transforms.json", "transforms_train.json")  # of which the first that is there is read
 HELD_OUT = ("transforms_test.json", "transforms_val.json")  # beside the second; the first that is there is read
 LAYOUT = "transforms.json or transforms_train.json (Blender, instant-ngp, nerfstudio)"
-MASKS = "masks"  # the folder beside the file in which photos without a mask_path have one
 NAMED_AT_MOST = 3
 
 
@@ -216,10 +215,8 @@ def _has_lens(content: File) -> bool:
 
 
 def _with_masks(frames: Sequence[PosedImage], folder: Path) -> tuple[list[PosedImage], list[str]]:
-    """The frames, those without a mask_path with the mask of their name in `masks`; and what fits several of them."""
-    if not (folder / MASKS).is_dir():
-        return list(frames), []
-    found, contested = pair(folder / MASKS, [frame.name for frame in frames], IMAGE_SUFFIXES)
+    """The frames, those without a mask_path with the mask of their name beside the file; and what fits several."""
+    found, contested = pair_masks(folder, [frame.name for frame in frames])
     masked = [replace(frame, mask_path=frame.mask_path or found.get(frame.name)) for frame in frames]
     return masked, contested
 

@@ -114,7 +114,7 @@ def test_a_file_of_others_about_the_depth_maps_is_said_to_be_made_anew(tmp_path:
         ("notes/a.bin", "no part of this format"),
         ("sub/images/1.JPG", "an image that nothing in this format names"),
         ("colmap_sparse/0/images.bin", "of a COLMAP model that is not read"),
-        ("Masks/1.png", "masks are read from the folder masks beside that of the photos"),
+        ("Masks/1.png", "masks are read from a folder masks or mask beside that of the photos"),
         ("cloud.ply", "points or a mesh that nothing in this format names"),
     ],
 )
