@@ -169,7 +169,7 @@ def _unhidden(photo: Shown, row: np.ndarray, column: np.ndarray, z: np.ndarray) 
     if photo.depth is None:
         return in_sight(photo.camera, row, column, z, margin=MARGIN, hidden_by=1)
     measured = photo.depth[row, column]
-    return (measured > 0) & (np.abs(z - measured) <= MARGIN * measured)
+    return np.asarray(np.abs(z - measured) <= MARGIN * measured)
 
 
 # ---- features

@@ -63,6 +63,30 @@ def test_what_a_wall_hides_is_another_room() -> None:
     assert photos_to_cover(cameras, shown) == pytest.approx(3.0, rel=0.02)
 
 
-def test_one_wrong_point_before_the_others_hides_nothing() -> None:
-    wrong = PointCloud(np.array([[0.0, 0.0, 0.9]], np.float32), np.zeros((1, 3), np.float32))
-    assert photos_to_cover([above(0.0)] * 4, ground(12, -0.5, 0.5).joined(wrong)) == pytest.approx(1.0)
+def below(x: float) -> Camera:
+    """Looks up at the ground from as far below it."""
+    pose = np.eye(4)
+    pose[:3, 3] = [-x, 0.0, 1.0]
+    return Camera("", 100, 100, 100, 100, 50, 50, pose)
+
+
+def test_wrong_points_here_and_there_hide_nothing() -> None:
+    rng = np.random.default_rng(1)
+    wrong = np.column_stack([rng.uniform(-0.05, 0.05, (60, 2)), np.full(60, 0.9)]).astype(np.float32)
+    seen = ground(3000, -0.5, 0.5).joined(PointCloud(wrong, np.zeros_like(wrong)))
+    assert photos_to_cover([above(0.0), below(0.0)], seen) == pytest.approx(1.0, rel=0.06)
+
+
+def along(x: float, way: float) -> Camera:
+    """Looks along the ground from (x, 0), half a unit above it, a little downward."""
+    forward = np.array([way, 0.0, -0.3]) / np.hypot(1.0, 0.3)
+    right = np.array([0.0, -way, 0.0])
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward])
+    pose[:3, 3] = -pose[:3, :3] @ [x, 0.0, 0.5]
+    return Camera("", 100, 100, 60, 60, 50, 50, pose)
+
+
+def test_a_floor_does_not_hide_itself() -> None:
+    floor = ground(5000, -4.0, 4.0)
+    assert photos_to_cover([along(-4.5, 1.0), along(4.5, -1.0)], floor) < 1.6  # 2 where its near part hides the rest
