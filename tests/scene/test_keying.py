@@ -39,7 +39,11 @@ def test_holes_are_transparent_and_glints_are_not() -> None:
     photo[50:150, 50:150] = 0.4
     photo[80:110, 80:110] = 1.0  # a hole, 900 pixels
     photo[130, 130] = 1.0  # a glint
+    photo[140:144, 140:144] = 1.0  # a small hole
+    photo[:4, :4] = 0.4
+    photo[0, 0] = 1.0  # cut off from the background, at the photo's edge
     alpha = with_alpha(photo, Plain(WHITE, TOLERANCE))[..., 3]
+    assert (alpha[140:144, 140:144] == 0).all() and alpha[0, 0] == 0
     assert (alpha[80:110, 80:110] == 0).all() and alpha[130, 130] == 1 and (alpha[60:75, 60:75] == 1).all()
 
 

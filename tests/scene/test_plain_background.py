@@ -64,9 +64,10 @@ def test_test_photos_are_compared_as_they_are(
     scene = load_scene(tmp_path, white_background=asked)
     assert scene.background == shown
     as_stored = plain.photo(plain.make_cameras(8)[7], background).transpose(2, 0, 1) / 255
-    color = load_image(scene.test[0]).color
+    color, remains = load_image(scene.test[0]).color, background == (shown,) * 3
+    assert (scene.test[0].plain is None) == remains
     np.testing.assert_allclose(color[:, 0, 0], shown, atol=0.01)
-    assert (np.abs(color - as_stored).max() < 0.01) == (background == (shown,) * 3)
+    assert (np.abs(color - as_stored).max() < 0.01) == remains
 
 
 def test_what_is_no_plain_background(tmp_path: Path) -> None:
@@ -77,6 +78,9 @@ def test_what_is_no_plain_background(tmp_path: Path) -> None:
     assert plain_background(views_of(tmp_path, [*balls(WHITE, 3), *balls(GRAY, 3)])) is None
     filled = [np.random.default_rng(k).integers(0, 255, (48, 48, 3), dtype=np.uint8) for k in range(6)]
     assert plain_background(views_of(tmp_path, filled)) is None
+    for pixels in filled:
+        pixels[[0, -1]], pixels[:, [0, -1]] = 255, 255
+    assert plain_background(views_of(tmp_path, filled)) is None, "a thin frame"
     assert plain_background([]) is None
     masked = [replace(view, mask_path=view.image_path) for view in views_of(tmp_path, balls(WHITE))]
     assert plain_background(masked) is None
