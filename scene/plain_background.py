@@ -21,6 +21,8 @@ LEVEL = 5 / 255  # of each channel: what is as near to a color as that is taken 
 RING = 0.01  # of a photo's smaller side: the width of the ring along its edge
 AROUND = 0.6  # of the ring is plain, in a photo before a plain background
 EVERYWHERE = 0.15  # of the photo
+SUBJECT = 0.002  # of the photo at least stands out from the background ...
+CONTRAST = 0.2  # ... by this: what is dark all over shows nothing before black
 OTHERS = 0.05  # of the photos may be close-ups
 NOISE = 3.0  # times what nearly all of the ring deviates by: the background, as compression leaves it
 LEAST_NOISE = 1 / 255
@@ -42,7 +44,7 @@ def plain_background(views: Sequence[View]) -> Plain | None:
         if not distances:
             color = _color(loaded.color)
         distance = np.abs(loaded.color - color[:, None, None]).max(axis=0)
-        if (_ring(distance[None]) <= LEVEL).mean() >= AROUND and (distance <= LEVEL).mean() >= EVERYWHERE:
+        if _shows_subject(distance):
             distances.append(distance)
         else:
             others += 1
@@ -54,6 +56,13 @@ def plain_background(views: Sequence[View]) -> Plain | None:
     noise = float(np.percentile(rings[rings <= LEVEL], 99))
     red, green, blue = color.tolist()
     return Plain((red, green, blue), max(LEAST_NOISE, min(NOISE * noise, 2 * LEVEL)) + 0.5 / 255)
+
+
+def _shows_subject(distance: np.ndarray) -> bool:
+    """Whether a photo shows a subject before the background, by each pixel's distance from that, (H, W)."""
+    plain = distance <= LEVEL
+    around, stands_out = (_ring(distance[None]) <= LEVEL).mean(), (distance >= CONTRAST).mean()
+    return bool(around >= AROUND and plain.mean() >= EVERYWHERE and stands_out >= SUBJECT)
 
 
 def _color(image: np.ndarray) -> np.ndarray:

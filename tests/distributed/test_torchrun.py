@@ -23,6 +23,7 @@ def test_a_rank_killed_at_any_step_is_named_and_the_run_goes_on(dataset: Path, t
     killed_at = random.randrange(2, 12)  # of 12 steps
     words = ["-s", str(dataset), *FLAGS.split()]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--max-restarts=1"]
+    torchrun.append("--monitor-interval=3")  # seconds, in which the other rank says what it saw before it is ended
     ended = subprocess.run(
         [*torchrun, "-m", "tests.helpers.killed_once", *words, "-m", str(tmp_path / "killed")],
         cwd=ROOT, env={**os.environ, "KILLED_AT": str(killed_at)}, capture_output=True, text=True, check=False,

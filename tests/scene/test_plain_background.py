@@ -81,6 +81,8 @@ def test_what_is_no_plain_background(tmp_path: Path) -> None:
     for pixels in filled:
         pixels[[0, -1]], pixels[:, [0, -1]] = 255, 255
     assert plain_background(views_of(tmp_path, filled)) is None, "a thin frame"
+    dark = [pixels // 10 for pixels in balls(BLACK)]
+    assert plain_background(views_of(tmp_path, dark)) is None, "photos that are dark all over"
     assert plain_background([]) is None
     masked = [replace(view, mask_path=view.image_path) for view in views_of(tmp_path, balls(WHITE))]
     assert plain_background(masked) is None
