@@ -121,7 +121,7 @@ def visible_points(
     camera = view.camera
     row, column, z, inside = camera.project(positions)
     row, column, z = row[inside].astype(int), column[inside].astype(int), z[inside]
-    if track is None and len(z):
+    if track is None:
         open_ = in_sight(camera, row, column, z, margin=OCCLUSION, hidden_by=1)
         row, column, z = row[open_], column[open_], z[open_]
     return row, column, z
