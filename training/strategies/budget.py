@@ -1,12 +1,14 @@
 """Growth along a known curve to a budget, where the photos are met worst, by splits that hardly change the picture.
 
 The count curve is that of ImprovedGS, the scores those of revising densification (Rota Bulò et al. 2024, the largest
-error over the views) and of edge-guided growth; opacities decay a little instead of being reset.
+error over the views) and of edge-guided growth; opacities decay a little instead of being reset. Surveys take the
+Gaussians that no photo needs. Splits fill the gap at once, as long as the new Gaussians have time to settle.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from arguments import DensificationOptions
 from scene.gaussians.columns import Columns
 from scene.gaussians.optimizer import edit_rows
 from scene.types import Camera
@@ -40,6 +43,7 @@ AT_LEAST = 30_000  # Gaussians of the default budget
 SCORE_VIEWS, LEAST_SCORE_VIEWS = 8, 2
 STEPS_PER_SCORE = 16  # of the run for each view that is looked at: scores take a twelfth of a run at most
 FEW_EVENTS = 10  # with fewer to come, growth may be faster
+REFILLS_UNTIL = 0.7  # of the run: what is split later has no time to settle
 FASTEST, FASTEST_AT_THE_END = 1.2, 1.5  # times as many Gaussians after an event as before it, at most
 LEAST_OPACITY = 1e-3  # to which decay goes; what is there is pruned
 
@@ -76,10 +80,16 @@ class BudgetOptions:
         minimum=0,
         maximum=1,
     )
+    refill_until_iter: int | None = option(
+        None,
+        "step up to which splits fill the gap that a survey leaves; 0 for never, for fewer Gaussians",
+        minimum=0,
+        follows="seven tenths of --iterations, or --densify_until_iter where that is given",
+    )
 
 
 class BudgetStrategy(Strategy):
-    """Grows to `--max_gaussians` by the end of densification, then prunes by surveys."""
+    """Grows to `--max_gaussians` by the end of densification; then surveys prune, and splits fill the gaps."""
 
     Options, absgrad, count_is_known = BudgetOptions, True, True
     sharded = True
@@ -99,27 +109,31 @@ class BudgetStrategy(Strategy):
             raise UserError(
                 "--max_gaussians 0: --strategy budget needs a number to grow to; --strategy threshold may do without"
             )
+        self.surveys = Surveys(inputs, self.budget, resets_until=0)
         start, stop = growth_steps(density, inputs.iterations)
-        self.events = event_steps(start, stop, growth_interval(density, start, stop))
-        self.counts = counts_after(len(self.events), self.first_count, self.budget)
-        self.score_views = inputs.options.score_views or score_views(inputs.iterations, len(self.events))
+        self.curve = event_steps(start, stop, growth_interval(density, start, stop))
+        until = refills_until(inputs.options, density, inputs.iterations)
+        refills = [step for step in self.surveys.steps if stop <= step <= until and self.curve]
+        self.events = [*self.curve, *refills]
+        self.changes = sorted({*self.events, *self.surveys.steps})
+        self.counts = self._counts_expected()
+        self.score_views = inputs.options.score_views or score_views(inputs.iterations, len(self.curve))
         given, usual = density.densify_grad_threshold, default_grad_threshold(photo_pixels(scene))
         self.threshold = inputs.options.absgrad_factor * (usual if given is None else given)
-        self.surveys = Surveys(inputs, self.budget, resets_until=0)
 
     def facts(self) -> dict[str, Any]:
         """The budget and how it is reached."""
         return {
             "max_gaussians": self.budget,
-            "events": len(self.events),
+            "events": len(self.curve),
+            "refills": len(self.events) - len(self.curve),
             "score_views": self.score_views,
             "absgrad_threshold": self.threshold,
         }
 
     def expected_count(self, progress: float) -> float:
-        """By the events so far, without what surveys take."""
-        events = sum(step <= progress * self.inputs.iterations for step in self.events)
-        return self.counts[events] * self.surveys.share_left(progress)
+        """By the events and surveys so far. Few events do not reach the budget."""
+        return self.counts[bisect_right(self.changes, progress * self.inputs.iterations)]
 
     def observe(self, iteration: int, output: Observed, camera: Camera) -> None:
         """Add the absolute gradients of a view."""
@@ -129,19 +143,20 @@ class BudgetStrategy(Strategy):
 
     def after_step(self, iteration: int, draw: Draw) -> dict[str, int]:
         """Decay, prune and split at an event, survey when due. UserError when no Gaussian is left."""
-        counts = Counter[str]()
+        counts, grows = Counter[str](), iteration in self.events
         self.compared.clear()
-        if iteration in self.events:
+        if grows:
             self._decay(iteration)
             counts.update(
                 prune(self.gaussians, self.optimizer, self.statistics, PruneLimits(), self.compared)._asdict()
             )
             check_some_left(self.gaussians, iteration)
-            counts["split"] = self._split(self.events.index(iteration) + 1, draw)
-            self.statistics.reset()
         if self.surveys.due(iteration):
             counts.update(self.surveys.judge(draw, self.statistics, self.compared)._asdict())
-        check_some_left(self.gaussians, iteration)
+            check_some_left(self.gaussians, iteration)
+        if grows:
+            counts["split"] = self._split(iteration, draw)
+            self.statistics.reset()
         return dict(counts)
 
     def state_dict(self) -> dict[str, Any]:
@@ -160,13 +175,27 @@ class BudgetStrategy(Strategy):
         step = self.inputs.options.opacity_decay * (1 - iteration / self.inputs.iterations)
         self.gaussians.opacities.copy_(to_logits((self.gaussians.activated_opacities - step).clamp(min=LEAST_OPACITY)))
 
-    def _split(self, event: int, draw: Draw) -> int:
-        """Split as many as the curve has room for; how many."""
+    def _counts_expected(self) -> list[float]:
+        """Before the first of `changes`, and after each."""
+        counts = [float(self.first_count)]
+        for step in self.changes:
+            left = counts[-1] * self.surveys.share_left(step)
+            room = self._room(step, int(left)) if step in self.events else 0
+            counts.append(left + max(0, room))
+        return counts
+
+    def _room(self, step: int, count: int) -> int:
+        """How many Gaussians a growth after this step may add to `count`."""
+        event = min(self.events.index(step) + 1, len(self.curve))
+        return room_at(event, len(self.curve), count, self.first_count, self.budget)
+
+    def _split(self, step: int, draw: Draw) -> int:
+        """Split as many as there is room for; how many."""
         options, gaussians = self.inputs.options, self.gaussians
-        room = room_at(event, len(self.events), gaussians.total, self.first_count, self.budget)
+        room = self._room(step, gaussians.total)
         if room <= 0:
             return 0
-        chosen = self._chosen(event, room, draw)
+        chosen = self._chosen(self.events.index(step) + 1, room, draw)
         shape = SplitShape(options.split_offset, options.split_longest, options.split_others, options.split_opacity)
         pairs, parents = split_longest(gaussians, chosen, shape), chosen.nonzero().squeeze(1)
         edit_rows(gaussians, self.optimizer, self.statistics, ~chosen, pairs, [parents, parents])
@@ -199,13 +228,12 @@ def count_at(progress: float, first: int, budget: int) -> float:
     return first + (budget - first) * math.sqrt(progress)
 
 
-def counts_after(events: int, first: int, budget: int) -> list[int]:
-    """How many Gaussians there are after 0, 1, … `events` events, where nothing is pruned: few events do not reach the
-    budget."""
-    counts = [first]
-    for event in range(1, events + 1):
-        counts.append(counts[-1] + max(0, room_at(event, events, counts[-1], first, budget)))
-    return counts
+def refills_until(options: BudgetOptions, density: DensificationOptions, iterations: int) -> int:
+    """Up to which step splits fill what surveys leave."""
+    if options.refill_until_iter is not None:
+        return options.refill_until_iter
+    given = density.densify_until_iter
+    return round(REFILLS_UNTIL * iterations) if given is None else given - 1
 
 
 def room_at(event: int, events: int, count: int, first: int, budget: int) -> int:

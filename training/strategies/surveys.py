@@ -11,7 +11,7 @@ from training.strategies.rule_log import RuleLog
 
 SURVEYS_AT = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the run; before, too many have not yet got their weight
 RESET_HEALS = 500  # steps after which opacities say again what is needed
-LEFT = 0.66  # of the Gaussians by all surveys: 0.52 to 0.82 on nine scenes, see docs/experiments/strategies.md
+FIRST_LEAVES, LEAVES = 0.85, 0.95  # of the Gaussians, see docs/experiments/strategies.md
 SURVEY_SPACING = 2.0  # surveys have at least so many steps between them for each view that they look at
 
 
@@ -27,12 +27,11 @@ class Surveys:
         """Whether to survey after this step."""
         return iteration in self.steps
 
-    def share_left(self, progress: float) -> float:
-        """About what part of the Gaussians is still there at this part of the run, 0 to 1."""
-        if not self.steps or not self.inputs.spikes.prune_min_weight:
+    def share_left(self, iteration: int) -> float:
+        """About what part of the Gaussians is still there after this step of those before it."""
+        if not self.due(iteration) or not self.inputs.spikes.prune_min_weight:
             return 1.0
-        done = sum(step <= progress * self.inputs.iterations for step in self.steps)
-        return LEFT ** (done / len(self.steps))
+        return FIRST_LEAVES if iteration == self.steps[0] else LEAVES
 
     def judge(self, draw: Draw, statistics: RowStatistics, log: RuleLog) -> Pruned:
         """Look at the views, prune and cut; how many Gaussians went by each rule. `log` receives what each compared."""

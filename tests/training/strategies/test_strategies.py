@@ -18,11 +18,11 @@ from scene.types import Camera, PointCloud, Scene, View
 from tests.helpers.ring import make_dataset
 from training.plan import most_expected
 from training.startup import first_state
-from training.strategies import STRATEGIES, budget
+from training.strategies import STRATEGIES, budget, strategy_options
 from training.strategies.base import Strategy
 from training.strategies.budget import count_at, event_steps, room_at, score_views
 from training.strategies.limits import budget_per_pixel, gaussian_limit, growth_interval, growth_steps
-from training.strategies.surveys import LEFT
+from training.strategies.surveys import FIRST_LEAVES, LEAVES
 from utils.errors import UserError
 from utils.sampling import draw_with_replacement, draw_without_replacement
 
@@ -63,15 +63,40 @@ def test_resumed_and_repeated_on_other_threads_it_is_the_same(name: str, dataset
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("flags, left", [("", LEFT), ("--prune_min_weight 0", 1.0)])
-def test_the_expected_number_is_the_curve_without_what_surveys_take(flags: str, left: float, dataset: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "after_three", "at_the_end"),
+    [
+        ("", 1.0, LEAVES**3),  # surveys after 50, 60, 70, 80, 90 and 95 % of the run
+        ("--refill_until_iter 1800", LEAVES, LEAVES**4),
+        ("--refill_until_iter 0", FIRST_LEAVES * LEAVES**2, FIRST_LEAVES * LEAVES**5),
+        ("--densify_until_iter 1500", FIRST_LEAVES * LEAVES**2, FIRST_LEAVES * LEAVES**5),
+        ("--prune_min_weight 0", 1.0, 1.0),
+    ],
+)
+def test_the_expected_number_is_the_curve_with_what_surveys_take_and_splits_give_back(
+    flags: str, after_three: float, at_the_end: float, dataset: Path
+) -> None:
     words = ["-s", str(dataset), "--iterations", "3000", "--max_gaussians", "500", *flags.split()]
-    strategy = first_state(parse_train_options(words), load_scene(dataset), torch.device("cpu")).strategy
+    options = parse_train_options(words, strategies=strategy_options())
+    strategy = first_state(options, load_scene(dataset), torch.device("cpu")).strategy
     assert strategy.expected_count(0.0) == len(load_scene(dataset).points) < 500
     assert strategy.expected_count(0.499) == pytest.approx(500, rel=0.01)
     assert most_expected(strategy.expected_count) == pytest.approx(500, rel=0.01)
-    assert strategy.expected_count(0.75) == pytest.approx(500 * left**0.5)
-    assert strategy.expected_count(1.0) == pytest.approx(500 * left)
+    assert strategy.expected_count(0.75) == pytest.approx(500 * after_three, abs=1)
+    assert strategy.expected_count(1.0) == pytest.approx(500 * at_the_end, abs=1)
+
+
+@pytest.mark.parametrize(("flags", "refilled"), [("", True), ("--refill_until_iter 39", False)])
+def test_splits_fill_the_gap_that_a_survey_leaves(flags: str, refilled: bool, dataset: Path, tmp_path: Path) -> None:
+    """In a run whose views are surveyed after half of it, and once more when it is too late to split."""
+    grown = "--max_gaussians 300 --densification_interval 4 --spike_ratio 0 --prune_min_weight 0.15"
+    words = ["-s", str(dataset), "-m", str(tmp_path / "out"), "--quiet", "--iterations", "80", *grown.split()]
+    train.main([*words, "--checkpoint_iterations", "39", "40", "64", *flags.split()])
+    before, after, late = (len(kept(tmp_path / "out", step)["gaussians"]["means"]) for step in (39, 40, 64))
+    changes = {line["iteration"]: line["densification"] for line in log(tmp_path / "out") if "densification" in line}
+    assert before == 300 and changes[40]["weight"] > 0 and changes[64]["weight"] > 0
+    assert (changes[40].get("split", 0) > 0) == refilled and "split" not in changes[64]
+    assert (after == 300) == refilled and late < after
 
 
 def test_few_events_are_expected_to_end_below_the_budget(dataset: Path, tmp_path: Path) -> None:
