@@ -32,14 +32,27 @@ def by_chance(gaussians: Gaussians, seed: int) -> Tensor:
     return Columns(gaussians).own(every)
 
 
-def decided(ranks: Ranks, dataset: Path, name: str) -> tuple[list[dict[str, int]], dict[str, Tensor]]:
+def decided(
+    ranks: Ranks, dataset: Path, name: str, flags: str, steps: tuple[int, ...]
+) -> tuple[list[dict[str, int]], dict[str, Tensor]]:
     """What four steps with something to decide count, and all Gaussians after them."""
-    words = ["-s", str(dataset), "-m", "unused", "--strategy", name, "--iterations", "40", *FLAGS.split()]
+    words = [
+        "-s",
+        str(dataset),
+        "-m",
+        "unused",
+        "--strategy",
+        name,
+        "--iterations",
+        "40",
+        *FLAGS.split(),
+        *flags.split(),
+    ]
     options = parse_train_options(words, strategies=strategy_options())
     state = first_state(options, load_scene(dataset, quiet=True), torch.device("cpu"), ranks)
     gaussians, strategy = state.gaussians, state.strategy
     counts = []
-    for step in (4, 8, 12, 16):
+    for step in steps:
         chance = by_chance(gaussians, step)
         if hasattr(strategy, "statistics"):
             strategy.statistics.rows["grad_sum"].copy_(chance * 1e-3)
@@ -55,12 +68,21 @@ def decided(ranks: Ranks, dataset: Path, name: str) -> tuple[list[dict[str, int]
     return counts, {name: columns.whole(gaussians.parameters[name].detach()) for name in PARAMETERS}
 
 
-@pytest.mark.parametrize("name", ["budget", "threshold", "mcmc"])
-def test_the_same_rows_are_chosen_on_any_number_of_ranks(name: str, dataset: Path) -> None:
-    counts, expected = decided(ONE, dataset, name)
-    assert all(any(count.values()) for count in counts) and 90 < len(expected["means"]) <= LIMIT
+@pytest.mark.parametrize(
+    ("name", "flags", "steps"),
+    [
+        *((name, "", (4, 8, 12, 16)) for name in ("budget", "threshold", "mcmc")),
+        ("budget", "--select_to 100", (4, 8, 12, 16, 29, 30, 36)),  # pressed down twice, and all that are too many
+    ],
+)
+def test_the_same_rows_are_chosen_on_any_number_of_ranks(
+    name: str, flags: str, steps: tuple[int, ...], dataset: Path
+) -> None:
+    counts, expected = decided(ONE, dataset, name, flags, steps)
+    assert all(any(count.values()) for count in counts[:4]) and 90 < len(expected["means"]) <= LIMIT
+    assert bool(flags) == (counts[-1].get("selection", 0) > 0)
     for size in (2, 3):
-        for found_counts, found in run_ranks(size, decided, dataset, name):
+        for found_counts, found in run_ranks(size, decided, dataset, name, flags, steps):
             assert found_counts == counts
             for parameter, values in expected.items():
                 assert torch.equal(found[parameter], values), parameter

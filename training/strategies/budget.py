@@ -33,6 +33,7 @@ from training.strategies.limits import (
 )
 from training.strategies.prune import PruneLimits, prune
 from training.strategies.scores import ViewScores, combined, score
+from training.strategies.selection import Selection
 from training.strategies.split_longest import SplitShape, split_longest, to_logits
 from training.strategies.surveys import Surveys
 from utils.errors import UserError
@@ -86,6 +87,13 @@ class BudgetOptions:
         minimum=0,
         follows="seven tenths of --iterations, or --densify_until_iter where that is given",
     )
+    select_to: int = option(
+        0,
+        "number of Gaussians that are left of --max_gaussians at nine tenths of the run: all opacities are pressed "
+        "down, and those stay that the photos hold up; 0 for no selection; give a half of --max_gaussians for a small "
+        "file",
+        minimum=0,
+    )
 
 
 class BudgetStrategy(Strategy):
@@ -98,6 +106,7 @@ class BudgetStrategy(Strategy):
         self.gaussians, self.optimizer = inputs.gaussians, inputs.optimizer
         self.statistics = DensityStatistics(len(self.gaussians), self.gaussians.device)
         self.first_count, self.per_pixel = self.gaussians.total, budget_per_pixel(inputs.scene)
+        self.selection = Selection(inputs, inputs.options.select_to)
         super().__init__(inputs)
 
     def replan(self, inputs: StrategyInputs) -> None:
@@ -110,6 +119,8 @@ class BudgetStrategy(Strategy):
                 "--max_gaussians 0: --strategy budget needs a number to grow to; --strategy threshold may do without"
             )
         self.surveys = Surveys(inputs, self.budget, resets_until=0)
+        self.selection.replan(inputs)
+        self.surveys.steps = [step for step in self.surveys.steps if not self.selection.on_at(step)]
         start, stop = growth_steps(density, inputs.iterations)
         self.curve = event_steps(start, stop, growth_interval(density, start, stop))
         until = refills_until(inputs.options, density, inputs.iterations)
@@ -133,7 +144,8 @@ class BudgetStrategy(Strategy):
 
     def expected_count(self, progress: float) -> float:
         """By the events and surveys so far. Few events do not reach the budget."""
-        return self.counts[bisect_right(self.changes, progress * self.inputs.iterations)]
+        count = self.counts[bisect_right(self.changes, progress * self.inputs.iterations)]
+        return count * self.selection.share_left(progress, max(self.counts))
 
     def observe(self, iteration: int, output: Observed, camera: Camera) -> None:
         """Add the absolute gradients of a view."""
@@ -151,6 +163,8 @@ class BudgetStrategy(Strategy):
                 prune(self.gaussians, self.optimizer, self.statistics, PruneLimits(), self.compared)._asdict()
             )
             check_some_left(self.gaussians, iteration)
+        if sunk := self.selection.after_step(iteration, self.statistics):
+            counts["selection"] = sunk
         if self.surveys.due(iteration):
             counts.update(self.surveys.judge(draw, self.statistics, self.compared)._asdict())
             check_some_left(self.gaussians, iteration)
@@ -160,14 +174,19 @@ class BudgetStrategy(Strategy):
         return dict(counts)
 
     def state_dict(self) -> dict[str, Any]:
-        """The statistics since the last event, and where the curve began."""
-        return {"statistics": self.statistics.state(), "first_count": self.first_count}
+        """The statistics since the last event, where the curve began, and how hard selection presses."""
+        return {
+            "statistics": self.statistics.state(),
+            "first_count": self.first_count,
+            "selection": self.selection.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self.statistics.load_state(state["statistics"])
         self.first_count = state["first_count"]
         self.replan(self.inputs)  # the curve begins there
+        self.selection.load_state_dict(state["selection"])
 
     @torch.no_grad()
     def _decay(self, iteration: int) -> None:
