@@ -205,7 +205,7 @@ class BudgetStrategy(Strategy):
 
     def _room(self, step: int, count: int) -> int:
         """How many Gaussians a growth after this step may add to `count`."""
-        event = min(self.events.index(step) + 1, len(self.curve))
+        event = self.events.index(step) + 1
         return room_at(event, len(self.curve), count, self.first_count, self.budget)
 
     def _split(self, step: int, draw: Draw) -> int:
@@ -256,6 +256,7 @@ def refills_until(options: BudgetOptions, density: DensificationOptions, iterati
 
 
 def room_at(event: int, events: int, count: int, first: int, budget: int) -> int:
-    """How many may be added at an event, 1 for the first of `events`, to `count` Gaussians: never beyond `budget`."""
+    """How many may be added to `count` Gaussians at an event, 1 for the first of `events`, or at one after them: never
+    beyond `budget`."""
     fastest = FASTEST_AT_THE_END if events - event < FEW_EVENTS else FASTEST
     return int(min(count_at(event / events, first, budget), fastest * count, budget)) - count

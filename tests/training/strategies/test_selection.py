@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,8 +22,9 @@ from training.strategies.selection import FIRST_PRESSURE, Selection
 ITERATIONS, COUNT = 400, 50
 
 
-def selected(wanted: int, held: range) -> tuple[list[int], Selection, list[int]]:
-    """Of 50 Gaussians and a run whose photos hold up the rows `held`: which stay, and how many after each step."""
+def selected(wanted: int, held: range, rest: float | None = None) -> tuple[list[int], Selection, list[int]]:
+    """Of 50 Gaussians and a run whose photos hold up the rows `held`: which stay, and how many after each step.
+    `rest`: to what opacity the others are brought as soon as selection has begun."""
     gaussians = random_gaussians(COUNT)
     gaussians.opacities.detach().fill_(0.5)
     gaussians.shs_dc.detach()[:, 0, 0] = torch.arange(COUNT)  # by which rows are known again
@@ -34,6 +36,8 @@ def selected(wanted: int, held: range) -> tuple[list[int], Selection, list[int]]
         assert selection.after_step(step, statistics) == before - len(gaussians)
         needed = torch.isin(gaussians.shs_dc.detach()[:, 0, 0].long(), torch.tensor(held))
         gaussians.opacities.detach()[needed] = 0.5
+        if rest is not None and step == 281:
+            gaussians.opacities.detach()[~needed] = math.log(rest / (1 - rest))
         counts.append(len(gaussians))
     kept = gaussians.shs_dc.detach()[:, 0, 0].long().tolist()
     assert len(optimizer.moments["means"].first) == len(statistics.rows["views"]) == len(kept)
@@ -51,6 +55,16 @@ def test_what_the_photos_hold_up_stays() -> None:
 def test_who_is_held_up_but_not_wanted_goes_at_the_end() -> None:
     kept, _, counts = selected(20, held=range(COUNT))
     assert counts[358] == COUNT and len(kept) == counts[359] == 20
+
+
+def test_the_pressure_falls_where_opacities_do_by_themselves() -> None:
+    kept, selection, counts = selected(20, held=range(10), rest=0.05)
+    assert 0 < selection.pressure < FIRST_PRESSURE and counts[358] == COUNT and len(kept) == 20
+
+
+def test_what_has_sunk_does_not_wait_for_the_end() -> None:
+    kept, _, counts = selected(20, held=range(10), rest=0.004)
+    assert counts[298] == COUNT and counts[299] == len(kept) == 10
 
 
 @pytest.mark.parametrize("wanted", [0, COUNT, 1000])

@@ -71,6 +71,7 @@ def test_resumed_and_repeated_on_other_threads_it_is_the_same(name: str, dataset
         ("--refill_until_iter 0", FIRST_LEAVES * LEAVES**2, FIRST_LEAVES * LEAVES**5),
         ("--densify_until_iter 1500", FIRST_LEAVES * LEAVES**2, FIRST_LEAVES * LEAVES**5),
         ("--prune_min_weight 0", 1.0, 1.0),
+        ("--select_to 300", 1 - 0.4 / 4**4, 0.6 * LEAVES),  # which leaves out the surveys after 80 and 90 %
     ],
 )
 def test_the_expected_number_is_the_curve_with_what_surveys_take_and_splits_give_back(
