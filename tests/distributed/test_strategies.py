@@ -35,20 +35,9 @@ def by_chance(gaussians: Gaussians, seed: int) -> Tensor:
 def decided(
     ranks: Ranks, dataset: Path, name: str, flags: str, steps: tuple[int, ...]
 ) -> tuple[list[dict[str, int]], dict[str, Tensor]]:
-    """What four steps with something to decide count, and all Gaussians after them."""
-    words = [
-        "-s",
-        str(dataset),
-        "-m",
-        "unused",
-        "--strategy",
-        name,
-        "--iterations",
-        "40",
-        *FLAGS.split(),
-        *flags.split(),
-    ]
-    options = parse_train_options(words, strategies=strategy_options())
+    """What steps with something to decide count, and all Gaussians after them."""
+    words = f"-m unused --strategy {name} --iterations 40 {FLAGS} {flags}".split()
+    options = parse_train_options(["-s", str(dataset), *words], strategies=strategy_options())
     state = first_state(options, load_scene(dataset, quiet=True), torch.device("cpu"), ranks)
     gaussians, strategy = state.gaussians, state.strategy
     counts = []

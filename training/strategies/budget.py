@@ -167,7 +167,7 @@ class BudgetStrategy(Strategy):
             counts["selection"] = sunk
         if self.surveys.due(iteration):
             counts.update(self.surveys.judge(draw, self.statistics, self.compared)._asdict())
-            check_some_left(self.gaussians, iteration)
+        check_some_left(self.gaussians, iteration)
         if grows:
             counts["split"] = self._split(iteration, draw)
             self.statistics.reset()

@@ -84,6 +84,7 @@ class Selection:
     def _prune(self, statistics: RowStatistics, too_many: int = 0) -> int:
         gaussians = self.inputs.gaussians
         opacities, before = gaussians.activated_opacities.flatten(), gaussians.total
-        gone = (opacities < PRUNED_UNDER) | top_k_mask(-opacities, torch.ones_like(opacities) > 0, too_many, gaussians)
+        every = torch.ones_like(opacities, dtype=torch.bool)
+        gone = (opacities < PRUNED_UNDER) | top_k_mask(-opacities, every, too_many, gaussians)
         edit_rows(gaussians, self.inputs.optimizer, statistics, ~gone)
         return before - gaussians.total

@@ -15,9 +15,11 @@ import train
 from scene.gaussians.model import PARAMETERS
 from scene.gaussians.optimizer import Optimizer
 from tests.helpers.clouds import random_gaussians
+from training.strategies import selection as selection_module
 from training.strategies.base import StrategyInputs
 from training.strategies.densify import DensityStatistics
 from training.strategies.selection import FIRST_PRESSURE, Selection
+from utils.errors import UserError
 
 ITERATIONS, COUNT = 400, 50
 
@@ -78,6 +80,16 @@ def test_the_expected_part_is_that_of_the_line() -> None:
     shares = [Selection(inputs, 300).share_left(progress, 1000) for progress in (0.0, 0.7, 0.8, 0.9, 1.0)]
     assert shares == pytest.approx([1.0, 1.0, 1 - 0.7 / 16, 0.3, 0.3])
     assert Selection(inputs, 0).share_left(1.0, 1000) == Selection(inputs, 1000).share_left(1.0, 1000) == 1.0
+
+
+@pytest.mark.usefixtures("without_pages")
+def test_a_run_whose_gaussians_all_sink_ends_with_a_line(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection_module, "PRUNED_UNDER", 1.1)
+    words = ["-s", str(dataset), "-m", str(tmp_path), "--quiet", "--iterations", "70", "--select_to", "20"]
+    with pytest.raises(UserError, match="iteration 50: no Gaussian is left"):
+        train.main([*words, "--prune_min_weight", "0", "--spike_ratio", "0"])
 
 
 @pytest.mark.usefixtures("without_pages")
