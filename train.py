@@ -46,7 +46,15 @@ from training.plan import unreached
 from training.probe import SEEN_AT, Probe
 from training.rates import learning_rates, sh_degree_interval
 from training.run_logger import RunLogger
-from training.startup import check_folder, first_state, prepare_folder, read_options, shown_over, write_options
+from training.startup import (
+    check_folder,
+    contrast_text,
+    first_state,
+    fitted_to,
+    prepare_folder,
+    read_options,
+    write_options,
+)
 from training.state import TrainingState
 from training.strategies.base import Strategy
 from training.tensorboard import check_tensorboard
@@ -89,7 +97,7 @@ def run_on(ranks: Ranks, options: TrainOptions, device: torch.device, started: f
     quiet, source = options.run.quiet, Path(options.model.source_path)
     with RunLock(Path(options.model.model_path)) if ranks.leads else nullcontext() as lock:
         scene = ranks.led(lambda: load_scene(source, **options.model.scene_arguments(), quiet=quiet))
-        options = shown_over(options, scene)
+        options = fitted_to(scene, options, ranks)
         state = first_state(options, scene, device, ranks)
         run = plan_run(options.run, scene, state, started, probe_of(options, scene, state))
         options = replace(options, run=run)
@@ -126,7 +134,7 @@ def look_into(options: TrainOptions, workspace: Path) -> Scene | str:
 
 def expect(ranks: Ranks, options: TrainOptions, scene: Scene, device: torch.device, started: float) -> None:
     """Say what the run is expected to take, by some of its steps. All ranks measure, rank 0 says."""
-    options = shown_over(options, scene)
+    options = fitted_to(scene, options, ranks)
     state, loaded = first_state(options, scene, device, ranks), time.monotonic() - started
     probe = probe_of(options, scene, state)
     run = plan_run(options.run, scene, state, started, probe)
@@ -238,7 +246,7 @@ def train(options: TrainOptions, scene: Scene, state: TrainingState, folder: Pat
         live_viewer(run.viewer, scene, gaussians, plain, report, finish=pace.ask) as viewer,
     ):
         lines = scene.summary, scene.ledger.line, f"Computing on {facts['rasterizer']}", pace.opening()
-        more = scaling_text(batch_size, ranks.size), corrections.opening()
+        more = scaling_text(batch_size, ranks.size), corrections.opening(), contrast_text(options.optimization)
         warnings = (*scene.warnings, *unreached(run, bool(scene.test or scene.far)))
         report.opening("\n".join(filter(None, (*lines, *more))), warnings)
         monitor = Monitor(run, objective, gaussians, corrections, report, optimizer.rates)

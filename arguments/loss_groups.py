@@ -25,6 +25,14 @@ class OptimizationOptions:
     lambda_dssim: float = option(
         0.2, "weight of 1 - SSIM in the photometric loss, 0 to 1; L1 has the remaining weight", minimum=0, maximum=1
     )
+    contrast_gain: float | None = option(
+        None,
+        "factor on the colors of photos and renders in L1 and SSIM, by which the usual learning rate of the color is "
+        "divided; raise it for photos that are dark or in fog",
+        minimum=0.01,
+        maximum=1000,
+        follows="1, or more where the photos fill less than 0.6 of the range of their files, 10 at most",
+    )
     coarse_until_iter: int = option(
         0, "step before which photos are used at half size; a higher one saves time and costs quality", minimum=0
     )
@@ -134,8 +142,8 @@ class RegularizerOptions:
     )
     dist_scale: float = option(
         0.02,
-        "depth gap beyond which the distortion grows only logarithmically with --distortion log, in scene extents; "
-        "0 is as --distortion plain",
+        "depth gap beyond which the distortion grows only logarithmically with --distortion log, in scene extents, "
+        "over the square root of lambda_dist where that is over 1; 0 is as --distortion plain",
         minimum=0,
     )
     dist_gap: float = option(

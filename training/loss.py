@@ -163,14 +163,15 @@ class Loss:
         self, output: RasterOutput, photo: LoadedView, background: Tensor, weights: dict[str, float]
     ) -> dict[str, Tensor]:
         """Those of what a photo's rendering shows."""
-        terms = photometric(output.color, photo.over(background), photo.mask)
+        terms = photometric(self._amplified(output.color), self._amplified(photo.over(background)), photo.mask)
         if photo.depth is not None and any(weights[term] > 0 for term in self.depth_losses):
             terms |= self.depth(output, photo)
         sensor = self._sensor_map(photo, weights)
         if sensor is not None:
             terms["sensor"] = distance_to_sensor(output.distortion, sensor.depth, self.extent, photo.mask)
         if weights["distortion"] > 0:
-            terms["distortion"] = self.distortion(output, photo.mask if sensor is None else sensor.elsewhere)
+            mask = photo.mask if sensor is None else sensor.elsewhere
+            terms["distortion"] = self.distortion(output, mask, weights["distortion"])
         if weights["normal"] > 0:
             assert output.depth_slope is not None
             focal = (photo.camera.fx, photo.camera.fy)
@@ -182,6 +183,11 @@ class Loss:
         if weights["alpha"] > 0 and photo.alpha is not None:
             terms["alpha"] = regularizers.alpha(output.alpha, photo.alpha)
         return terms
+
+    def _amplified(self, image: Tensor) -> Tensor:
+        """As it would be of a photo with more contrast (scene.contrast)."""
+        gain = self.optimization.contrast_gain or 1.0
+        return image if gain == 1 else gain * image
 
     def row_terms(
         self,
@@ -218,9 +224,14 @@ class Loss:
             terms["scale"] = owned_here * regularizers.scale(gaussians.activated_scales, self.extent)
         return terms
 
-    def distortion(self, output: RasterOutput, mask: Tensor | None) -> Tensor:
-        """The distortion's term; `mask`, (1,H,W) in [0,1]: of these pixels alone."""
-        scale = self.regularizers.dist_scale if self.regularizers.distortion == "log" else 0.0
+    def distortion(self, output: RasterOutput, mask: Tensor | None, weight: float) -> Tensor:
+        """The distortion's term, which will have this weight; `mask`, (1,H,W) in [0,1]: of these pixels alone.
+
+        What lies far apart is pulled together by weight·s²/D: with s² falling as the weight grows, never harder than
+        with a weight of 1. A weight of 10 would outweigh the photos wherever depths are not known yet.
+        """
+        by_log = self.regularizers.distortion == "log"
+        scale = self.regularizers.dist_scale / math.sqrt(max(1.0, weight)) if by_log else 0.0
         return regularizers.distortion(output.distortion, output.alpha, self.extent, mask, scale)
 
     def sensor(self, photo: LoadedView, weights: dict[str, float]) -> SensorDepth | None:

@@ -184,7 +184,7 @@ class Monitor:
             return numbers
         mask, extent = step.photo.mask, self.objective.extent
         if "distortion" not in step.terms:
-            numbers[TERM] = self.objective.distortion(output, step.photo.mask)
+            numbers[TERM] = self.objective.distortion(output, step.photo.mask, step.weights["distortion"])
         if step.iteration % LINE_EVERY == 0:
             numbers[MEAN] = regularizers.distortion(output.distortion, output.alpha, extent, mask)
             numbers[LARGEST] = regularizers.largest_distortion(output.distortion, extent, mask)

@@ -22,6 +22,8 @@ def learning_rates(given: OptimizationOptions, extent: float, iteration: int, it
     faster, steps = in_short_runs(iterations), given.position_lr_max_steps or iterations
     asked = {flag: getattr(given, flag) for flag in USUAL_RATES}
     rates = {flag: usual * faster if asked[flag] is None else asked[flag] for flag, usual in USUAL_RATES.items()}
+    if given.feature_lr is None:
+        rates["feature_lr"] /= given.contrast_gain or 1.0  # what is amplified moves as far
     return {
         "means": extent * log_linear(iteration, given.position_lr_init, _final_rate_of_means(given, iterations), steps),
         "scales": rates["scaling_lr"],

@@ -12,10 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from arguments import RunOptions, TrainOptions, extension, from_json, parse_train_options, to_cfg_args, to_json
+from arguments import (
+    OptimizationOptions,
+    RunOptions,
+    TrainOptions,
+    extension,
+    from_json,
+    parse_train_options,
+    to_cfg_args,
+    to_json,
+)
 from arguments.groups import ITERATIONS, ITERATIONS_ON_CPU
 from gaussian_renderer.device import is_cpu
 from scene.camera_list import write_cameras
+from scene.contrast import contrast_gain
 from scene.exposure_check import measure_exposures
 from scene.gaussians.initialize import initialize
 from scene.gaussians.model import PARAMETERS, Gaussians
@@ -113,11 +123,26 @@ def _is_given(flag: str, arguments: Sequence[str] | None) -> bool:
     return any(word.partition("=")[0] == flag for word in words)
 
 
-def shown_over(options: TrainOptions, scene: Scene) -> TrainOptions:
-    """The options of a scene whose photos have a plain white background: all that is drawn is drawn over that, now and
-    by whoever reads the options."""
+def fitted_to(scene: Scene, options: TrainOptions, ranks: Ranks = ONE) -> TrainOptions:
+    """The options as the scene's photos want them, for this run and for whoever reads them: before a plain white
+    background all is drawn over white, and little contrast is amplified. A call of all ranks."""
     white = options.model.white_background or scene.background == 1
-    return dataclasses.replace(options, model=dataclasses.replace(options.model, white_background=white))
+    gain = options.optimization.contrast_gain
+    if gain is None:
+        gain = ranks.led(lambda: contrast_gain(scene.train))
+    return dataclasses.replace(
+        options,
+        model=dataclasses.replace(options.model, white_background=white),
+        optimization=dataclasses.replace(options.optimization, contrast_gain=gain),
+    )
+
+
+def contrast_text(optimization: OptimizationOptions) -> str:
+    """A line that says that contrast is amplified; empty where it is not."""
+    gain = optimization.contrast_gain or 1.0
+    if gain == 1:
+        return ""
+    return f"The loss compares colors {gain:.2g} times as strong (--contrast_gain), as the photos' contrast wants it"
 
 
 def first_state(options: TrainOptions, scene: Scene, device: torch.device, ranks: Ranks = ONE) -> TrainingState:

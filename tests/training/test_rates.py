@@ -68,7 +68,7 @@ def test_the_steps_of_a_degree_can_be_given() -> None:
 
 @pytest.mark.usefixtures("without_pages")
 def test_a_run_learns_at_these_rates_and_harmonics_of_all_degrees(dataset: Path, tmp_path: Path) -> None:
-    words = f"-s {dataset} -m {tmp_path / 'out'} --iterations {ITERATIONS} --quiet"
+    words = f"-s {dataset} -m {tmp_path / 'out'} --iterations {ITERATIONS} --quiet --contrast_gain 1"
     train.main([*words.split(), "--checkpoint_iterations", str(ITERATIONS)])
     kept = torch.load(tmp_path / "out" / f"chkpnt{ITERATIONS}.pth", weights_only=True)
     found = kept["optimizer"]["rates"]
@@ -76,3 +76,11 @@ def test_a_run_learns_at_these_rates_and_harmonics_of_all_degrees(dataset: Path,
     assert found == pytest.approx(expected | {"means": found["means"]})
     assert found["opacities"] > PAPER["opacities"]
     assert (kept["gaussians"]["shs_rest"] != 0).any(dim=(0, 2)).all()
+
+
+def test_colors_of_little_contrast_move_as_much_less() -> None:
+    assert rates("--contrast_gain", "4") == pytest.approx(
+        rates() | {"shs_dc": PAPER["shs_dc"] / 4, "shs_rest": PAPER["shs_rest"] / 4}
+    )
+    given = rates("--contrast_gain", "4", "--feature_lr", "0.0025")
+    assert given["shs_dc"] == 0.0025, "a rate that is given is what it is"
