@@ -165,8 +165,8 @@ def test_the_distortion_is_the_one_that_is_asked_for(name: str, expected: float)
     assert terms["distortion"].item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("weight", ["10", "1", "0.5"])
-def test_what_lies_an_extent_behind_costs_little(weight: str) -> None:
+@pytest.mark.parametrize(("weight", "most"), [("10", 0.004), ("1", 0.003), ("0.5", 0.0015)])
+def test_what_lies_an_extent_behind_costs_little(weight: str, most: float) -> None:
     """The old fault: the term went on pulling at edges, and at what is far and not yet in its place, as hard as the
     photos do. Outdoors that cost 2 dB (docs/experiments/distortion.md)."""
     objective = loss_of(parse_train_options(["--lambda_dist", weight, "-d", "none"]), 1.7)
@@ -174,7 +174,7 @@ def test_what_lies_an_extent_behind_costs_little(weight: str) -> None:
     seen = output._replace(distortion=torch.full((1, 6, 8), 0.25 * 1.7**2))  # two layers, an extent apart
     weights = objective.weights(1)
     terms = objective.terms(seen, photo._replace(depth=None), torch.zeros(3), cloud_of(1), weights)
-    assert 0 < weights["distortion"] * terms["distortion"].item() < 0.004
+    assert most / 2 < weights["distortion"] * terms["distortion"].item() < most
     near = output._replace(distortion=torch.full((1, 6, 8), 1e-5 * 1.7**2))  # a surface, 6 thousandths thick
     terms = objective.terms(near, photo._replace(depth=None), torch.zeros(3), cloud_of(1), weights)
     assert terms["distortion"].item() == pytest.approx(1e-5, rel=0.15), "there the weight is what it says"
