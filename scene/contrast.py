@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 
-from scene.images import load_image, roughly
+from scene.images import glance, roughly
 from scene.types import View
-from utils.errors import DamagedFile
 from utils.sampling import subsample
 
 MAX_VIEWS = 16  # that are looked at, evenly chosen
@@ -41,9 +39,8 @@ def contrast(views: Sequence[View]) -> float:
 
 def _values(view: View) -> np.ndarray:
     """(V,) float32 of all channels of the pixels that count; none of a damaged file."""
-    try:
-        photo = load_image(replace(view, background=None), rough=True)  # so it takes alpha for a mask
-    except DamagedFile:
+    photo = glance(view)
+    if photo is None:
         return np.zeros(0, np.float32)
     counting = photo.color if photo.mask is None else photo.color[:, photo.mask[0] > COUNTS]
     return counting.ravel()

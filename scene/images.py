@@ -93,6 +93,15 @@ def load_image(view: View, rough: bool = False) -> LoadedImage:
     return LoadedImage(np.ascontiguousarray(fitted), fitted_mask)
 
 
+def glance(view: View) -> LoadedImage | None:
+    """What a first look at a photo needs: roughly, with an alpha channel as a mask, whatever the background; None for a
+    damaged file, which training names."""
+    try:
+        return load_image(replace(view, background=None), rough=True)
+    except DamagedFile:
+        return None
+
+
 def decode_image(path: Path, reduced: int = 1) -> np.ndarray | None:
     """The numbers of an image file as it stores them, channels last in cv2's order; None for what is none. `reduced`,
     of a JPEG file alone: 2, 4 or 8 for that part of its size, rounded up."""

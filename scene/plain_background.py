@@ -7,13 +7,11 @@ on white had 15 dB where the same photos with alpha had 37.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from scene.images import load_image, roughly
+from scene.images import glance, roughly
 from scene.types import Plain, View
-from utils.errors import DamagedFile
 from utils.sampling import subsample
 
 MAX_VIEWS = 24  # that are looked at, evenly chosen
@@ -35,9 +33,8 @@ def plain_background(views: Sequence[View]) -> Plain | None:
     chosen = [roughly(view) for view in subsample(views, MAX_VIEWS)]
     color, distances, others = np.zeros(0), list[np.ndarray](), 0
     for view in chosen:
-        try:
-            loaded = load_image(replace(view, background=None), rough=True)  # so it takes alpha for a mask
-        except DamagedFile:
+        loaded = glance(view)
+        if loaded is None:
             continue
         if loaded.mask is not None and loaded.mask.min() < 1:
             return None

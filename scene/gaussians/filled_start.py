@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -18,9 +17,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from scene.gaussians.agreement import Thumbnail, disagreement, thumbnail
-from scene.images import load_image, roughly
+from scene.images import glance, roughly
 from scene.types import Camera, PointCloud, View
-from utils.errors import DamagedFile
 from utils.sampling import subsample
 
 CELLS = 32  # along the longer side of a photo
@@ -96,9 +94,8 @@ def empty_cells(camera: Camera, points: PointCloud, rng: np.random.Generator) ->
 
 def _look(view: View, empty: Pixels) -> Look | None:
     """What the photo shows, but for pixels that do not count in it; None for a damaged one."""
-    try:
-        photo = load_image(replace(view, background=None), rough=True)  # so it takes alpha for a mask
-    except DamagedFile:
+    photo = glance(view)
+    if photo is None:
         return None
     mask = None if photo.mask is None else photo.mask[0]
     if mask is not None:

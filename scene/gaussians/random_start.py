@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
 from scene.gaussians.agreement import disagreement, thumbnail
-from scene.images import load_image, roughly
+from scene.images import glance, roughly
 from scene.types import Camera, PointCloud, View
-from utils.errors import DamagedFile, UserError
+from utils.errors import UserError
 from utils.sampling import subsample
 
 POINTS = 50_000
@@ -202,9 +202,8 @@ def _along_rays(
 
 def _look(view: View) -> Look | None:
     """None for a damaged photo."""
-    try:
-        loaded = load_image(replace(view, background=None), rough=True)  # so it takes alpha for a mask
-    except DamagedFile:
+    loaded = glance(view)
+    if loaded is None:
         return None
     return Look(view.camera, loaded.color.transpose(1, 2, 0), None if loaded.mask is None else loaded.mask[0])
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from scene.types import Camera, PointCloud
+from scene.types import Camera, PointCloud, View
 
 
 def looking_at_origin(angle: float, distance: float = 3.0) -> np.ndarray:
@@ -32,6 +33,18 @@ def points(count: int = 50) -> PointCloud:
     rng = np.random.default_rng(1)
     colors = rng.integers(0, 256, (count, 3)).astype(np.float32) / 255
     return PointCloud(rng.normal(size=(count, 3)).astype(np.float32), colors)
+
+
+def views_of(folder: Path, photos: Sequence[np.ndarray], background: float | None = None) -> list[View]:
+    """Views of these pixels, (H,W,3 or 4) uint8 in cv2's order, written into the folder."""
+    views = []
+    for index, pixels in enumerate(photos):
+        height, width = pixels.shape[:2]
+        path = folder / f"{index}.png"
+        assert cv2.imwrite(str(path), pixels)
+        camera = Camera(path.name, width, height, 50.0, 50.0, width / 2, height / 2, np.eye(4))
+        views.append(View(camera, path, background=background))
+    return views
 
 
 def write_photo(path: Path, width: int, height: int, channels: int = 3) -> np.ndarray:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from scene.contrast import ENOUGH, LEAST, contrast, contrast_gain
-from scene.types import Camera, View
+from tests.helpers.scenes import views_of
 
 WIDTH, HEIGHT = 40, 30
 
@@ -19,16 +17,6 @@ def ramp(low: float, high: float) -> np.ndarray:
     """(H,W,3) uint8, evenly from `low` to `high` of the range."""
     values = np.linspace(low, high, WIDTH * HEIGHT * 3).reshape(HEIGHT, WIDTH, 3)
     return np.round(255 * values).astype(np.uint8)
-
-
-def views_of(folder: Path, photos: Sequence[np.ndarray], background: float | None = None) -> list[View]:
-    views = []
-    for index, pixels in enumerate(photos):
-        path = folder / f"{index}.png"
-        cv2.imwrite(str(path), pixels)
-        camera = Camera(path.name, WIDTH, HEIGHT, 50.0, 50.0, WIDTH / 2, HEIGHT / 2, np.eye(4))
-        views.append(View(camera, path, background=background))
-    return views
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,20 +16,10 @@ import train
 from scene import load_scene
 from scene.images import load_image
 from scene.plain_background import plain_background
-from scene.types import Camera, View
 from tests.helpers import plain
+from tests.helpers.scenes import views_of
 
 WHITE, BLACK, GRAY = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.5, 0.55, 0.6)
-
-
-def views_of(folder: Path, photos: Sequence[np.ndarray]) -> list[View]:
-    views = []
-    for index, pixels in enumerate(photos):
-        height, width = pixels.shape[:2]
-        path = folder / f"{index}.png"
-        cv2.imwrite(str(path), pixels)
-        views.append(View(Camera(path.name, width, height, 50.0, 50.0, width / 2, height / 2, np.eye(4)), path))
-    return views
 
 
 def balls(background: plain.Color, count: int = 6) -> list[np.ndarray]:
